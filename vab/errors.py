@@ -1,0 +1,28 @@
+"""Errors a user can act on: each names the file or value and the remedy, in one line."""
+
+
+class VABError(Exception):
+    """Base of every error this package raises on purpose.
+
+    The command line prints ``str(error)`` as one line and exits with 2; anything else is a bug.
+    """
+
+
+class MediaError(VABError):
+    """A sound or video file that cannot be read, or lacks the stream that was asked for."""
+
+
+class WeightsError(VABError):
+    """Weights that are absent, of the wrong kind, or do not match what they are used with."""
+
+
+class StoreError(VABError):
+    """A feature store that is absent, damaged, or holds other features than were asked for."""
+
+
+class ManifestError(VABError):
+    """A list of clips that cannot be read as any of the known formats."""
+
+
+class ConfigError(VABError):
+    """A configuration with an unknown key, a missing value or a value of the wrong type."""
