@@ -17,8 +17,6 @@ class Codec(Protocol):
 
     name: str
     """What it was loaded as, such as ``encodec-16khz`` or ``demo-codec``."""
-    fingerprint: str
-    """First 16 hex digits of the SHA-256 over configuration and weights: ties stores to codecs."""
     sample_rate: int
     """Samples a second, mono."""
     hop_length: int
@@ -26,6 +24,11 @@ class Codec(Protocol):
     num_codebooks: int
     codebook_size: int
     codebook_dim: int
+
+    @property
+    def fingerprint(self) -> str:
+        """First 16 hex digits of the SHA-256 over configuration and weights: ties stores to codecs."""
+        ...
 
     @property
     def frame_rate(self) -> float:

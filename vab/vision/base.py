@@ -14,12 +14,15 @@ class VisualEncoder(Protocol):
     """A frozen image encoder with its text tower (paper section 3.1, appendix B.1)."""
 
     name: str
-    fingerprint: str
-    """First 16 hex digits of the SHA-256 over configuration and weights: ties stores to encoders."""
     embed_dim: int
     """E, the width of one feature."""
     image_size: int
     """Side of the square picture the tower sees."""
+
+    @property
+    def fingerprint(self) -> str:
+        """First 16 hex digits of the SHA-256 over configuration and weights: ties stores to encoders."""
+        ...
 
     def preprocess(self, frames: np.ndarray) -> Float[Tensor, "F 3 size size"]:
         """Frames uint8 [F, height, width, 3] of any size, to what ``encode_image`` takes (on the CPU)."""

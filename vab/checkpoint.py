@@ -1,0 +1,163 @@
+"""Tensors on disk: safetensors with a JSON header of our own, and foreign files read without pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from vab.download import sha256_of
+from vab.errors import WeightsError
+from vab.shapes import Tensor
+
+__all__ = [
+    "fingerprint",
+    "load_state",
+    "load_tensors",
+    "load_torch_file",
+    "one_line",
+    "save_tensors",
+    "sha256_of",
+    "write_atomically",
+]
+
+HEADER_KEY = "vab"
+"""The one metadata key of our files; its value is the header as JSON."""
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON header as one safetensors file, whole or not at all.
+
+    Raises:
+        TypeError: the header holds something JSON cannot.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {HEADER_KEY: json.dumps(header)}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(_unshared(tensors), temporary, metadata=metadata)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a small file whole or not at all, its folder made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_tensors(
+    path: Path, *, expected_format: str | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a file of ``save_tensors``: the tensors on the CPU, and the header.
+
+    A safetensors file that somebody else wrote has an empty header.
+
+    Args:
+        path: the file.
+        expected_format: refuse a header whose ``format`` is another, or whose ``version`` is newer than 1.
+
+    Raises:
+        WeightsError: absent, damaged, or not of the expected format.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get(HEADER_KEY, "{}"))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path}: not a readable safetensors file ({one_line(error)})") from error
+    if expected_format is not None:
+        if not isinstance(header, dict) or header.get("format") != expected_format:
+            found = header.get("format", "a foreign file") if isinstance(header, dict) else "a foreign file"
+            raise WeightsError(f"{path}: expected weights of format {expected_format!r}, this is {found!r}")
+        if header.get("version") != 1:
+            raise WeightsError(
+                f"{path}: written by a newer vab (version {header.get('version')!r}); update vab to read it"
+            )
+    return tensors, header
+
+
+def load_torch_file(path: Path) -> Any:
+    """Read a ``torch.save`` file of plain containers and tensors; code inside is never run.
+
+    Raises:
+        WeightsError: absent, damaged, or holding anything but plain data.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path}: damaged, or holds more than plain tensors, which vab does not unpickle"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError) as error:
+        raise WeightsError(f"{path}: not a readable PyTorch file ({one_line(error)})") from error
+
+
+def load_state(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: Path | str) -> None:
+    """Load a state dict strictly, halves widened to what the module holds.
+
+    Raises:
+        WeightsError: keys missing, left over, or of another shape; one line that names a few.
+    """
+    expected = module.state_dict()
+    missing = sorted(expected.keys() - tensors.keys())
+    extra = sorted(tensors.keys() - expected.keys())
+    misshapen = sorted(
+        key for key in expected.keys() & tensors.keys() if expected[key].shape != tensors[key].shape
+    )
+    problems = [
+        f"{len(keys)} tensors {what} (such as {', '.join(keys[:2])})"
+        for keys, what in ((missing, "missing"), (extra, "unknown"), (misshapen, "of another shape"))
+        if keys
+    ]
+    if problems:
+        raise WeightsError(f"{source}: weights do not fit the architecture: {'; '.join(problems)}")
+    module.load_state_dict(dict(tensors), strict=True)
+
+
+def fingerprint(config: Mapping[str, Any], tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """First 16 hex digits of the SHA-256 over a configuration and named tensors, order-independent."""
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for name, tensor in sorted(tensors, key=lambda item: item[0]):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message without line breaks, at most 200 characters."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous CPU tensors, each with memory of its own, as safetensors demands."""
+    seen: set[int] = set()
+    result = {}
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().cpu().contiguous()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() in seen or storage.nbytes() != tensor.nbytes:
+            tensor = tensor.clone()
+        seen.add(tensor.untyped_storage().data_ptr())
+        result[name] = tensor
+    return result

@@ -1,0 +1,166 @@
+"""The Descript Audio Codec (arXiv 2306.06546) on its own package: the only file that imports ``dac``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from vab.codecs.frozen import FrozenCodec, library_warnings_hidden
+from vab.codecs.pieces import Chain, reach
+from vab.errors import ConfigError, WeightsError
+from vab.shapes import Float, Tensor
+
+if TYPE_CHECKING:
+    from dac.model import DAC
+
+
+@dataclass(frozen=True)
+class DacConfig:
+    """Constructor numbers of a DAC; the defaults are the 16 kHz release."""
+
+    sample_rate: int = 16_000
+    encoder_dim: int = 64
+    encoder_rates: tuple[int, ...] = (2, 4, 5, 8)
+    latent_dim: int | None = None
+    """None = encoder_dim doubled at every stride."""
+    decoder_dim: int = 1536
+    decoder_rates: tuple[int, ...] = (8, 5, 4, 2)
+    num_codebooks: int = 12
+    codebook_size: int = 1024
+    codebook_dim: int = 8
+
+    def __post_init__(self) -> None:
+        if math.prod(self.encoder_rates) != math.prod(self.decoder_rates):
+            raise ConfigError(
+                f"encoder_rates {self.encoder_rates} and decoder_rates {self.decoder_rates} disagree"
+            )
+
+    @property
+    def hop_length(self) -> int:
+        """Samples a codec step."""
+        return math.prod(self.encoder_rates)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DacConfig:
+        """From parsed JSON or YAML.
+
+        Raises:
+            ConfigError: an unknown key.
+        """
+        unknown = sorted(values.keys() - cls.__dataclass_fields__.keys())
+        if unknown:
+            raise ConfigError(f"unknown DAC settings: {', '.join(unknown)}")
+        rates = {key: tuple(values[key]) for key in ("encoder_rates", "decoder_rates") if key in values}
+        return cls(**{**values, **rates})
+
+
+DAC_44KHZ = DacConfig(
+    sample_rate=44_100, encoder_rates=(2, 4, 8, 8), decoder_rates=(8, 8, 4, 2), num_codebooks=9
+)
+"""The 44.1 kHz, 8 kbps release."""
+
+
+def build_dac(config: DacConfig) -> DAC:
+    """An untrained network of the ``dac`` package."""
+    with library_warnings_hidden():
+        from dac.model import DAC
+
+        return DAC(
+            sample_rate=config.sample_rate,
+            encoder_dim=config.encoder_dim,
+            encoder_rates=list(config.encoder_rates),
+            latent_dim=config.latent_dim,
+            decoder_dim=config.decoder_dim,
+            decoder_rates=list(config.decoder_rates),
+            n_codebooks=config.num_codebooks,
+            codebook_size=config.codebook_size,
+            codebook_dim=config.codebook_dim,
+        )
+
+
+def is_dac_file(content: Any) -> bool:
+    """Whether a ``torch.load`` result is a weights file of the ``dac`` package."""
+    return (
+        isinstance(content, dict) and "state_dict" in content and "kwargs" in (content.get("metadata") or {})
+    )
+
+
+def read_dac(content: Mapping[str, Any], path: Path) -> tuple[DacConfig, dict[str, Tensor]]:
+    """Configuration and state dict of a weights file of the ``dac`` package.
+
+    ``DAC.load`` would first run the file as a ``torch.package``, which is code, and then load leniently.
+
+    Raises:
+        WeightsError: constructor arguments that are not a DAC's.
+    """
+    arguments = content["metadata"]["kwargs"]
+    names = {"num_codebooks": "n_codebooks"}
+    fields = {field: names.get(field, field) for field in DacConfig.__dataclass_fields__}
+    try:
+        # The file lists every argument of the training run's class; those of training are passed over.
+        values = {field: arguments[name] for field, name in fields.items() if name in arguments}
+        config = DacConfig.from_dict(values)
+    except (ConfigError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: its constructor arguments are not a DAC's ({error})") from error
+    return config, dict(content["state_dict"])
+
+
+class DacCodec(FrozenCodec):
+    """A DAC network behind the ``Codec`` protocol; ``model`` is the package's own ``DAC``.
+
+    Odd strides leave the network's output a few samples short at its end; zeros fill them.
+    """
+
+    kind = "dac"
+
+    model: DAC
+    config: DacConfig
+
+    def __init__(
+        self,
+        model: DAC,
+        config: DacConfig,
+        *,
+        name: str = "dac",
+        num_codebooks: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            model, config, name=name, hop_length=config.hop_length, num_codebooks=num_codebooks, **options
+        )
+
+    @property
+    def codebooks(self) -> Float[Tensor, "K V Dc"]:
+        """Codebook vectors of the levels in use, a copy."""
+        levels = self.model.quantizer.quantizers[: self.num_codebooks]
+        return torch.stack([level.codebook.weight.detach() for level in levels])
+
+    def inference_state(self) -> dict[str, Tensor]:
+        """The whole state dict."""
+        return dict(self.model.state_dict())
+
+    def _encode_chain(self) -> Chain:
+        def quantise(latents: Tensor) -> Tensor:
+            return self.model.quantizer(latents, self.num_codebooks)[1]
+
+        return Chain(
+            before=self.model.encoder,
+            after=quantise,
+            in_per_step=self.hop_length,
+            before_context=-(-reach([self.model.encoder]) // self.hop_length),
+        )
+
+    def _decode_chain(self) -> Chain:
+        def dequantise(codes: Tensor) -> Tensor:
+            return self.model.quantizer.from_codes(codes)[0]
+
+        decoder: nn.Module = self.model.decoder
+        return Chain(
+            before=dequantise, after=decoder, out_per_step=self.hop_length, after_context=reach([decoder])
+        )

@@ -1,0 +1,236 @@
+"""EnCodec (arXiv 2210.13438) on the ``encodec`` package's modules: the only file that imports it.
+
+The paper's codec is the 16 kHz, 50 Hz, 4 x 2048 network that was released with AudioGen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from vab.codecs.frozen import FrozenCodec, library_warnings_hidden
+from vab.codecs.pieces import Chain, reach
+from vab.errors import ConfigError
+from vab.shapes import Float, Tensor
+
+if TYPE_CHECKING:
+    from encodec.model import EncodecModel
+
+_LOCAL_NORMS = ("none", "weight_norm")
+"""Norms that look at one place at a time: any other would make pieces differ from the whole."""
+
+_TRAINING_BUFFERS = ("inited", "cluster_size", "embed_avg")
+"""Running means that move codebooks in training; neither encoding nor decoding reads them."""
+
+
+@dataclass(frozen=True)
+class EncodecConfig:
+    """Constructor numbers of a mono EnCodec; the defaults are the paper's codec."""
+
+    sample_rate: int = 16_000
+    n_filters: int = 64
+    ratios: tuple[int, ...] = (8, 5, 4, 2)
+    """Strides of the decoder, first to last; the encoder has them in reverse."""
+    dimension: int = 128
+    num_codebooks: int = 4
+    codebook_size: int = 2048
+    """A power of two."""
+    lstm: int = 2
+    """LSTM layers; 0 = none."""
+    causal: bool = False
+    true_skip: bool = True
+    """Residual blocks add their input as it is, not through a convolution."""
+    pad_mode: str = "constant"
+    norm: str = "weight_norm"
+    n_residual_layers: int = 1
+    kernel_size: int = 7
+    residual_kernel_size: int = 3
+    last_kernel_size: int = 7
+    dilation_base: int = 2
+    compress: int = 2
+
+    def __post_init__(self) -> None:
+        if self.norm not in _LOCAL_NORMS:
+            raise ConfigError(f"norm must be one of {', '.join(_LOCAL_NORMS)}, not {self.norm!r}")
+        if self.codebook_size < 2 or self.codebook_size & (self.codebook_size - 1):
+            raise ConfigError(f"codebook_size must be a power of two, not {self.codebook_size}")
+
+    @property
+    def hop_length(self) -> int:
+        """Samples a codec step."""
+        return math.prod(self.ratios)
+
+    @property
+    def codebook_dim(self) -> int:
+        """Width of a codebook vector: the network's latent width."""
+        return self.dimension
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> EncodecConfig:
+        """From parsed JSON or YAML.
+
+        Raises:
+            ConfigError: an unknown key.
+        """
+        unknown = sorted(values.keys() - cls.__dataclass_fields__.keys())
+        if unknown:
+            raise ConfigError(f"unknown EnCodec settings: {', '.join(unknown)}")
+        return cls(**{**values, "ratios": tuple(values.get("ratios", cls.ratios))})
+
+
+def build_encodec(config: EncodecConfig) -> EncodecModel:
+    """An untrained network of the ``encodec`` package, in training mode, codebooks to be set by k-means.
+
+    ``EncodecModel`` has no constructor for these numbers, so its three parts are built here.
+    """
+    from encodec.model import EncodecModel
+    from encodec.modules import SEANetDecoder, SEANetEncoder
+    from encodec.quantization import ResidualVectorQuantizer
+
+    shared: dict[str, Any] = {
+        "channels": 1,
+        "dimension": config.dimension,
+        "n_filters": config.n_filters,
+        "n_residual_layers": config.n_residual_layers,
+        "ratios": list(config.ratios),
+        "norm": config.norm,
+        "kernel_size": config.kernel_size,
+        "residual_kernel_size": config.residual_kernel_size,
+        "last_kernel_size": config.last_kernel_size,
+        "dilation_base": config.dilation_base,
+        "causal": config.causal,
+        "pad_mode": config.pad_mode,
+        "true_skip": config.true_skip,
+        "compress": config.compress,
+        "lstm": config.lstm,
+    }
+    bits_per_step = config.num_codebooks * math.log2(config.codebook_size)
+    kilobits_per_second = bits_per_step * config.sample_rate / config.hop_length / 1000
+    with library_warnings_hidden():
+        return EncodecModel(
+            SEANetEncoder(**shared),
+            SEANetDecoder(**shared),
+            ResidualVectorQuantizer(
+                dimension=config.dimension, n_q=config.num_codebooks, bins=config.codebook_size
+            ),
+            target_bandwidths=[kilobits_per_second],
+            sample_rate=config.sample_rate,
+            channels=1,
+        )
+
+
+def randomise_codebooks(model: EncodecModel) -> None:
+    """Codebooks that an untrained encoder's outputs spread over, in place of the zeros before k-means."""
+    noise = torch.randn(1, 1, model.sample_rate)
+    with torch.no_grad():
+        latents = model.encoder(noise)
+    mean, std = latents.mean(dim=(0, 2)), latents.std()
+    layers: Any = model.quantizer.vq.layers
+    for level, layer in enumerate(layers):
+        codebook = layer.codebook
+        codebook.normal_().mul_(std * 0.7**level)
+        if level == 0:
+            codebook.add_(mean)
+        layer._codebook.embed_avg.copy_(codebook)
+        layer._codebook.cluster_size.fill_(1)
+        layer._codebook.inited.fill_(1)
+
+
+def with_training_buffers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict completed by running means that agree with its codebooks, where it lacks them."""
+    complete = dict(state)
+    for key, embed in state.items():
+        if key.startswith("quantizer.") and key.endswith("._codebook.embed"):
+            prefix = key.removesuffix("embed")
+            complete.setdefault(prefix + "inited", torch.ones(1))
+            complete.setdefault(prefix + "cluster_size", torch.ones(len(embed)))
+            complete.setdefault(prefix + "embed_avg", embed)
+    return complete
+
+
+def is_training_buffer(key: str) -> bool:
+    """Whether a state-dict key matters to training alone."""
+    return key.startswith("quantizer.") and key.rsplit(".", 1)[-1] in _TRAINING_BUFFERS
+
+
+class EncodecCodec(FrozenCodec):
+    """An EnCodec network behind the ``Codec`` protocol; ``model`` is the package's own ``EncodecModel``."""
+
+    kind = "encodec"
+
+    model: EncodecModel
+    config: EncodecConfig
+
+    def __init__(
+        self,
+        model: EncodecModel,
+        config: EncodecConfig,
+        *,
+        name: str = "encodec",
+        num_codebooks: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            model, config, name=name, hop_length=config.hop_length, num_codebooks=num_codebooks, **options
+        )
+
+    @property
+    def codebooks(self) -> Float[Tensor, "K V Dc"]:
+        """Codebook vectors of the levels in use, a copy."""
+        layers: Any = self.model.quantizer.vq.layers
+        return torch.stack([layer.codebook for layer in layers[: self.num_codebooks]])
+
+    def inference_state(self) -> dict[str, Tensor]:
+        """The state dict without what only training reads."""
+        return {key: value for key, value in self.model.state_dict().items() if not is_training_buffer(key)}
+
+    def _encode_chain(self) -> Chain:
+        layers = self.model.encoder.model
+        before, lstm, skip, after = _cut_at_lstm(layers, otherwise=len(layers))
+
+        def quantise(hidden: Tensor) -> Tensor:
+            return self.model.quantizer.vq.encode(after(hidden), n_q=self.num_codebooks).transpose(0, 1)
+
+        return Chain(
+            before=before,
+            after=quantise,
+            lstm=lstm,
+            lstm_skip=skip,
+            in_per_step=self.hop_length,
+            before_context=-(-reach(before) // self.hop_length),
+            after_context=reach(after),
+        )
+
+    def _decode_chain(self) -> Chain:
+        before, lstm, skip, after = _cut_at_lstm(self.model.decoder.model, otherwise=0)
+
+        def dequantise(codes: Tensor) -> Tensor:
+            return before(self.model.quantizer.decode(codes.transpose(0, 1)))
+
+        return Chain(
+            before=dequantise,
+            after=after,
+            lstm=lstm,
+            lstm_skip=skip,
+            out_per_step=self.hop_length,
+            before_context=reach(before),
+            after_context=reach(after),
+        )
+
+
+def _cut_at_lstm(layers: Any, otherwise: int) -> tuple[nn.Sequential, nn.LSTM | None, bool, nn.Sequential]:
+    """The layers before the LSTM, the LSTM and whether it has a skip, the layers after.
+
+    Without an LSTM the cut is at ``otherwise``.
+    """
+    from encodec.modules import SLSTM
+
+    for index, layer in enumerate(layers):
+        if isinstance(layer, SLSTM):
+            return layers[:index], layer.lstm, layer.skip, layers[index + 1 :]
+    return layers[:otherwise], None, False, layers[otherwise:]

@@ -1,0 +1,196 @@
+"""Named weights: bundled with the package, downloaded once, or a file of your own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from vab.checkpoint import load_tensors, save_tensors, sha256_of, write_atomically
+from vab.download import check_sha256, download
+from vab.errors import WeightsError
+
+__all__ = [
+    "RANDOM",
+    "WeightsEntry",
+    "cache_dir",
+    "entries",
+    "find",
+    "load_tensors",
+    "resolve",
+    "save_tensors",
+    "sha256_of",
+    "write_atomically",
+]
+
+Kind = Literal["codec", "encoder", "model"]
+
+RANDOM = "random"
+"""In place of a name or path: seeded random weights, for tests."""
+
+_BUNDLED = Path(__file__).parent / "bundled"
+
+
+@dataclass(frozen=True)
+class WeightsEntry:
+    """One set of weights that has a name."""
+
+    name: str
+    kind: Kind
+    source: str
+    """A URL, or the file name inside ``vab/bundled``."""
+    licence: str
+    sha256: str | None = None
+    """The digest, or its known first digits; None = not known, not verified."""
+    size: int | None = None
+    """Bytes; about, where the digest is not known in full."""
+    note: str = ""
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether the file ships with the package."""
+        return "://" not in self.source
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies, or would lie once downloaded."""
+        if self.is_bundled:
+            return _BUNDLED / self.source
+        return cache_dir() / (self.name + PurePosixPath(self.source).suffix)
+
+    @property
+    def is_present(self) -> bool:
+        """Whether the file is on this machine."""
+        return self.path.is_file()
+
+
+_ENTRIES = (
+    WeightsEntry(
+        "demo-codec",
+        "codec",
+        "demo-codec.safetensors",
+        "Apache-2.0",
+        note="EnCodec classes, trained on Foley world",
+    ),
+    WeightsEntry(
+        "demo-clip",
+        "encoder",
+        "demo-clip.safetensors",
+        "Apache-2.0",
+        note="open_clip tower, trained on Foley world",
+    ),
+    WeightsEntry(
+        "demo-vab", "model", "demo-vab.safetensors", "Apache-2.0", note="VAB, trained on Foley world"
+    ),
+    WeightsEntry(
+        "audiogen-medium-codec",
+        "codec",
+        "https://huggingface.co/facebook/audiogen-medium/resolve/main/compression_state_dict.bin",
+        "CC-BY-NC-4.0",
+        sha256="5a520e64ca99226a9956f83b06df0617b713183fcdc384779883a6bb46dc1095",
+        size=235_740_815,
+        note="EnCodec 16 kHz, 50 Hz, 4 x 2048: the codec of VAB-Encodec",
+    ),
+    WeightsEntry(
+        "encodec-24khz",
+        "codec",
+        "https://dl.fbaipublicfiles.com/encodec/v0/encodec_24khz-d7cc33bc.th",
+        "MIT",
+        sha256="d7cc33bc",
+        size=93_000_000,
+        note="EnCodec 24 kHz, 75 Hz, up to 32 x 1024",
+    ),
+    WeightsEntry(
+        "dac-16khz",
+        "codec",
+        "https://github.com/descriptinc/descript-audio-codec/releases/download/0.0.5/weights_16khz.pth",
+        "MIT",
+        size=297_000_000,
+        note="DAC 16 kHz, 50 Hz, 12 x 1024: the codec of VAB-DAC",
+    ),
+    WeightsEntry(
+        "dac-44khz",
+        "codec",
+        "https://github.com/descriptinc/descript-audio-codec/releases/download/0.0.1/weights.pth",
+        "MIT",
+        size=307_000_000,
+        note="DAC 44.1 kHz, 86.1 Hz, 9 x 1024",
+    ),
+    WeightsEntry(
+        "eva02-l-14",
+        "encoder",
+        "https://huggingface.co/timm/eva02_large_patch14_clip_224.merged2b_s4b_b131k"
+        "/resolve/main/open_clip_model.safetensors",
+        "MIT",
+        size=856_000_000,
+        note="EVA02-CLIP-L/14: the visual encoder of the paper",
+    ),
+)
+
+
+def cache_dir() -> Path:
+    """Folder of downloaded weights: ``$VAB_CACHE``, or ``~/.cache/vab``."""
+    return Path(os.environ.get("VAB_CACHE") or Path.home() / ".cache" / "vab").expanduser()
+
+
+def entries() -> Sequence[WeightsEntry]:
+    """All named weights, the bundled ones first."""
+    return _ENTRIES
+
+
+def find(name: str) -> WeightsEntry | None:
+    """The entry of that name, if there is one."""
+    return next((entry for entry in _ENTRIES if entry.name == name), None)
+
+
+def resolve(name_or_path: str | Path) -> Path:
+    """The local file of named weights, downloaded if need be, or of a path.
+
+    A registered name wins over a file of the same name; write ``./name`` for the file.
+
+    Raises:
+        WeightsError: no such name or file; bundled weights that this installation lacks; a download that
+            failed, with the place where the file can be put by hand; content of another SHA-256.
+    """
+    entry = find(str(name_or_path))
+    if entry is None:
+        path = Path(name_or_path).expanduser()
+        if not path.exists():
+            known = ", ".join(entry.name for entry in _ENTRIES)
+            raise WeightsError(f"{name_or_path}: neither a file nor the name of weights (known: {known})")
+        return path
+    if entry.is_bundled:
+        if not entry.is_present:
+            raise WeightsError(
+                f"{entry.name}: this installation lacks the bundled file {entry.path}; reinstall vab"
+            )
+        return entry.path
+    if not entry.is_present:
+        try:
+            download(entry.source, entry.path, sha256=entry.sha256)
+        except WeightsError as error:
+            digest = f"SHA-256 {entry.sha256}" if entry.sha256 else "SHA-256 not known"
+            raise WeightsError(
+                f"{entry.name}: {error}; fetch {entry.source} by other means ({digest}) "
+                f"and place it at {entry.path}"
+            ) from error
+    _verify_once(entry)
+    return entry.path
+
+
+def _verify_once(entry: WeightsEntry) -> None:
+    """Check a cached file's digest the first time it is used, as it may have been placed by hand."""
+    if entry.sha256 is None:
+        return
+    stamp = entry.path.with_name(entry.path.name + ".verified")
+    status = entry.path.stat()
+    identity = f"{entry.sha256} {status.st_size} {status.st_mtime_ns}"
+    if stamp.is_file() and stamp.read_text() == identity:
+        return
+    check_sha256(entry.path, entry.sha256)
+    try:
+        stamp.write_text(identity)
+    except OSError:  # a read-only cache is verified at every use
+        return
