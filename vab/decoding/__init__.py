@@ -1,0 +1,1 @@
+"""Parallel iterative decoding of hidden tokens: options, guidance, the loop."""

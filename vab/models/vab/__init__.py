@@ -1,0 +1,4 @@
+"""VAB, the multiway transformer of paper section 3.2."""
+
+CONFIG = "config:VABConfig"
+MODEL = "model:VAB"

@@ -1,0 +1,128 @@
+"""``vab <verb>``: parse first, import what the verb needs after, so that help and mistakes cost no time."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
+
+from tasks.options import add_options, build
+from vab import __version__
+from vab.errors import VABError
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What one word on the command line does."""
+
+    summary: str
+    options: str
+    """``module:Class`` of a light dataclass."""
+    run: str
+    """``module:function`` that takes it and returns an exit code."""
+    has_config: bool = False
+    """Whether a YAML file can fill the options in."""
+
+
+VERBS = {
+    "demo": Verb(
+        "see and hear it work, on bundled weights", "tasks.demo.options:DemoOptions", "tasks.demo.run:run"
+    ),
+    "demo corpus": Verb(
+        "render Foley world: videos whose every sound is known",
+        "tasks.demo.options:CorpusOptions",
+        "tasks.demo.run:corpus",
+    ),
+    "demo train": Verb(
+        "make the bundled weights from nothing", "tasks.demo.options:TrainOptions", "tasks.demo.train:run"
+    ),
+    "generate": Verb(
+        "give videos their sound", "tasks.generation.options:GenerateOptions", "tasks.generation.run:run"
+    ),
+    "extract": Verb(
+        "videos to codes and visual features, once",
+        "tasks.extraction.options:ExtractOptions",
+        "tasks.extraction.run:run",
+    ),
+    "pretrain": Verb(
+        "train a model on extracted features",
+        "tasks.pretraining.options:PretrainOptions",
+        "tasks.pretraining.run:run",
+        has_config=True,
+    ),
+    "info": Verb(
+        "versions, devices, weights and their licences",
+        "tasks.info.options:InfoOptions",
+        "tasks.info.run:run",
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; a problem the user can mend is one line and exit code 2."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if arguments[0] == "--version":
+        print(f"vab {__version__}")
+        return 0
+    name, rest = _split(arguments)
+    if name not in VERBS:
+        print(f"vab: no verb {name!r}; there are: {', '.join(VERBS)}", file=sys.stderr)
+        return 2
+    verb = VERBS[name]
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    options = _load(verb.options)
+    parser = ArgumentParser(prog=f"vab {name}", description=(options.__doc__ or verb.summary))
+    if verb.has_config:
+        parser.add_argument(
+            "--config", action=ActionConfigFile, help="YAML file with any of the options below"
+        )
+    add_options(parser, options)
+    try:
+        parsed = parser.instantiate(parser.parse_args([_as_file(word) for word in rest]))
+        return _load(verb.run)(build(options, parsed))
+    except (VABError, ValueError) as error:
+        print(f"vab {name}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"vab {name}: stopped", file=sys.stderr)
+        return 130
+
+
+def _split(arguments: list[str]) -> tuple[str, list[str]]:
+    """The verb, of two words where such a verb exists, and what follows it."""
+    num_words = 2 if " ".join(arguments[:2]) in VERBS else 1
+    return " ".join(arguments[:num_words]), arguments[num_words:]
+
+
+def _load(where: str):  # type: ignore[no-untyped-def]
+    module, attribute = where.split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _as_file(word: str) -> str:
+    """A file whose name starts with a dash is a file, not an option."""
+    return f"./{word}" if word.startswith("-") and Path(word).is_file() else word
+
+
+def _overview() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items())
+    return (
+        "usage: vab <verb> [options]\n\n"
+        "From vision to audio and beyond: one masked transformer that gives videos their sound.\n\n"
+        f"verbs:\n{verbs}\n\n"
+        "'vab <verb> --help' explains a verb; 'vab demo' is the place to start."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

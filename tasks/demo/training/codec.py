@@ -1,0 +1,87 @@
+"""Training of a small EnCodec: reconstruction in the waveform and in mel spectrograms of several resolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchaudio
+from torch import nn
+from torch.utils.data import Dataset
+from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
+
+from vab.shapes import Float, Tensor
+
+WINDOWS = (128, 512, 2048)
+"""Samples of the spectrograms' windows: clicks need short ones, tones long ones."""
+WAVEFORM_WEIGHT = 2.0
+SPECTRUM_WEIGHT = 1.0
+COMMITMENT_WEIGHT = 1.0
+
+
+class WaveformPieces(Dataset[Tensor]):
+    """Random pieces of many waveforms held in memory; a piece is chosen by its seed alone."""
+
+    def __init__(self, waveforms: np.ndarray, num_samples: int) -> None:
+        self.waveforms = waveforms
+        self.num_samples = num_samples
+
+    def __len__(self) -> int:
+        return len(self.waveforms)
+
+    def __getitems__(self, requests: Sequence[tuple[int, int]]) -> Float[Tensor, "B 1 L"]:
+        """Pieces for (clip, seed) pairs; waveforms are stored as int16."""
+        pieces = []
+        for index, seed in requests:
+            start = np.random.default_rng(seed).integers(self.waveforms.shape[1] - self.num_samples + 1)
+            pieces.append(self.waveforms[index, start : start + self.num_samples])
+        return torch.from_numpy(np.stack(pieces)).float().div(32768)[:, None]
+
+
+class CodecReconstruction(nn.Module):
+    """L1 on the waveform, L1 on log and linear mel spectrograms, and the quantiser's commitment."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.spectrograms = nn.ModuleList(
+            torchaudio.transforms.MelSpectrogram(
+                model.sample_rate, n_fft=window, hop_length=window // 4, n_mels=min(64, window // 8), power=1
+            )
+            for window in WINDOWS
+        )
+
+    def forward(self, batch: Float[Tensor, "B 1 L"], *, generator: torch.Generator) -> dict[str, Tensor]:
+        """Loss of one batch; the quantiser's codebooks learn by moving averages meanwhile."""
+        encoded = self.model.encoder(batch)
+        quantised = self.model.quantizer(encoded, self.model.frame_rate)
+        decoded = self.model.decoder(quantised.quantized)[..., : batch.shape[-1]]
+        waveform = F.l1_loss(decoded, batch)
+        spectrum = self._spectral_distance(decoded, batch)
+        commitment = quantised.penalty.mean()
+        loss = WAVEFORM_WEIGHT * waveform + SPECTRUM_WEIGHT * spectrum + COMMITMENT_WEIGHT * commitment
+        return {"loss": loss, "waveform": waveform, "spectrum": spectrum, "commitment": commitment}
+
+    @torch.no_grad()
+    def evaluate(self, batch: Float[Tensor, "B 1 L"], *, generator: torch.Generator) -> dict[str, Tensor]:
+        """The distances, SI-SDR in dB, and the share of each codebook's entries that a batch uses."""
+        codes = self.model.quantizer.encode(self.model.encoder(batch), self.model.frame_rate)
+        decoded = self.model.decoder(self.model.quantizer.decode(codes))[..., : batch.shape[-1]]
+        usage = torch.tensor([len(level.unique()) / self.model.quantizer.bins for level in codes])
+        return {
+            "spectrum": self._spectral_distance(decoded, batch),
+            "waveform": F.l1_loss(decoded, batch),
+            "si_sdr": scale_invariant_signal_distortion_ratio(decoded, batch).mean(),
+            "codebook_usage": usage.mean(),
+        }
+
+    def _spectral_distance(self, decoded: Tensor, target: Tensor) -> Tensor:
+        distance = decoded.new_zeros(())
+        for spectrogram in self.spectrograms:
+            ours, theirs = spectrogram(decoded), spectrogram(target)
+            log_ours, log_theirs = ours.clamp_min(1e-4).log(), theirs.clamp_min(1e-4).log()
+            distance = distance + F.l1_loss(log_ours, log_theirs) + F.l1_loss(ours, theirs)
+        return distance / len(self.spectrograms)

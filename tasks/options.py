@@ -1,0 +1,57 @@
+"""Command-line arguments from a dataclass: one field, one argument, its docstring the help."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from typing import Any, TypeVar
+
+from docstring_parser import parse_from_object
+from jsonargparse import ArgumentParser, Namespace
+
+T = TypeVar("T")
+
+
+def positional(**kwargs: Any) -> Any:
+    """A field that is given without a name, such as the files to work on."""
+    return dataclasses.field(metadata={"positional": True}, **kwargs)
+
+
+def short(letter: str, **kwargs: Any) -> Any:
+    """A field that also has a one-letter name, such as ``-o``."""
+    return dataclasses.field(metadata={"short": f"-{letter}"}, **kwargs)
+
+
+def add_options(parser: ArgumentParser, options: type[Any]) -> None:
+    """Give a parser one argument for each field of a dataclass; ``num_samples`` becomes ``--num-samples``."""
+    types = typing.get_type_hints(options)
+    texts = {param.arg_name: param.description for param in parse_from_object(options).params}
+    for field in dataclasses.fields(options):
+        keywords: dict[str, Any] = {"type": types[field.name], "help": texts.get(field.name) or ""}
+        if field.default_factory is not dataclasses.MISSING:
+            keywords["default"] = field.default_factory()
+        elif field.default is not dataclasses.MISSING:
+            keywords["default"] = field.default
+        if field.metadata.get("positional"):
+            parser.add_argument(field.name, nargs="*" if "default" in keywords else "+", **_items(keywords))
+        elif types[field.name] is bool:
+            parser.add_argument(_flag(field.name), action="store_true", help=keywords["help"])
+        else:
+            if "default" not in keywords:
+                keywords["required"] = True
+            names = [field.metadata["short"]] if "short" in field.metadata else []
+            parser.add_argument(*names, _flag(field.name), **keywords)
+
+
+def build(options: type[T], parsed: Namespace) -> T:
+    """The dataclass with what was parsed."""
+    return options(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(options)})  # type: ignore[arg-type]
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _items(keywords: dict[str, Any]) -> dict[str, Any]:
+    """A list field takes several words, each of the list's item type."""
+    return {**keywords, "type": typing.get_args(keywords["type"])[0]}

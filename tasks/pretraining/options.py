@@ -1,0 +1,61 @@
+"""Options of ``vab pretrain``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.options import short
+from vab.decoding.options import DecodingOptions
+from vab.models.vab.config import VABConfig
+from vab.models.vab.options import MaskedPredictionOptions
+from vab.training.options import TrainingOptions
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which clips, and what is done to them (paper appendix B.3)."""
+
+    train_split: str = "train"
+    """Clips to learn from."""
+    validation_split: str = "validation"
+    """Clips to measure on."""
+    num_validation_clips: int = 64
+    """The first so many of that split."""
+    crop_seconds: float | None = None
+    """Length of a random piece of each clip; all of it by default."""
+    mixup_prob: float = 0.5
+    """How often a clip is the start of one and the end of another (temporal mixup)."""
+    roll_prob: float = 0.1
+    """How often a clip is rolled in time."""
+    num_logged_clips: int = 2
+    """Validation clips whose true and generated sound is logged."""
+
+
+@dataclass(frozen=True)
+class PretrainOptions:
+    """Train a model to fill in hidden sound codes, given the frames (paper section 3.2).
+
+    Start from a file in configs/; anything in it can be overridden: --training.max_steps 100.
+    """
+
+    store: Path
+    """Feature store that 'vab extract' wrote."""
+    out: Path = short("o")
+    """Folder of this run: curves, checkpoints, and in the end model.safetensors."""
+    training: TrainingOptions
+    """How to train."""
+    model: VABConfig = field(default_factory=VABConfig)
+    """Size of the model."""
+    objective: MaskedPredictionOptions = field(default_factory=MaskedPredictionOptions)
+    """What is hidden."""
+    data: DataOptions = field(default_factory=DataOptions)
+    """Clips and augmentation."""
+    decoding: DecodingOptions = field(default_factory=DecodingOptions)
+    """Written into the weights as their recommended way of generating."""
+    codec_weights: str | None = None
+    """Weights of the store's codec, where not its own default; 'random' to try things out."""
+    resume: bool = False
+    """Go on with the run in --out."""
+    device: str = "auto"
+    """auto, cpu or cuda."""

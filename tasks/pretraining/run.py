@@ -1,0 +1,132 @@
+"""``vab pretrain``: a feature store and a configuration in, curves and weights out."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import torch
+from lightning.pytorch import seed_everything
+from vab.features.dataset import FeatureDataset
+from vab.features.store import FeatureStore
+
+from tasks.console import console
+from tasks.pretraining.options import PretrainOptions
+from tasks.pretraining.samples import SampleLogger
+from vab import __version__
+from vab.codecs import Codec, load_codec
+from vab.config import to_dict
+from vab.errors import ConfigError, StoreError
+from vab.models.files import Component, ModelCard, save_model
+from vab.models.vab.config import VABConfig
+from vab.models.vab.model import VAB
+from vab.models.vab.objective import MaskedPrediction
+from vab.training.run import fit
+from vab.weights import write_atomically
+
+
+def run(options: PretrainOptions) -> int:
+    """Train, then write ``model.safetensors`` into the run's folder."""
+    store = FeatureStore(options.store)
+    codec = load_codec(store.info.codec, weights=options.codec_weights)
+    check_fits(options.model, store, codec)
+    train_data = _dataset(store, options, options.data.train_split, is_training=True)
+    validation_data = _dataset(store, options, options.data.validation_split, is_training=False)
+
+    seed_everything(options.training.seed, verbose=False)
+    model = VAB(options.model)
+    model.code_embedding.load_codebooks(codec.codebooks[: options.model.num_codebooks])
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_atomically(options.out / "options.json", json.dumps(to_dict(options), indent=2) + "\n")
+    logged = range(min(options.data.num_logged_clips, len(validation_data)))
+    samples = [
+        SampleLogger(codec, validation_data.__getitems__([(index, 0) for index in logged]), options.decoding)
+    ]
+    fit(
+        MaskedPrediction(model, options.objective),
+        train_data,
+        validation_data,
+        options.training,
+        options.out,
+        resume=options.resume,
+        callbacks=samples if logged else [],
+        device=options.device,
+    )
+    path = options.out / "model.safetensors"
+    save_model(path, model, _card(options, store, len(train_data)))
+    console.print(f"trained on {len(train_data)} clips; weights in {path}", markup=False)
+    return 0
+
+
+def check_fits(model: VABConfig, store: FeatureStore, codec: Codec) -> None:
+    """The model, the store and the codec must agree.
+
+    Raises:
+        StoreError: the store was written with another codec.
+        ConfigError: the model's numbers are not the store's; the message lists them.
+    """
+    if codec.fingerprint != store.info.codec_fingerprint:
+        raise StoreError(
+            f"{store.path} holds codes of {store.info.codec} {store.info.codec_fingerprint}, "
+            f"but {codec.name} here is {codec.fingerprint}"
+        )
+    wanted = {
+        "codebook_size": codec.codebook_size,
+        "codebook_dim": codec.codebook_dim,
+        "frame_rate": codec.frame_rate,
+        "visual_dim": store.info.embed_dim,
+    }
+    wrong = [
+        f"model.{name} is {getattr(model, name)}, the store needs {value}"
+        for name, value in wanted.items()
+        if getattr(model, name) != value
+    ]
+    if model.num_codebooks > codec.num_codebooks:
+        wrong.append(f"model.num_codebooks is {model.num_codebooks}, the codec has {codec.num_codebooks}")
+    if wrong:
+        raise ConfigError(f"{store.path}: {'; '.join(wrong)}")
+
+
+def _dataset(
+    store: FeatureStore, options: PretrainOptions, split: str, *, is_training: bool
+) -> FeatureDataset:
+    indices: Sequence[int] = store.select(split=split)
+    if not is_training:
+        indices = indices[: options.data.num_validation_clips]
+    if not len(indices):
+        raise StoreError(
+            f"{store.path} has no clips in the split {split!r}; it has: {', '.join(store.splits)}"
+        )
+    return FeatureDataset(
+        store,
+        indices,
+        num_codebooks=options.model.num_codebooks,
+        visual_fps=options.model.visual_fps,
+        crop_seconds=options.data.crop_seconds,
+        mixup_prob=options.data.mixup_prob if is_training else 0.0,
+        roll_prob=options.data.roll_prob if is_training else 0.0,
+        is_training=is_training,
+    )
+
+
+def _card(options: PretrainOptions, store: FeatureStore, num_clips: int) -> ModelCard:
+    seconds = options.data.crop_seconds or store.info.clip_seconds
+    return ModelCard(
+        type="vab",
+        config=to_dict(options.model),
+        codec=Component(store.info.codec, store.info.codec_fingerprint),
+        encoder=Component(store.info.encoder, store.info.encoder_fingerprint),
+        decoding=options.decoding,
+        window_seconds=seconds,
+        overlap_seconds=seconds / 5,
+        provenance={
+            "trained_on": f"{num_clips} clips of {options.store.name}",
+            "options": to_dict(options),
+            "date": datetime.now(UTC).date().isoformat(),
+            "vab": __version__,
+            "torch": torch.__version__,
+            "machine": platform.machine(),
+        },
+    )

@@ -1,0 +1,61 @@
+"""Hear a model learn: true and generated sound of a few clips in TensorBoard at every validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from tasks.pictures import draw_spectrogram, new_figure
+from vab.codecs import Codec
+from vab.decoding.options import DecodingOptions
+from vab.features import FeatureBatch
+from vab.models.vab.generate import Windows, generate_codes
+
+
+class SampleLogger(Callback):
+    """Generates sound for fixed clips with fixed seeds, so that progress can be compared by ear and eye."""
+
+    def __init__(self, codec: Codec, batch: FeatureBatch, options: DecodingOptions) -> None:
+        """Keep the clips to do.
+
+        Args:
+            codec: to make codes heard.
+            batch: the clips, a few of the validation set.
+            options: of the decoding.
+        """
+        self.codec = codec
+        self.batch = batch
+        self.options = options
+
+    @torch.no_grad()
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Generate, decode, log; runs before averaged weights are swapped back."""
+        if not trainer.is_global_zero or not len(self.batch):
+            return
+        model: Any = pl_module.objective.model  # type: ignore[union-attr]
+        num_steps = self.batch.codes.shape[2]
+        seconds = num_steps / model.config.frame_rate
+        generated = generate_codes(
+            model,
+            list(self.batch.visual.to(pl_module.device)),
+            [num_steps] * len(self.batch),
+            windows=Windows.of(model.config, seconds, 0.0),
+            options=self.options,
+            seeds=range(len(self.batch)),
+        )
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                for index, codes in enumerate(generated):
+                    self._log(logger.experiment, index, codes.cpu(), trainer.global_step)
+
+    def _log(self, board: Any, index: int, generated: torch.Tensor, step: int) -> None:
+        rate = self.codec.sample_rate
+        figure, axes = new_figure(2)
+        for row, (kind, codes) in enumerate((("true", self.batch.codes[index]), ("generated", generated))):
+            sound = self.codec.decode(codes[None].to(torch.long))[0].float().cpu()
+            draw_spectrogram(axes[row], sound, rate, title=f"{kind}: {self.batch.ids[index]}")
+            board.add_audio(f"{self.batch.ids[index]}/{kind}", sound[0], step, sample_rate=rate)
+        board.add_figure(self.batch.ids[index], figure, step)

@@ -1,0 +1,84 @@
+"""Mask ratios, drawing and schedule, each against its definition."""
+
+import math
+
+import pytest
+import torch
+
+from vab.masking.draw import draw_mask, hide
+from vab.masking.options import MaskRatio
+from vab.masking.ratio import sample_ratio
+from vab.masking.schedule import num_hidden_after
+
+
+def _seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_ratio_follows_the_truncated_gaussian() -> None:
+    ratio = sample_ratio(20_000, MaskRatio(), generator=_seeded())
+    assert ratio.min() >= 0.5
+    assert ratio.max() <= 1.0
+    grid = torch.linspace(0.5, 1.0, 2001)
+    density = torch.exp(-0.5 * ((grid - 0.55) / 0.25) ** 2)
+    expected = (grid * density).sum() / density.sum()
+    assert ratio.mean().item() == pytest.approx(expected.item(), abs=5e-3)
+
+
+@pytest.mark.parametrize("change", [{"mean": 0.75}, {"std": 0.1}, {"minimum": 0.1}, {"maximum": 0.8}])
+def test_every_setting_of_the_ratio_changes_it(change: dict[str, float]) -> None:
+    plain = sample_ratio(64, MaskRatio(), generator=_seeded())
+    changed = sample_ratio(64, MaskRatio(**change), generator=_seeded())
+    assert not torch.equal(plain, changed)
+
+
+def test_an_impossible_ratio_is_refused() -> None:
+    with pytest.raises(ValueError, match="minimum"):
+        MaskRatio(minimum=0.9, maximum=0.5)
+    with pytest.raises(ValueError, match="std"):
+        MaskRatio(std=0.0)
+
+
+def test_mask_has_the_exact_count_and_is_uniform_over_levels() -> None:
+    ratio = torch.tensor([0.0, 0.5, 0.77, 1.0])
+    is_masked = draw_mask(ratio, 4, 500, generator=_seeded())
+    assert is_masked.flatten(1).sum(1).tolist() == [1, 1000, 1540, 2000]
+    many = draw_mask(torch.full((200,), 0.5), 4, 10, generator=_seeded())
+    share = many.float().mean(dim=0)
+    assert (share - 0.5).abs().max() < 0.15
+
+
+def test_mask_depends_on_its_seed_alone() -> None:
+    ratio = torch.full((3,), 0.6)
+    first = draw_mask(ratio, 2, 50, generator=_seeded(1))
+    assert torch.equal(first, draw_mask(ratio, 2, 50, generator=_seeded(1)))
+    assert not torch.equal(first, draw_mask(ratio, 2, 50, generator=_seeded(2)))
+
+
+def test_hide_puts_the_mask_token_where_masked_and_nowhere_else() -> None:
+    codes = torch.randint(0, 8, (2, 3, 10))
+    is_masked = draw_mask(torch.full((2,), 0.4), 3, 10, generator=_seeded())
+    hidden = hide(codes, is_masked, 8)
+    assert (hidden[is_masked] == 8).all()
+    assert torch.equal(hidden[~is_masked], codes[~is_masked])
+
+
+def test_schedule_is_the_papers_for_sixteen_steps_of_two_thousand() -> None:
+    total = torch.tensor([2000])
+    hidden = [num_hidden_after(step, 16, total).item() for step in range(16)]
+    assert hidden == [1990, 1961, 1913, 1847, 1763, 1662, 1546, 1414, 1268, 1111, 942, 765, 580, 390, 196, 0]
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 7, 36])
+def test_schedule_ends_with_nothing_hidden_and_is_never_negative(num_steps: int) -> None:
+    total = torch.tensor([0, 1, 3, 4000])
+    for step in range(num_steps):
+        hidden = num_hidden_after(step, num_steps, total)
+        assert (hidden >= 0).all()
+        expected = [math.floor(n * math.cos(math.pi / 2 * (step + 1) / num_steps)) for n in total.tolist()]
+        assert hidden.tolist() == (expected if step < num_steps - 1 else [0, 0, 0, 0])
+
+
+def test_a_step_outside_the_schedule_is_refused() -> None:
+    with pytest.raises(ValueError, match="step"):
+        num_hidden_after(16, 16, torch.tensor([5]))

@@ -1,0 +1,47 @@
+"""Configurations are frozen dataclasses; this file turns plain dictionaries and YAML into them, strictly."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jsonargparse import ArgumentParser
+
+from vab.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any], *, source: str) -> T:
+    """Build ``cls`` from a nested dictionary; keys and types are checked all the way down.
+
+    Args:
+        cls: a dataclass, possibly of dataclasses.
+        values: what to fill it with; missing keys take the defaults.
+        source: where the values came from, named in the error.
+
+    Raises:
+        ConfigError: an unknown key, a missing value or a value of the wrong type.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(cls, "config", fail_untyped=True)
+    try:
+        return parser.instantiate(parser.parse_object({"config": dict(values)})).config
+    except Exception as error:
+        reason = " ".join(str(error).replace("config.", "").split())
+        raise ConfigError(f"{source}: not a valid {cls.__name__}: {reason}") from error
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The plain dictionary of a configuration, ready for JSON or YAML; ``from_dict`` undoes it."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    return plain(dataclasses.asdict(config))

@@ -1,0 +1,25 @@
+"""How to decode, as a frozen record: carried by weights, overridden by the caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """Settings of parallel iterative decoding (paper section 3.3)."""
+
+    num_steps: int = 16
+    """Model passes; each fixes the tokens it is surest of."""
+    cfg_scale: float = 5.0
+    """Classifier-free guidance, uncond + scale * (cond - uncond); 1 is none."""
+    temperature: float = 25.5
+    """Gumbel noise on the confidence at the first step, falling to none at the last (paper tables 16 to 18)."""
+
+    def __post_init__(self) -> None:
+        if self.num_steps < 1:
+            raise ValueError(f"num_steps must be at least 1, not {self.num_steps}")
+        if self.cfg_scale < 0:
+            raise ValueError(f"cfg_scale must not be negative, not {self.cfg_scale}")
+        if self.temperature < 0:
+            raise ValueError(f"temperature must not be negative, not {self.temperature}")

@@ -1,0 +1,51 @@
+"""Size and geometry of a VAB (paper table 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class VABConfig:
+    """Everything needed to build the network; saved inside its weights file."""
+
+    num_layers: int = 24
+    """N, all layers."""
+    num_encoder_layers: int = 12
+    """N1, the first layers: alone they encode one modality, or both, for retrieval and classification."""
+    has_experts: bool = True
+    """Whether the first N1 layers have one feed-forward network a modality (appendix C.2 compares)."""
+    width: int = 1024
+    """D, numbers a position."""
+    num_heads: int = 16
+    """H, attention heads."""
+    feed_forward_ratio: int = 4
+    """Inner width of the feed-forward networks, in widths."""
+    num_codebooks: int = 4
+    """K, the codec levels modelled, coarse first."""
+    codebook_size: int = 2048
+    """V, entries of one codebook; [MASK] is one more."""
+    codebook_dim: int = 128
+    """Numbers in one codebook vector."""
+    frame_rate: float = 50.0
+    """Codec steps a second."""
+    visual_dim: int = 768
+    """E, numbers in one visual feature."""
+    visual_fps: float = 1.0
+    """Visual frames a second."""
+    alibi: Literal["time", "index"] = "time"
+    """Distance that attention decays with: seconds, or places in the joint sequence (kept for comparison)."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.num_encoder_layers <= self.num_layers:
+            raise ValueError(
+                f"num_encoder_layers must be in [1, {self.num_layers}], not {self.num_encoder_layers}"
+            )
+        if self.width % self.num_heads:
+            raise ValueError(f"width {self.width} does not divide into {self.num_heads} heads")
+
+    @property
+    def mask_token_id(self) -> int:
+        """The [MASK] row of every embedding table."""
+        return self.codebook_size

@@ -1,0 +1,122 @@
+"""Sound codes for frames of any length, by windows that overlap (paper section 3.3, appendix E for lengths)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from vab.decoding.guidance import guide
+from vab.decoding.iterative import decode_iteratively
+from vab.decoding.options import DecodingOptions
+from vab.models.vab.config import VABConfig
+from vab.models.vab.model import VAB
+from vab.shapes import Float, Int, Tensor
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How a long clip is cut, in codec steps and visual frames; every window has the same size."""
+
+    num_steps: int
+    num_frames: int
+    hop_steps: int
+    hop_frames: int
+
+    @classmethod
+    def of(cls, config: VABConfig, window_seconds: float, overlap_seconds: float) -> Windows:
+        """Windows of a length and overlap in seconds; the hop is a whole number of frames and of steps.
+
+        Raises:
+            ValueError: the overlap leaves no hop.
+        """
+        hop_frames = math.floor((window_seconds - overlap_seconds) * config.visual_fps)
+        while hop_frames > 0 and (hop_frames / config.visual_fps * config.frame_rate) % 1:
+            hop_frames -= 1
+        if hop_frames < 1:
+            raise ValueError(
+                f"windows of {window_seconds} s with {overlap_seconds} s overlap leave no whole frame to move by"
+            )
+        return cls(
+            num_steps=round(window_seconds * config.frame_rate),
+            num_frames=round(window_seconds * config.visual_fps),
+            hop_steps=round(hop_frames / config.visual_fps * config.frame_rate),
+            hop_frames=hop_frames,
+        )
+
+    def count(self, num_steps: int) -> int:
+        """Windows that cover a clip."""
+        return 1 + max(0, math.ceil((num_steps - self.num_steps) / self.hop_steps))
+
+
+def generate_codes(
+    model: VAB,
+    visual: Sequence[Float[Tensor, "F E"]],
+    num_steps: Sequence[int],
+    *,
+    windows: Windows,
+    options: DecodingOptions,
+    seeds: Sequence[int],
+    batch_size: int = 8,
+    on_window: Callable[[int], None] | None = None,
+) -> list[Int[Tensor, "K S"]]:
+    """Codes for each clip, of any lengths, batched over clips.
+
+    The first window of a clip starts from nothing. Each later window takes over the overlap's tokens as a prompt and
+    fills in the rest, so that the seam is the model's own. A clip shorter than a window is padded with its last
+    frame, and the codes past its end are dropped.
+
+    Args:
+        model: on the device to run on.
+        visual: features at ``model.config.visual_fps``, a tensor a clip.
+        num_steps: S, codec steps wanted of each clip.
+        windows: how long clips are cut.
+        options: of the decoding.
+        seeds: one a clip; a clip's result depends on its own seed alone.
+        batch_size: clips a model pass.
+        on_window: called with the number of windows finished, for a progress bar.
+    """
+    device = model.no_visual.device
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    config = model.config
+    done = [torch.zeros(config.num_codebooks, 0, dtype=torch.long, device=device) for _ in visual]
+    for index in range(max(map(windows.count, num_steps), default=0)):
+        active = [clip for clip in range(len(visual)) if index < windows.count(num_steps[clip])]
+        for start in range(0, len(active), batch_size):
+            batch = active[start : start + batch_size]
+            frames = torch.stack(
+                [_window_of(visual[clip], index * windows.hop_frames, windows.num_frames) for clip in batch]
+            )
+            overlap = torch.stack([done[clip][:, index * windows.hop_steps :] for clip in batch])
+            codes = torch.nn.functional.pad(overlap, (0, windows.num_steps - overlap.shape[2]))
+            is_masked = torch.ones_like(codes, dtype=torch.bool)
+            is_masked[:, :, : overlap.shape[2]] = False
+            codes = decode_iteratively(
+                guide(_conditioned(model, frames.to(device)), options.cfg_scale),
+                codes,
+                is_masked,
+                mask_token_id=config.mask_token_id,
+                options=options,
+                generators=[generators[clip] for clip in batch],
+            )
+            for row, clip in enumerate(batch):
+                done[clip] = torch.cat([done[clip], codes[row, :, overlap.shape[2] :]], dim=1)
+            if on_window:
+                on_window(len(batch))
+    return [codes[:, :length] for codes, length in zip(done, num_steps, strict=True)]
+
+
+def _window_of(visual: Tensor, start: int, length: int) -> Tensor:
+    """Frames [start, start + length), the last frame repeated past the end."""
+    index = torch.arange(start, start + length).clamp(max=len(visual) - 1)
+    return visual[index.to(visual.device)]
+
+
+def _conditioned(model: VAB, visual: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    def logits_of(codes: Tensor, is_dropped: Tensor) -> Tensor:
+        frames = visual if len(codes) == len(visual) else visual.repeat(2, 1, 1)
+        return model(codes, frames, is_dropped=is_dropped)
+
+    return logits_of

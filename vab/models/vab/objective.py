@@ -1,0 +1,74 @@
+"""Pretraining: predict the hidden codes given the others and the frames (paper section 3.2, equation 1)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from vab.features.batch import FeatureBatch
+from vab.masking.draw import draw_mask, hide
+from vab.masking.ratio import sample_ratio
+from vab.models.vab.model import VAB
+from vab.models.vab.options import MaskedPredictionOptions
+from vab.shapes import Bool, Float, Int, Tensor
+
+
+def masked_cross_entropy(
+    logits: Float[Tensor, "B K S V"],
+    codes: Int[Tensor, "B K S"],
+    is_masked: Bool[Tensor, "B K S"],
+    label_smoothing: float,
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy over the hidden positions alone (equation 1; smoothing from table 8)."""
+    return F.cross_entropy(logits[is_masked].float(), codes[is_masked], label_smoothing=label_smoothing)
+
+
+class MaskedPrediction(nn.Module):
+    """The pretraining objective around a VAB, in plain torch."""
+
+    def __init__(self, model: VAB, options: MaskedPredictionOptions) -> None:
+        super().__init__()
+        self.model = model
+        self.options = options
+
+    def forward(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
+        """Loss of one training batch; padding is neither attended to nor counted.
+
+        Args:
+            batch: codes, frames and which of them are real.
+            generator: a CPU generator: which tokens are hidden, whose frames are dropped.
+        """
+        is_masked = self._draw(batch, generator)
+        is_dropped = torch.rand(len(batch.codes), generator=generator) < self.options.condition_drop_prob
+        logits = self._predict(batch, is_masked, is_dropped.to(batch.codes.device))
+        loss = masked_cross_entropy(logits, batch.codes, is_masked, self.options.label_smoothing)
+        return {"loss": loss}
+
+    @torch.no_grad()
+    def evaluate(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
+        """Loss and accuracy on hidden tokens, with the frames and without: the gap is what vision adds.
+
+        Accuracy is per level; a level without hidden tokens in the batch is left out.
+        """
+        is_masked = self._draw(batch, generator)
+        metrics = {}
+        for condition in ("with_vision", "without_vision"):
+            is_dropped = torch.full_like(is_masked[:, 0, 0], condition == "without_vision")
+            logits = self._predict(batch, is_masked, is_dropped)
+            is_right = logits.argmax(dim=-1) == batch.codes
+            metrics[f"loss_{condition}"] = masked_cross_entropy(logits, batch.codes, is_masked, 0.0)
+            metrics[f"accuracy_{condition}"] = is_right[is_masked].float().mean()
+            for level in range(batch.codes.shape[1]):
+                if (hidden := is_masked[:, level]).any():
+                    metrics[f"accuracy_{condition}/level_{level}"] = is_right[:, level][hidden].float().mean()
+        return metrics
+
+    def _draw(self, batch: FeatureBatch, generator: torch.Generator) -> Tensor:
+        ratio = sample_ratio(len(batch.codes), self.options.mask_ratio, generator=generator)
+        is_masked = draw_mask(ratio, *batch.codes.shape[1:], generator=generator).to(batch.codes.device)
+        return is_masked & batch.is_valid[:, None]
+
+    def _predict(self, batch: FeatureBatch, is_masked: Tensor, is_dropped: Tensor) -> Tensor:
+        codes = hide(batch.codes, is_masked, self.model.config.mask_token_id)
+        return self.model(codes, batch.visual, is_dropped=is_dropped, is_valid=batch.is_valid)

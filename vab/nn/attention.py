@@ -1,0 +1,56 @@
+"""Bidirectional self-attention with an additive bias, and ALiBi's bias over positions in time."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from vab.shapes import Float, Tensor
+
+
+def alibi_slopes(num_heads: int) -> Float[Tensor, " H"]:
+    """One slope a head, 2^(-8h/H) for h = 1..H; between powers of two, the ALiBi authors' interpolation.
+
+    Source: Press et al. 2021, section 3; their rule for other head counts takes the slopes of the power of two
+    below, then every other slope of the power of two above.
+    """
+
+    def geometric(count: int) -> list[float]:
+        return [2.0 ** (-8.0 * h / count) for h in range(1, count + 1)]
+
+    below = 2 ** math.floor(math.log2(num_heads))
+    slopes = geometric(below) + geometric(2 * below)[0::2][: num_heads - below]
+    return torch.tensor(slopes)
+
+
+def alibi_bias(positions: Float[Tensor, " N"], num_heads: int) -> Float[Tensor, "1 H N N"]:
+    """Symmetric attention bias -slope_h * |position_i - position_j|.
+
+    Four dimensions, because scaled_dot_product_attention silently leaves its fast kernels for a mask of three.
+    """
+    distance = (positions[:, None] - positions[None, :]).abs()
+    return (-alibi_slopes(num_heads).to(positions.device)[:, None, None] * distance)[None]
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention shared by both modalities (paper section 3.2)."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        if width % num_heads:
+            raise ValueError(f"width {width} does not divide into {num_heads} heads")
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Float[Tensor, "B N D"], bias: Float[Tensor, "b H N N"]) -> Float[Tensor, "B N D"]:
+        """Attend everywhere; ``bias`` is added to the scores (b is 1, or B where clips differ in padding)."""
+        batch, length, width = x.shape
+        query, key, value = (
+            self.qkv(x).view(batch, length, 3, self.num_heads, width // self.num_heads).permute(2, 0, 3, 1, 4)
+        )
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
+        return self.out(mixed.transpose(1, 2).reshape(batch, length, width))

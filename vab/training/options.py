@@ -1,0 +1,50 @@
+"""Settings every training shares: optimiser, schedule, precision, logging, checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train; what is trained is the objective's business (paper table 8 gives the paper's values)."""
+
+    max_steps: int
+    """Optimiser steps in all."""
+    batch_size: int = 60
+    """Clips a batch on each device."""
+    accumulate: int = 1
+    """Batches whose gradients are summed into one step."""
+    learning_rate: float = 2e-4
+    """Peak, reached after the warm-up."""
+    warmup_steps: int = 0
+    """Steps of linear rise; then half a cosine falls to zero at max_steps."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's averages."""
+    weight_decay: float = 1e-5
+    """AdamW's decoupled decay."""
+    gradient_clip: float = 1.0
+    """Largest gradient norm; 0 does not clip."""
+    precision: Literal["32", "bf16"] = "bf16"
+    """Arithmetic of the forward pass; weights and optimiser stay in 32 bits."""
+    ema_decay: float = 0.0
+    """Moving average of the weights, used for validation and export; 0 keeps none."""
+    seed: int = 0
+    """Of initialisation, data order, augmentation and masks."""
+    num_workers: int = 0
+    """Processes that read data; a memory-mapped store needs none."""
+    num_devices: int = 1
+    """GPUs of this machine to train on; on the CPU always one process."""
+    log_every: int = 10
+    """Steps between two rows of the loss curve."""
+    validate_every: int = 500
+    """Steps between two validations."""
+    checkpoint_every: int = 500
+    """Steps between two checkpoints; a killed run resumes at the last."""
+
+    def __post_init__(self) -> None:
+        if self.max_steps < 1 or self.batch_size < 1 or self.accumulate < 1:
+            raise ValueError("max_steps, batch_size and accumulate must be at least 1")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must be in [0, 1), not {self.ema_decay}")
