@@ -1,0 +1,35 @@
+"""Seconds to samples, codec steps and visual frames: the one place where time is rounded."""
+
+import torch
+
+from vab.shapes import Float, Tensor
+
+
+def num_samples(seconds: float, sample_rate: int) -> int:
+    """Samples in ``seconds`` of sound, to the nearest one."""
+    return round(seconds * sample_rate)
+
+
+def num_steps(num_samples: int, hop_length: int) -> int:
+    """Codec steps that cover ``num_samples``: a last, partly filled hop counts as a step."""
+    return -(-num_samples // hop_length)
+
+
+def num_frames(seconds: float, visual_fps: float) -> int:
+    """Visual frames in ``seconds`` of video, to the nearest one and at least one."""
+    return max(1, round(seconds * visual_fps))
+
+
+def step_times(num_steps: int, frame_rate: float) -> Float[Tensor, " S"]:
+    """Centre of each codec step in seconds, ``(s + 0.5) / frame_rate``: float32 [S]."""
+    return _centres(num_steps, frame_rate)
+
+
+def frame_times(num_frames: int, visual_fps: float) -> Float[Tensor, " F"]:
+    """Centre of each visual frame's share of time in seconds, ``(f + 0.5) / visual_fps``: float32 [F]."""
+    return _centres(num_frames, visual_fps)
+
+
+def _centres(count: int, rate: float) -> Tensor:
+    # Computed in float64: in float32 the index of a step late in a long file would already be rounded.
+    return ((torch.arange(count, dtype=torch.float64) + 0.5) / rate).float()
