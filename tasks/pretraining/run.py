@@ -30,7 +30,7 @@ from vab.weights import write_atomically
 def run(options: PretrainOptions) -> int:
     """Train, then write ``model.safetensors`` into the run's folder."""
     store = FeatureStore(options.store)
-    codec = load_codec(store.info.codec, weights=options.codec_weights)
+    codec = load_codec(store.info.codec.name, weights=options.codec_weights)
     check_fits(options.model, store, codec)
     train_data = _dataset(store, options, options.data.train_split, is_training=True)
     validation_data = _dataset(store, options, options.data.validation_split, is_training=False)
@@ -67,16 +67,16 @@ def check_fits(model: VABConfig, store: FeatureStore, codec: Codec) -> None:
         StoreError: the store was written with another codec.
         ConfigError: the model's numbers are not the store's; the message lists them.
     """
-    if codec.fingerprint != store.info.codec_fingerprint:
+    if codec.fingerprint != store.info.codec.fingerprint:
         raise StoreError(
-            f"{store.path} holds codes of {store.info.codec} {store.info.codec_fingerprint}, "
+            f"{store.path} holds codes of {store.info.codec.name} {store.info.codec.fingerprint}, "
             f"but {codec.name} here is {codec.fingerprint}"
         )
     wanted = {
         "codebook_size": codec.codebook_size,
         "codebook_dim": codec.codebook_dim,
         "frame_rate": codec.frame_rate,
-        "visual_dim": store.info.embed_dim,
+        "visual_dim": store.info.encoder.embed_dim,
     }
     wrong = [
         f"model.{name} is {getattr(model, name)}, the store needs {value}"
@@ -116,8 +116,8 @@ def _card(options: PretrainOptions, store: FeatureStore, num_clips: int) -> Mode
     return ModelCard(
         type="vab",
         config=to_dict(options.model),
-        codec=Component(store.info.codec, store.info.codec_fingerprint),
-        encoder=Component(store.info.encoder, store.info.encoder_fingerprint),
+        codec=Component(store.info.codec.name, store.info.codec.fingerprint),
+        encoder=Component(store.info.encoder.name, store.info.encoder.fingerprint),
         decoding=options.decoding,
         window_seconds=seconds,
         overlap_seconds=seconds / 5,

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import nn
 
+from vab.features.sampler import mixed_seed
 from vab.shapes import Tensor
 from vab.training.options import TrainingOptions
 
@@ -69,8 +70,5 @@ class TrainingModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def _generator(self, phase: str, batch_idx: int) -> torch.Generator:
-        words = [self.options.seed, self.global_rank, phase == "train", batch_idx]
-        seed = 0
-        for word in words:  # mixed, so that neighbouring batches and ranks do not share a stream
-            seed = (seed * 6364136223846793005 + int(word) + 1442695040888963407) % 2**63
-        return torch.Generator().manual_seed(seed)
+        words = (self.options.seed, int(phase == "train"), self.global_rank, batch_idx)
+        return torch.Generator().manual_seed(mixed_seed(*words))

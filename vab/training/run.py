@@ -81,7 +81,7 @@ def fit(
             seed=options.seed,
             start_batch=first_step * options.accumulate,
             rank=trainer.global_rank,
-            world_size=trainer.world_size,
+            num_replicas=trainer.world_size,
         )
         trainer.fit(
             TrainingModule(objective, options),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import torch
 from vab.decoding.guidance import guide
 from vab.decoding.iterative import decode_iteratively
 from vab.decoding.options import DecodingOptions
+from vab.features.grid import TimeGrid, as_fraction
 from vab.models.vab.config import VABConfig
 from vab.models.vab.model import VAB
 from vab.shapes import Float, Int, Tensor
@@ -18,37 +18,45 @@ from vab.shapes import Float, Int, Tensor
 
 @dataclass(frozen=True)
 class Windows:
-    """How a long clip is cut, in codec steps and visual frames; every window has the same size."""
+    """How a long clip is cut: windows of one size that begin where a codec step and a frame begin together."""
 
     num_steps: int
     num_frames: int
-    hop_steps: int
-    hop_frames: int
+    hop: int
+    """Points of ``grid`` from one window to the next."""
+    grid: TimeGrid
 
     @classmethod
     def of(cls, config: VABConfig, window_seconds: float, overlap_seconds: float) -> Windows:
-        """Windows of a length and overlap in seconds; the hop is a whole number of frames and of steps.
+        """Windows of a length in seconds; the overlap is at least what is asked for.
 
         Raises:
-            ValueError: the overlap leaves no hop.
+            ValueError: the overlap leaves nothing to move by.
         """
-        hop_frames = math.floor((window_seconds - overlap_seconds) * config.visual_fps)
-        while hop_frames > 0 and (hop_frames / config.visual_fps * config.frame_rate) % 1:
-            hop_frames -= 1
-        if hop_frames < 1:
+        grid = TimeGrid.of(*as_fraction(config.frame_rate).as_integer_ratio(), config.visual_fps)
+        hop = int(as_fraction(window_seconds - overlap_seconds) / grid.period)
+        if hop < 1:
             raise ValueError(
-                f"windows of {window_seconds} s with {overlap_seconds} s overlap leave no whole frame to move by"
+                f"windows of {window_seconds} s that overlap by {overlap_seconds} s leave nothing to move by; "
+                f"they can move by multiples of {float(grid.period):g} s"
             )
-        return cls(
-            num_steps=round(window_seconds * config.frame_rate),
-            num_frames=round(window_seconds * config.visual_fps),
-            hop_steps=round(hop_frames / config.visual_fps * config.frame_rate),
-            hop_frames=hop_frames,
-        )
+        num_steps, num_frames = round(window_seconds * config.frame_rate), round(window_seconds * config.visual_fps)
+        return cls(num_steps, max(1, num_frames), hop, grid)
+
+    def first_step(self, index: int) -> int:
+        """Codec step at which a window begins."""
+        return self.grid.step(index * self.hop)
+
+    def first_frame(self, index: int) -> int:
+        """Visual frame at which a window begins."""
+        return self.grid.frame(index * self.hop)
 
     def count(self, num_steps: int) -> int:
         """Windows that cover a clip."""
-        return 1 + max(0, math.ceil((num_steps - self.num_steps) / self.hop_steps))
+        count = 1
+        while self.first_step(count - 1) + self.num_steps < num_steps:
+            count += 1
+        return count
 
 
 def generate_codes(
@@ -87,9 +95,9 @@ def generate_codes(
         for start in range(0, len(active), batch_size):
             batch = active[start : start + batch_size]
             frames = torch.stack(
-                [_window_of(visual[clip], index * windows.hop_frames, windows.num_frames) for clip in batch]
+                [_window_of(visual[clip], windows.first_frame(index), windows.num_frames) for clip in batch]
             )
-            overlap = torch.stack([done[clip][:, index * windows.hop_steps :] for clip in batch])
+            overlap = torch.stack([done[clip][:, windows.first_step(index) :] for clip in batch])
             codes = torch.nn.functional.pad(overlap, (0, windows.num_steps - overlap.shape[2]))
             is_masked = torch.ones_like(codes, dtype=torch.bool)
             is_masked[:, :, : overlap.shape[2]] = False

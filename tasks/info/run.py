@@ -1,0 +1,77 @@
+"""``vab info``: what is installed, what it can run on, which weights are there."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from tasks.console import console
+from tasks.info.options import InfoOptions
+from vab import __version__
+from vab.models import model_names
+from vab.weights import cache_dir, entries
+
+PACKAGES = (
+    "torch", "torchvision", "torchaudio", "lightning", "torchmetrics", "open_clip_torch", "encodec",
+    "descript-audio-codec", "faiss-cpu", "scikit-learn", "av", "soxr",
+)  # fmt: skip
+
+
+def run(options: InfoOptions) -> int:
+    """Print and return 0."""
+    facts = collect()
+    if options.json:
+        print(json.dumps(facts, indent=2))
+        return 0
+    console.print(f"vab {facts['vab']}, Python {facts['python']}, {facts['platform']}", markup=False)
+    console.print("  ".join(f"{name} {found}" for name, found in facts["packages"].items()), markup=False)
+    console.print("devices: " + "; ".join(facts["devices"]), markup=False)
+    console.print("models: " + ", ".join(facts["models"]), markup=False)
+    table = Table(title=f"weights (downloads go to {facts['cache']})", title_justify="left")
+    for column in ("name", "kind", "there", "licence", "what", "from"):
+        table.add_column(column, overflow="fold")
+    for entry in facts["weights"]:
+        there = "yes" if entry["is_present"] else "no"
+        table.add_row(entry["name"], entry["kind"], there, entry["licence"], entry["note"], entry["source"])
+    console.print(table)
+    return 0
+
+
+def collect() -> dict[str, Any]:
+    """Everything ``vab info`` says, as plain data."""
+    devices = [f"cpu, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"]
+    devices += [f"cuda:{index}, {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count())]
+    return {
+        "vab": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "devices": devices,
+        "models": model_names(),
+        "cache": str(cache_dir()),
+        "weights": [
+            {
+                "name": entry.name,
+                "kind": entry.kind,
+                "is_present": entry.is_present,
+                "licence": entry.licence,
+                "note": entry.note,
+                "source": "bundled" if entry.is_bundled else entry.source,
+                "sha256": entry.sha256,
+            }
+            for entry in entries()
+        ],
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
