@@ -16,9 +16,8 @@ from vab.errors import WeightsError
 logger = logging.getLogger(__name__)
 
 _BLOCK_BYTES = 1 << 20
-_TIMEOUT_SECONDS = 30.0
+_TIMEOUT_SECONDS = 20.0
 _RANGE_NOT_SATISFIABLE = 416
-_NO_SUCH_FILE = (401, 403, 404, 410)
 
 
 def sha256_of(path: Path) -> str:
@@ -41,11 +40,12 @@ def check_sha256(path: Path, expected: str) -> None:
         )
 
 
-def download(url: str, path: Path, *, sha256: str | None = None, attempts: int = 3) -> None:
+def download(url: str, path: Path, *, sha256: str | None = None, attempts: int = 20) -> None:
     """Fetch ``url`` to ``path`` with a progress bar; does nothing if ``path`` exists.
 
     What has arrived is kept beside it as ``<name>.part`` and continued by the next call, so a cut line
-    costs nothing. Several processes may ask for one file: one fetches, the others wait for it.
+    costs nothing; an attempt that brought something is followed by another at once. Several processes may
+    ask for one file: one fetches, the others wait for it.
 
     Raises:
         WeightsError: no connection, no such file, or content that is not ``sha256``.
@@ -56,12 +56,12 @@ def download(url: str, path: Path, *, sha256: str | None = None, attempts: int =
         if path.is_file():
             return
         for attempt in range(1, attempts + 1):
+            before = _size(part)
             try:
                 _fetch(url, part)
                 break
             except (OSError, HTTPException) as error:
-                gone = isinstance(error, urllib.error.HTTPError) and error.code in _NO_SUCH_FILE
-                if attempt == attempts or gone:
+                if attempt == attempts or _size(part) <= before:
                     raise WeightsError(f"download failed ({_reason(error)})") from error
                 logger.warning("download of %s was cut (%s); resuming", url, _reason(error))
         if sha256 is not None:
@@ -79,7 +79,7 @@ def _fetch(url: str, part: Path) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    done = part.stat().st_size if part.exists() else 0
+    done = _size(part)
     request = urllib.request.Request(url, headers={"User-Agent": "vab"})
     if done:
         request.add_header("Range", f"bytes={done}-")
@@ -90,6 +90,8 @@ def _fetch(url: str, part: Path) -> None:
             if error.headers.get("Content-Range") == f"bytes */{done}":
                 return  # the last run was stopped between the last byte and the rename
             part.unlink()
+            _fetch(url, part)
+            return
         raise
     with response:
         if response.status != 206:
@@ -105,8 +107,12 @@ def _fetch(url: str, part: Path) -> None:
             while block := response.read(_BLOCK_BYTES):
                 file.write(block)
                 bar.advance(task, len(block))
-    if total is not None and part.stat().st_size < total:
-        raise ConnectionError(f"{part.stat().st_size} of {total} bytes arrived")
+    if total is not None and _size(part) < total:
+        raise ConnectionError(f"{_size(part)} of {total} bytes arrived")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 @contextmanager

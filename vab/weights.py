@@ -170,7 +170,7 @@ def resolve(name_or_path: str | Path) -> Path:
     if not entry.is_present:
         try:
             download(entry.source, entry.path, sha256=entry.sha256)
-        except WeightsError as error:
+        except (WeightsError, OSError) as error:  # such as a folder that cannot be written
             digest = f"SHA-256 {entry.sha256}" if entry.sha256 else "SHA-256 not known"
             raise WeightsError(
                 f"{entry.name}: {error}; fetch {entry.source} by other means ({digest}) "

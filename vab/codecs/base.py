@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 from vab.shapes import Float, Int, Tensor
@@ -50,4 +51,8 @@ class Codec(Protocol):
         Raises:
             ValueError: a code outside [0, codebook_size), such as a [MASK] left over.
         """
+        ...
+
+    def decode_pieces(self, codes: Int[Tensor, "B K S"]) -> Iterator[Float[Tensor, "B 1 l"]]:
+        """What ``decode`` gives, bit by bit, so that memory does not grow with the length."""
         ...

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class DacConfig:
     """Constructor numbers of a DAC; the defaults are the 16 kHz release."""
+
+    kind: ClassVar[str] = "dac"
 
     sample_rate: int = 16_000
     encoder_dim: int = 64
@@ -117,23 +119,8 @@ class DacCodec(FrozenCodec):
     Odd strides leave the network's output a few samples short at its end; zeros fill them.
     """
 
-    kind = "dac"
-
     model: DAC
     config: DacConfig
-
-    def __init__(
-        self,
-        model: DAC,
-        config: DacConfig,
-        *,
-        name: str = "dac",
-        num_codebooks: int | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            model, config, name=name, hop_length=config.hop_length, num_codebooks=num_codebooks, **options
-        )
 
     @property
     def codebooks(self) -> Float[Tensor, "K V Dc"]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
@@ -31,6 +31,8 @@ _TRAINING_BUFFERS = ("inited", "cluster_size", "embed_avg")
 @dataclass(frozen=True)
 class EncodecConfig:
     """Constructor numbers of a mono EnCodec; the defaults are the paper's codec."""
+
+    kind: ClassVar[str] = "encodec"
 
     sample_rate: int = 16_000
     n_filters: int = 64
@@ -161,23 +163,8 @@ def is_training_buffer(key: str) -> bool:
 class EncodecCodec(FrozenCodec):
     """An EnCodec network behind the ``Codec`` protocol; ``model`` is the package's own ``EncodecModel``."""
 
-    kind = "encodec"
-
     model: EncodecModel
     config: EncodecConfig
-
-    def __init__(
-        self,
-        model: EncodecModel,
-        config: EncodecConfig,
-        *,
-        name: str = "encodec",
-        num_codebooks: int | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            model, config, name=name, hop_length=config.hop_length, num_codebooks=num_codebooks, **options
-        )
 
     @property
     def codebooks(self) -> Float[Tensor, "K V Dc"]:

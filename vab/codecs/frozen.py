@@ -7,7 +7,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -30,45 +30,74 @@ def library_warnings_hidden() -> Iterator[None]:
         yield
 
 
+@runtime_checkable
+class CodecConfig(Protocol):
+    """What is asked of an architecture's dataclass of constructor numbers."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    kind: ClassVar[str]
+    """Name of the architecture in our own files."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second."""
+        ...
+
+    @property
+    def hop_length(self) -> int:
+        """Samples a codec step."""
+        ...
+
+    @property
+    def num_codebooks(self) -> int:
+        """Levels that the network has."""
+        ...
+
+    @property
+    def codebook_size(self) -> int:
+        """Entries of each level."""
+        ...
+
+    @property
+    def codebook_dim(self) -> int:
+        """Width of a codebook vector."""
+        ...
+
+
 class FrozenCodec(nn.Module):
     """A codec network in evaluation mode behind the ``Codec`` protocol (``vab/codecs/base.py``).
 
     Args:
         model: the library's own network, left trainable as it is for those who train it.
-        config: the numbers it was built from, a dataclass.
-        name: what it was loaded as.
-        hop_length: samples a codec step.
+        config: the numbers it was built from.
+        name: what it was loaded as; None = the architecture's name.
         num_codebooks: how many levels to use, from the coarsest; None = all.
         piece_seconds: longest sound processed in one pass.
     """
 
-    kind: ClassVar[str]
-    """Name of this architecture in our own files."""
-
     def __init__(
         self,
         model: nn.Module,
-        config: Any,
+        config: CodecConfig,
         *,
-        name: str,
-        hop_length: int,
+        name: str | None = None,
         num_codebooks: int | None = None,
         piece_seconds: float = PIECE_SECONDS,
     ) -> None:
         super().__init__()
-        available: int = config.num_codebooks
+        available = config.num_codebooks
         if num_codebooks is None:
             num_codebooks = available
         if not 1 <= num_codebooks <= available:
             raise ValueError(f"num_codebooks must be within 1..{available} for {name}, not {num_codebooks}")
         self.model = model
         self.config = config
-        self.name = name
-        self.sample_rate: int = config.sample_rate
-        self.hop_length = hop_length
+        self.name = config.kind if name is None else name
+        self.sample_rate = config.sample_rate
+        self.hop_length = config.hop_length
         self.num_codebooks = num_codebooks
-        self.codebook_size: int = config.codebook_size
-        self.codebook_dim: int = config.codebook_dim
+        self.codebook_size = config.codebook_size
+        self.codebook_dim = config.codebook_dim
         self.piece_steps = max(1, int(piece_seconds * self.frame_rate))
         self._fingerprint: str | None = None
         self.eval()
@@ -113,7 +142,7 @@ class FrozenCodec(nn.Module):
 
     def describe(self) -> Mapping[str, Any]:
         """Architecture and constructor numbers, as JSON can hold them."""
-        return {"type": self.kind, "config": dataclasses.asdict(self.config)}
+        return {"type": self.config.kind, "config": dataclasses.asdict(self.config)}
 
     def train(self, mode: bool = True) -> FrozenCodec:
         """Stay in evaluation mode, also inside a model that is being trained."""
@@ -145,18 +174,31 @@ class FrozenCodec(nn.Module):
         Raises:
             ValueError: a code outside [0, codebook_size), such as a [MASK] left over, or too many levels.
         """
+        return torch.cat(list(self.decode_pieces(codes)), dim=-1)
+
+    @torch.no_grad()
+    def decode_pieces(self, codes: Int[Tensor, "B K S"]) -> Iterator[Float[Tensor, "B 1 l"]]:
+        """What ``decode`` gives, bit by bit: an hour of sound in the memory of some seconds.
+
+        Raises:
+            ValueError: as ``decode``.
+        """
         if codes.ndim != 3 or not 1 <= codes.shape[1] <= self.config.num_codebooks:
             raise ValueError(
                 f"codes must be [B, K, S], 1 <= K <= {self.config.num_codebooks}, not {list(codes.shape)}"
             )
         batch, _, num_steps = codes.shape
         if batch == 0 or num_steps == 0:
-            return torch.zeros(batch, 1, num_steps * self.hop_length, device=self.device)
+            yield torch.zeros(batch, 1, num_steps * self.hop_length, device=self.device)
+            return
         lowest, highest = int(codes.min()), int(codes.max())
         if lowest < 0 or highest >= self.codebook_size:
             wrong = lowest if lowest < 0 else highest
             hint = " ([MASK]: some codes are not generated yet)" if wrong == self.codebook_size else ""
             raise ValueError(f"codes must be within 0..{self.codebook_size - 1}, found {wrong}{hint}")
-        chain = self._decode_chain()
-        waveform = torch.cat(list(chain.pieces(codes.to(self.device, torch.int64), self.piece_steps)), dim=-1)
-        return F.pad(waveform, (0, num_steps * self.hop_length - waveform.shape[-1]))
+        missing = num_steps * self.hop_length
+        for piece in self._decode_chain().pieces(codes.to(self.device, torch.int64), self.piece_steps):
+            missing -= piece.shape[-1]
+            yield piece
+        if missing:
+            yield torch.zeros(batch, 1, missing, device=self.device)

@@ -135,7 +135,7 @@ def save_codec(
 def _locate(name: str, source: str | Path) -> Path:
     """The file of a codec's weights; an unknown name is told apart from missing weights."""
     entry = find(str(source))
-    if entry is None and not Path(source).exists() and str(source) == name:
+    if entry is None and not Path(source).expanduser().exists() and str(source) == name:
         bundled = [entry.name for entry in entries() if entry.kind == "codec" and entry.is_bundled]
         known = ", ".join([*PRESETS, *bundled])
         raise WeightsError(f"{name}: neither a codec ({known}) nor a file")
@@ -183,11 +183,11 @@ def _build(config: Config, *, name: str, num_codebooks: int | None) -> FrozenCod
 
 def _check_fits(found: Config, preset: CodecPreset, name: str) -> None:
     """A name promises an architecture and its rates; weights of another are an error, not a surprise."""
-    expected = preset.config
-    promised = (type(expected), expected.sample_rate, expected.hop_length)
-    if (type(found), found.sample_rate, found.hop_length) != promised:
+    promised, actual = (
+        f"{config.kind} at {config.sample_rate} Hz with hop {config.hop_length}"
+        for config in (preset.config, found)
+    )
+    if actual != promised:
         raise WeightsError(
-            f"{name}: these weights are a {type(found).__name__} at {found.sample_rate} Hz with hop "
-            f"{found.hop_length}, not a {type(expected).__name__} at {expected.sample_rate} Hz with hop "
-            f"{expected.hop_length}; load them by their path alone"
+            f"{name}: these weights are {actual}, not {promised}; load them by their path alone"
         )

@@ -45,14 +45,13 @@ def stock_preprocess(name: str, tag: str | None = None) -> dict[str, Any]:
     """
     import open_clip
 
-    tags = [tag] if tag else stock_tags(name)
-    configs = [open_clip.get_pretrained_cfg(name, each) for each in tags]
-    agreed = [key for key in ("mean", "std", "interpolation", "resize_mode") if configs]
-    return {
-        key: configs[0].get(key)
-        for key in agreed
-        if all(config.get(key) == configs[0].get(key) for config in configs)
-    }
+    configs = [open_clip.get_pretrained_cfg(name, each) for each in ([tag] if tag else stock_tags(name))]
+    agreed = {}
+    for key in ("mean", "std", "interpolation", "resize_mode"):
+        values = [config.get(key) for config in configs]
+        if values and all(value == values[0] for value in values):
+            agreed[key] = values[0]
+    return agreed
 
 
 def download_tag(name: str, tag: str) -> Path:
@@ -94,7 +93,7 @@ def build_open_clip(config: Mapping[str, Any]) -> nn.Module:
         if arguments.pop("custom_text", False) or has_hub_text:
             model_class = open_clip.CoCa if "multimodal_cfg" in arguments else open_clip.CustomTextCLIP
         return model_class(**arguments)
-    except (KeyError, TypeError, RuntimeError, ValueError, AssertionError) as error:
+    except (KeyError, TypeError, RuntimeError, ValueError, AssertionError, OSError) as error:
         raise ConfigError(f"open_clip cannot build this model ({checkpoint.one_line(error)})") from error
 
 

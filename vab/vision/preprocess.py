@@ -72,7 +72,7 @@ class Preprocess:
         step = max(1, _BYTES_PER_BATCH // (3 * max(height * width, self.size**2)))
         for start in range(0, len(frames), step):
             # A decoder's frames may be read-only, which torch does not know.
-            batch = torch.from_numpy(np.require(frames[start : start + step], requirements="CW"))
+            batch = torch.from_numpy(np.require(frames[start : start + step], requirements=["C", "W"]))
             batch = batch.permute(0, 3, 1, 2)
             # On uint8, as Pillow computes: rounded to whole values, without overshoot beyond them.
             batch = F.interpolate(batch, (height, width), mode=self.interpolation, antialias=True)
