@@ -1,0 +1,24 @@
+"""The only room that opens sound and video, with PyAV: frames at a rate, mono sound, and both out again."""
+
+from vab.media.audio import iter_audio, read_audio
+from vab.media.find import VIDEO_SUFFIXES, find_media
+from vab.media.frames import iter_frames
+from vab.media.mux import mux
+from vab.media.probe import AudioInfo, MediaInfo, VideoInfo, probe
+from vab.media.sound_file import write_audio
+from vab.media.write import write_clip
+
+__all__ = [
+    "VIDEO_SUFFIXES",
+    "AudioInfo",
+    "MediaInfo",
+    "VideoInfo",
+    "find_media",
+    "iter_audio",
+    "iter_frames",
+    "mux",
+    "probe",
+    "read_audio",
+    "write_audio",
+    "write_clip",
+]

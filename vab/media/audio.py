@@ -1,0 +1,160 @@
+"""Sound of a file as mono at a steady rate, streamed and aligned with the pictures' time zero."""
+
+from collections.abc import Iterator
+from math import gcd
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+import torch
+
+from vab.errors import MediaError
+from vab.media.blocks import fit, regroup
+from vab.media.container import frames_from, no_stream, warn_once
+from vab.media.probe import probe
+from vab.shapes import Float, Tensor
+from vab.timing import num_samples
+
+# Sound decoded before the wanted start: codecs and the resampling filter need a moment to settle, and
+# Opus asks for 80 ms. Also read on past the end, so that a piece equals the same piece of the whole.
+SETTLE_SECONDS = 0.5
+# A packet whose time differs from the end of the one before by more than this is a true gap or overlap;
+# less is rounding in the container's clock, and mending it would click.
+GAP_SECONDS = 0.02
+# Fold-down of ITU-R BS.775 to stereo, then the mean of left and right: the centre reaches both sides, so
+# it counts 0.707 twice; surrounds 0.707 once; the effects channel is left out, as in every player. A plain
+# mean would bury the speech of a 5.1 film under its often silent other channels.
+CHANNEL_WEIGHTS = {"FC": 2**0.5, "LFE": 0.0, "LFE2": 0.0}
+FRONT_CHANNELS = {"FL", "FR", "DL", "DR"}
+OTHER_CHANNEL_WEIGHT = 0.5**0.5
+
+
+def read_audio(
+    path: str | Path, sample_rate: int, *, start: float = 0.0, duration: float | None = None
+) -> Float[Tensor, "1 L"]:
+    """Read a file's sound as mono at ``sample_rate``: float32 [1, L] in [-1, 1].
+
+    Sample 0 sounds ``start`` seconds after time zero of the file, where its first picture stands too;
+    sound that begins later is preceded by silence. With ``duration`` the result has exactly
+    ``num_samples(duration, sample_rate)`` samples, silence after the end of the sound; without, it ends
+    where the sound does.
+
+    Raises:
+        MediaError: the file cannot be read, has no audio stream, or nothing of it decodes.
+        ValueError: an argument is out of range.
+    """
+    chunks = list(iter_audio(path, sample_rate, start=start, duration=duration))
+    return torch.cat(chunks, dim=1) if chunks else torch.zeros(1, 0)
+
+
+def iter_audio(
+    path: str | Path,
+    sample_rate: int,
+    *,
+    start: float = 0.0,
+    duration: float | None = None,
+    chunk_seconds: float = 10.0,
+) -> Iterator[Float[Tensor, "1 L"]]:
+    """Yield what :func:`read_audio` returns in pieces of ``chunk_seconds``, the last one shorter.
+
+    Memory does not grow with the length of the sound. The pieces are those of one resampling: put
+    together they have no seams.
+    """
+    if sample_rate < 1 or start < 0 or chunk_seconds <= 0 or (duration is not None and duration < 0):
+        raise ValueError(
+            "sample_rate and chunk_seconds must be positive, start and duration not negative, not "
+            f"sample_rate={sample_rate}, chunk_seconds={chunk_seconds}, start={start}, duration={duration}"
+        )
+    path = Path(path)
+    chunk_length = max(1, num_samples(chunk_seconds, sample_rate))
+    audio = probe(path).audio
+    if audio is None:
+        raise no_stream(path, "audio")
+    blocks = _resample(path, audio.sample_rate, sample_rate, start)
+    if duration is not None:
+        blocks = fit(blocks, num_samples(duration, sample_rate), chunk_length)
+    # The resampling filter overshoots a little on sound at full scale.
+    return (torch.from_numpy(chunk.clip(-1, 1))[None] for chunk in regroup(blocks, chunk_length))
+
+
+def _resample(path: Path, source_rate: int, sample_rate: int, start: float) -> Iterator[np.ndarray]:
+    """Mono samples at ``sample_rate`` from ``start`` on, in blocks of whatever size comes."""
+    # The two clocks meet ``common`` times a second. Beginning at such a moment, output sample n of any
+    # piece stands exactly where output sample n of the whole file does.
+    common = gcd(source_rate, sample_rate)
+    meeting = max(0, int((start - SETTLE_SECONDS) * common))
+    num_early = num_samples(start, sample_rate) - meeting * (sample_rate // common)
+    resampler = soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32", quality="VHQ")
+    for block in _mono_blocks(path, source_rate, meeting * (source_rate // common)):
+        resampled = resampler.resample_chunk(block)
+        yield resampled[num_early:]
+        num_early = max(0, num_early - len(resampled))
+    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)[num_early:]
+
+
+def _mono_blocks(path: Path, rate: int, begin: int) -> Iterator[np.ndarray]:
+    """Mono samples from source sample ``begin`` (counted from time zero) on, without gap or overlap."""
+    position = begin
+    following: int | None = None
+    for seconds, samples in _mono_frames(path, rate, begin / rate):
+        at = round(seconds * rate)
+        if following is not None and abs(at - following) <= GAP_SECONDS * rate:
+            at = following
+        following = at + len(samples)
+        while at > position:
+            silence = np.zeros(min(at - position, rate), np.float32)
+            yield silence
+            position += len(silence)
+        fresh = samples[position - at :]
+        yield fresh
+        position += len(fresh)
+    if following is None:
+        raise MediaError(f"{path}: nothing of its sound can be decoded; convert it or copy it again")
+
+
+def _mono_frames(path: Path, rate: int, begin: float) -> Iterator[tuple[float, np.ndarray]]:
+    """Time and mono samples of each frame; the last one without the encoder's padding."""
+    held: tuple[float, Any] | None = None
+    for timed in frames_from(path, "audio", begin):
+        if held is not None:
+            yield held[0], _to_mono(held[1], rate, path)
+        held = timed
+    if held is not None:
+        seconds, frame = held
+        samples = _to_mono(frame, rate, path)
+        # An encoder fills its last block; the container says how much of it is real, to one tick of its clock.
+        length, tick = frame.duration * frame.time_base * rate, frame.time_base * rate
+        yield seconds, samples[: round(length)] if 0 < length < len(samples) - tick else samples
+
+
+def _to_mono(frame: Any, rate: int, path: Path) -> np.ndarray:
+    """Mono float32 samples of one decoded frame at the stream's ``rate``."""
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    if samples.dtype == np.uint8:
+        samples = samples.astype(np.float32) / 128 - 1
+    elif samples.dtype.kind == "i":
+        samples = samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
+    mono = _channel_weights(frame) @ samples.astype(np.float32, copy=False)
+    if not np.isfinite(mono).all():
+        warn_once(f"{path}: its sound holds values that are not finite; they are made silent")
+        mono = np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0)
+    if frame.rate != rate:
+        warn_once(f"{path}: its sound changes from {rate} to {frame.rate} samples a second on the way")
+        mono = soxr.resample(mono, frame.rate, rate)
+    return mono
+
+
+def _channel_weights(frame: Any) -> np.ndarray:
+    """Share of each channel in the mono sound, summing to 1 so that nothing clips."""
+    names = [channel.name for channel in frame.layout.channels]
+    weights = np.array(
+        [
+            1.0 if name in FRONT_CHANNELS else CHANNEL_WEIGHTS.get(name, OTHER_CHANNEL_WEIGHT)
+            for name in names
+        ],
+        dtype=np.float32,
+    )
+    return weights / weights.sum() if weights.any() else np.full(len(names), 1 / len(names), np.float32)

@@ -1,0 +1,172 @@
+"""Open a file with PyAV, choose its streams, find its time zero, seek, and decode past damage."""
+
+import functools
+import logging
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import av
+from av.container import InputContainer
+from av.format import Flags
+
+from vab.errors import MediaError
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["video", "audio"]
+
+# FFmpeg draws any .txt or .nfo as a picture of a terminal.
+TEXT_FORMATS = {"tty"}
+# How far before the wanted time to try to land; None opens the file from its beginning.
+SEEK_BACKS: tuple[float | None, ...] = (0.0, 2.0, 10.0, None)
+
+
+@functools.lru_cache(maxsize=1024)
+def warn_once(message: str) -> None:
+    """Log a warning about a file once, however many times the file is opened."""
+    logger.warning(message)
+
+
+def check_readable(path: Path) -> None:
+    """Raise :class:`MediaError` for what is no file with something in it, before FFmpeg sees it."""
+    try:
+        if path.is_dir():
+            raise MediaError(f"{path}: is a folder; name a file inside it")
+        if path.stat().st_size == 0:
+            raise MediaError(f"{path}: the file is empty (0 bytes); copy or download it again")
+    except FileNotFoundError:
+        raise MediaError(f"{path}: no such file; check the name and the folder") from None
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror}); check the permissions") from error
+
+
+@contextmanager
+def open_input(path: Path) -> Iterator[InputContainer]:
+    """Open ``path`` for reading; :class:`MediaError` in one line when it holds no sound or video."""
+    check_readable(path)
+    try:
+        # An absolute name cannot be taken for an option or for a protocol ("12:30.mp4"), and undecodable
+        # tags must not make a playable file unreadable.
+        container = av.open(str(path.absolute()), "r", metadata_errors="replace")
+    except PermissionError as error:
+        raise MediaError(f"{path}: cannot be read (permission denied); check the permissions") from error
+    except (av.FFmpegError, ValueError) as error:
+        raise MediaError(
+            f"{path}: not a sound or video file that FFmpeg can read, or cut off before its index; "
+            "convert it or copy it again"
+        ) from error
+    with container:
+        if container.format.name in TEXT_FORMATS:
+            raise MediaError(f"{path}: is a text file; give a sound or video file")
+        yield container
+
+
+def find_video_stream(container: InputContainer) -> av.VideoStream | None:
+    """The video stream a player would show, never a cover picture, or None."""
+    candidates = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & av.stream.Disposition.attached_pic
+    ]
+    best = container.streams.best("video")
+    return best if best in candidates else next(iter(candidates), None)
+
+
+def find_audio_stream(container: InputContainer) -> av.AudioStream | None:
+    """The audio stream a player would play, or None."""
+    return container.streams.best("audio")  # type: ignore[return-value]
+
+
+def time_zero(container: InputContainer) -> float:
+    """The moment a player calls zero, in seconds of the file's own clock.
+
+    Every time in this room is measured from here, for pictures and sound alike, so whatever offset the
+    two streams have is kept. An MPEG-TS recording may start its clock at hours.
+    """
+    return (container.start_time or 0) / av.time_base
+
+
+def require_stream(container: InputContainer, path: Path, kind: Kind) -> Any:
+    """The stream of that kind, or :class:`MediaError` when there is none that can be decoded."""
+    stream = find_video_stream(container) if kind == "video" else find_audio_stream(container)
+    if stream is None:
+        raise no_stream(path, kind)
+    return stream
+
+
+def no_stream(path: Path, kind: Kind) -> MediaError:
+    """The error for a file without sound or without pictures."""
+    if kind == "video":
+        return MediaError(f"{path}: has no video stream; give a file with pictures")
+    return MediaError(f"{path}: has no audio stream; give a file with sound")
+
+
+def can_seek(container: InputContainer) -> bool:
+    """Whether times after a seek can be believed; raw MP3, AAC or H.264 only guess them."""
+    return not container.format.flags & cast(int, Flags.generic_index.value)
+
+
+def frames_from(path: Path, kind: Kind, seconds: float = 0.0) -> Generator[tuple[float, Any], None, None]:
+    """Decode one stream from a frame that starts at or before ``seconds``; yield (time, frame).
+
+    Times count from time zero and frames come in presentation order. Seeks to the key frame before where
+    the format allows, and goes further back, in the end to the beginning, when a seek lands too late.
+    Damaged packets are skipped with one warning; a file that ends early gives what there is.
+
+    Raises:
+        MediaError: the file cannot be opened, or has no such stream.
+    """
+    for seek_back in SEEK_BACKS if seconds > 0 else (None,):
+        with open_input(path) as container:
+            stream = require_stream(container, path, kind)
+            stream.codec_context.thread_type = "AUTO"
+            frames = _timed(_decode(container, stream, path), container, stream)
+            if seek_back is None:
+                yield from frames
+                return
+            if not can_seek(container):
+                continue
+            target = seconds - seek_back + time_zero(container)
+            try:
+                container.seek(int(target / stream.time_base), stream=stream)
+            except av.FFmpegError:
+                continue
+            first = next(frames, None)
+            if first is not None and first[0] <= seconds:
+                yield first
+                yield from frames
+                return
+
+
+def _decode(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:
+    num_damaged = 0
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+            frames = [] if packet is None else packet.decode()
+        except av.EOFError:
+            break
+        except av.FFmpegError:
+            num_damaged += 1
+            # A generator that has raised is finished: after a failed read the next call ends the loop.
+            continue
+        if packet is None:
+            break
+        yield from frames
+    if num_damaged:
+        warn_once(f"{path}: {num_damaged} damaged or cut-off {stream.type} packets skipped")
+
+
+def _timed(frames: Iterator[Any], container: InputContainer, stream: Any) -> Iterator[tuple[float, Any]]:
+    zero = time_zero(container)
+    following = 0.0
+    for frame in frames:
+        timestamp = frame.dts if frame.pts is None else frame.pts
+        # Raw streams carry no times at all: their frames follow each other at the stream's own rate.
+        seconds = following if timestamp is None else float(timestamp * frame.time_base) - zero
+        yield seconds, frame
+        length = frame.samples / frame.rate if stream.type == "audio" else 1 / (stream.average_rate or 25)
+        following = seconds + float(length)

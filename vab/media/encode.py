@@ -1,0 +1,89 @@
+"""Sound on its way out: blocks checked, brought to a rate the encoder knows, and encoded."""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import chain
+from typing import Any
+
+import av
+import numpy as np
+import soxr
+import torch
+from av.container import OutputContainer
+
+from vab.shapes import Float, Tensor
+
+LAYOUTS = {1: "mono", 2: "stereo"}
+# Taken where a codec lacks the sound's own rate: Opus has no 44.1 kHz. Every codec here has this one.
+COMMON_RATE = 48_000
+
+
+def checked_blocks(
+    waveform: Float[Tensor, "C L"] | Iterable[Float[Tensor, "C L"]],
+) -> tuple[int, Iterator[np.ndarray]]:
+    """Number of channels, and the sound as float32 blocks [C, l] in [-1, 1].
+
+    Raises:
+        ValueError: there is nothing, not one or two channels, their number changes, or a value is not
+            finite. Blocks after the first are judged when they are drawn.
+    """
+    pieces = iter([waveform] if isinstance(waveform, torch.Tensor) else waveform)
+    first = next(pieces, None)
+    if first is None:
+        raise ValueError("the waveform holds no sound: an empty iterable instead of pieces [C, L]")
+    if first.ndim != 2 or first.shape[0] not in LAYOUTS:
+        raise ValueError(f"waveform must be [1 or 2 channels, samples], not {list(first.shape)}")
+    num_channels = first.shape[0]
+    return num_channels, (_checked(piece, num_channels) for piece in chain([first], pieces))
+
+
+def _checked(piece: Tensor, num_channels: int) -> np.ndarray:
+    if piece.ndim != 2 or piece.shape[0] != num_channels:
+        raise ValueError(f"waveform began with {num_channels} channels and goes on as {list(piece.shape)}")
+    samples = piece.detach().cpu().to(torch.float32).numpy()
+    if not np.isfinite(samples).all():
+        raise ValueError("waveform holds NaN or infinity; look at what made it")
+    return samples.clip(-1, 1)
+
+
+def supported_rate(codec_name: str, sample_rate: int) -> int:
+    """The sound's own rate where the codec has it, else 48 kHz."""
+    rates = av.Codec(codec_name, "w").audio_rates
+    return sample_rate if not rates or sample_rate in rates else COMMON_RATE
+
+
+def resample_blocks(
+    blocks: Iterator[np.ndarray], num_channels: int, source_rate: int, target_rate: int
+) -> Iterator[np.ndarray]:
+    """Blocks [C, l] at another rate, without seams."""
+    if source_rate == target_rate:
+        yield from blocks
+        return
+    resampler = soxr.ResampleStream(source_rate, target_rate, num_channels, dtype="float32", quality="VHQ")
+    for block in blocks:
+        yield resampler.resample_chunk(np.ascontiguousarray(block.T)).T.clip(-1, 1)
+    yield resampler.resample_chunk(np.zeros((0, num_channels), np.float32), last=True).T.clip(-1, 1)
+
+
+def add_audio_stream(
+    container: OutputContainer, codec_name: str, sample_rate: int, num_channels: int, **settings: Any
+) -> Any:
+    """Add a sound stream whose clock ticks once a sample."""
+    stream = container.add_stream(codec_name, rate=sample_rate, layout=LAYOUTS[num_channels], **settings)
+    stream.time_base = Fraction(1, sample_rate)
+    return stream
+
+
+def encode_blocks(stream: Any, blocks: Iterator[np.ndarray]) -> Iterator[av.Packet]:
+    """Encode float32 blocks [C, l] as one run of sound that begins at time zero."""
+    position = 0
+    # Not the stream's own clock, which a container may change to milliseconds once its header is written.
+    clock = Fraction(1, stream.rate)
+    for block in blocks:
+        if not block.shape[1]:
+            continue
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", stream.layout.name)
+        frame.sample_rate, frame.time_base, frame.pts = stream.rate, clock, position
+        position += block.shape[1]
+        yield from stream.encode(frame)
+    yield from stream.encode(None)

@@ -1,0 +1,142 @@
+"""Join a video's own pictures, untouched, with a new sound of exactly their length."""
+
+from collections.abc import Iterable, Iterator
+from heapq import merge
+from pathlib import Path
+
+import av
+from av.container import InputContainer, OutputContainer
+
+from vab.errors import MediaError
+from vab.media.atomic import complete_file
+from vab.media.blocks import fit, regroup
+from vab.media.container import open_input, require_stream, time_zero, warn_once
+from vab.media.encode import (
+    add_audio_stream,
+    checked_blocks,
+    encode_blocks,
+    resample_blocks,
+    supported_rate,
+)
+from vab.media.probe import probe
+from vab.shapes import Float, Tensor
+from vab.timing import num_samples
+
+# Matroska cannot cut AAC short inside its last block of samples; Opus in it ends on the sample.
+SOUND_CODECS = {".mp4": "aac", ".m4v": "aac", ".mov": "aac", ".mkv": "libopus", ".webm": "libopus"}
+MOV_FAMILY = {".mp4", ".m4v", ".mov"}
+# Transparent for AAC at the codecs' rates: 80 kbit/s a channel at 16 kHz, no more than 128.
+BITS_PER_SAMPLE, MAX_BITS_PER_SECOND = 5, 128_000
+# Tags in which one container describes itself; wrong in the next.
+CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
+
+
+def mux(
+    video: str | Path,
+    waveform: Float[Tensor, "C L"] | Iterable[Float[Tensor, "C L"]],
+    sample_rate: int,
+    out: str | Path,
+) -> None:
+    """Write ``out``: the video's pictures copied packet by packet, and ``waveform`` as its sound.
+
+    The sound begins at the file's time zero and is cut, or followed by silence, to the end of the last
+    picture, to the sample. Orientation, timing and tags of the video are kept; its own sound, subtitles and
+    data are left out. ``.mp4``, ``.m4v`` and ``.mov`` get AAC, ``.mkv`` and ``.webm`` Opus. ``out`` appears
+    only when complete and may be ``video`` itself.
+
+    Args:
+        video: a file with video.
+        waveform: [C, L] in [-1, 1] with one or two channels, or pieces of it in order; pieces are drawn as
+            the pictures go by, so an hour needs no more memory than a minute.
+        sample_rate: samples per second of ``waveform``; resampled only where the sound codec lacks the rate.
+        out: name of the result; its suffix chooses the container.
+
+    Raises:
+        MediaError: the video cannot be read, or the container of ``out`` cannot hold it.
+        ValueError: the waveform is not as described.
+    """
+    video, out = Path(video), Path(out)
+    suffix = out.suffix.lower()
+    if suffix not in SOUND_CODECS:
+        raise MediaError(f"{out}: cannot write {suffix or 'no suffix'}; use one of {' '.join(SOUND_CODECS)}")
+    duration = probe(video).require_video().duration
+    num_channels, blocks = checked_blocks(waveform)
+    codec_name = SOUND_CODECS[suffix]
+    rate = supported_rate(codec_name, sample_rate)
+    blocks = resample_blocks(blocks, num_channels, sample_rate, rate)
+    blocks = regroup(fit(blocks, num_samples(duration, rate), rate), rate)
+    options = {}
+    if suffix in MOV_FAMILY:
+        # The end of the sound is written on the movie's clock, by default in milliseconds: too coarse.
+        options = {"movie_timescale": str(rate), "movflags": "+faststart"}
+    with complete_file(out) as partial, open_input(video) as source:
+        try:
+            with av.open(str(partial), "w", container_options=options) as output:
+                pictures = _copy_packets(source, output, video, out)
+                bit_rate = num_channels * min(BITS_PER_SAMPLE * rate, MAX_BITS_PER_SECOND)
+                stream = add_audio_stream(output, codec_name, rate, num_channels, bit_rate=bit_rate)
+                output.start_encoding()
+                # In order of time, so that the muxer never has to hold one stream to wait for the other.
+                for packet in merge(pictures, encode_blocks(stream, blocks), key=_decoding_time):
+                    output.mux_one(packet)
+        except av.FFmpegError as error:
+            raise MediaError(
+                f"{out}: cannot be written ({error.strerror}); check the folder and the disk, "
+                f"or convert {video.name} to .mp4 first"
+            ) from error
+
+
+def _decoding_time(packet: av.Packet) -> float:
+    assert packet.dts is not None, "packets to write carry times"
+    return float(packet.dts * packet.time_base)
+
+
+def _copy_packets(
+    source: InputContainer, output: OutputContainer, video: Path, out: Path
+) -> Iterator[av.Packet]:
+    """Add a copy of the source's video stream to the output; return its packets, moved to time zero."""
+    stream = require_stream(source, video, "video")
+    try:
+        copy = output.add_stream_from_template(stream, opaque=True)
+    except ValueError as error:
+        raise MediaError(
+            f"{video}: {stream.codec_context.name} video cannot be stored in {out.suffix}; "
+            f"name the output {out.stem}.mkv"
+        ) from error
+    copy.metadata.update(stream.metadata)
+    output.metadata.update(
+        {key: value for key, value in source.metadata.items() if key not in CONTAINER_TAGS}
+    )
+    zero = round(time_zero(source) / stream.time_base)
+    return _shifted_packets(source, stream, copy, zero, video)
+
+
+def _shifted_packets(
+    source: InputContainer, stream: av.VideoStream, copy: av.VideoStream, zero: int, video: Path
+) -> Iterator[av.Packet]:
+    held: list[av.Packet] = []
+    packets = source.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:
+            warn_once(f"{video}: cut off or damaged on the way; what can be read is copied")
+            break
+        if packet is None:
+            break
+        if not packet.size:
+            continue
+        if packet.pts is None and not stream.codec_context.has_b_frames:
+            packet.pts = packet.dts
+        if packet.pts is None or packet.dts is None:
+            raise MediaError(f"{video}: its pictures carry no times; convert it to .mp4 first")
+        packet.pts, packet.dts = packet.pts - zero, packet.dts - zero
+        held.append(packet)
+        # Pictures cut away by an edit list, or cut off by the end of the file, are needed only when others
+        # come after them.
+        if packet.is_discard or packet.is_corrupt:
+            continue
+        for ready in held:
+            ready.stream = copy
+            yield ready
+        held = []

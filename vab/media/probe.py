@@ -1,0 +1,160 @@
+"""What a file holds: its streams, their size and rates, and how long it truly lasts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+
+from vab.errors import MediaError
+from vab.media.container import (
+    can_seek,
+    find_audio_stream,
+    find_video_stream,
+    frames_from,
+    no_stream,
+    open_input,
+    time_zero,
+    warn_once,
+)
+from vab.media.orientation import quarter_turns, upright_size
+
+# A header that promises this much more than the file holds is worth a warning: the file was cut off.
+MISSING_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """The pictures of a file; width and height are those of the upright picture, in stored pixels."""
+
+    width: int
+    height: int
+    rotation: int
+    """Degrees counter-clockwise by which the stored picture is turned to stand upright: 0, 90, 180 or 270."""
+    average_fps: float
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """The sound of a file as stored."""
+
+    sample_rate: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What :func:`probe` found."""
+
+    path: Path
+    duration: float
+    """Seconds from time zero to the end of the last picture, or of the sound where there is no picture."""
+    video: VideoInfo | None
+    audio: AudioInfo | None
+
+    def require_video(self) -> "MediaInfo":
+        """Return itself; :class:`MediaError` when the file has no video stream."""
+        if self.video is None:
+            raise no_stream(self.path, "video")
+        return self
+
+    def require_audio(self) -> "MediaInfo":
+        """Return itself; :class:`MediaError` when the file has no audio stream."""
+        if self.audio is None:
+            raise no_stream(self.path, "audio")
+        return self
+
+
+def probe(path: str | Path) -> MediaInfo:
+    """Read what a file holds, believing its packets rather than its header.
+
+    Cheap: one decoded picture and the packets of the last group of pictures, unless the file is damaged
+    or cannot seek; then all packets are read, none decoded.
+
+    Raises:
+        MediaError: the file is missing, empty, damaged beyond use or holds no sound or video.
+    """
+    path = Path(path)
+    with open_input(path) as container:
+        video_stream, audio_stream = find_video_stream(container), find_audio_stream(container)
+        stream = video_stream or audio_stream
+        if stream is None:
+            raise MediaError(f"{path}: holds neither video nor sound; give a sound or video file")
+        average_fps = float(video_stream.average_rate or 0) if video_stream else 0.0
+        audio = _audio_info(audio_stream) if audio_stream else None
+        duration = _duration(container, stream, path)
+    video = _video_info(path, average_fps) if video_stream else None
+    return MediaInfo(path, duration, video, audio)
+
+
+def _audio_info(stream: Any) -> AudioInfo:
+    return AudioInfo(sample_rate=stream.codec_context.sample_rate, channels=stream.codec_context.channels)
+
+
+def _video_info(path: Path, average_fps: float) -> VideoInfo:
+    frames = frames_from(path, "video")
+    try:
+        _, frame = next(frames, (0.0, None))
+    finally:
+        frames.close()
+    if frame is None:
+        raise MediaError(f"{path}: not one picture of its video can be decoded; convert it or copy it again")
+    width, height = upright_size(frame)
+    return VideoInfo(width, height, 90 * quarter_turns(frame), average_fps)
+
+
+def _duration(container: InputContainer, stream: Any, path: Path) -> float:
+    """Seconds from time zero to the end of the stream's last intact packet."""
+    promised = _promised_end(container, stream)
+    end = None
+    if promised is not None and can_seek(container):
+        try:
+            container.seek(int(promised / stream.time_base), stream=stream)
+            end = _last_end(container, stream)
+        except av.FFmpegError:
+            end = None
+    if end is None:
+        with open_input(path) as again:
+            end = _last_end(again, again.streams[stream.index])
+    if end is None:
+        raise MediaError(f"{path}: its {stream.type} stream is empty or cut off; copy the file again")
+    if promised is not None and promised - end > MISSING_SECONDS:
+        zero = time_zero(container)
+        warn_once(
+            f"{path}: cut off, {end - zero:.2f} s of the {promised - zero:.2f} s it announces are there"
+        )
+    return end - time_zero(container)
+
+
+def _promised_end(container: InputContainer, stream: Any) -> float | None:
+    """Where the header says that the stream ends, on the file's own clock."""
+    if stream.duration is not None:
+        return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+    if container.duration is not None:
+        return ((container.start_time or 0) + container.duration) / av.time_base
+    return None
+
+
+def _last_end(container: InputContainer, stream: Any) -> float | None:
+    """End of the latest packet from here on, on the file's own clock; None when there is none."""
+    tick = float(stream.time_base)
+    nominal = 1 / float(stream.average_rate or 25) if stream.type == "video" else 0.0
+    end = None
+    num_untimed = 0
+    try:
+        for packet in container.demux(stream):
+            if not packet.size or packet.is_corrupt or packet.is_discard:
+                continue
+            timestamp = packet.dts if packet.pts is None else packet.pts
+            if timestamp is None:
+                num_untimed += 1
+                continue
+            packet_end = timestamp * tick + (packet.duration * tick if packet.duration else nominal)
+            end = packet_end if end is None else max(end, packet_end)
+    except av.FFmpegError:
+        # What was read before the damage counts.
+        pass
+    if end is None and num_untimed:
+        return num_untimed * nominal or None
+    return end
