@@ -1,0 +1,25 @@
+"""Foley world: a procedural corpus of objects whose motion makes their sound, with every event known."""
+
+from tasks.demo.world.captions import frame_captions
+from tasks.demo.world.classes import CLASSES
+from tasks.demo.world.corpus import write_corpus
+from tasks.demo.world.rendering import render
+from tasks.demo.world.sampling import sample_scene
+from tasks.demo.world.scene import FPS, FRAME_SIZE, SAMPLE_RATE, SPLITS, Scene, Source
+from tasks.demo.world.sidecar import scene_sidecar, source_state
+
+__all__ = [
+    "CLASSES",
+    "FPS",
+    "FRAME_SIZE",
+    "SAMPLE_RATE",
+    "SPLITS",
+    "Scene",
+    "Source",
+    "frame_captions",
+    "render",
+    "sample_scene",
+    "scene_sidecar",
+    "source_state",
+    "write_corpus",
+]

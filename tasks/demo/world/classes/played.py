@@ -1,0 +1,199 @@
+"""Impacts that play a pitch: pressed keys and plucked strings, where the place one sees sets the note."""
+
+import numpy as np
+
+from tasks.demo.world.classes.base import FoleyClass, State, octaves, striker_words
+from tasks.demo.world.materials import MATERIALS
+from tasks.demo.world.pen import INK, Pen, Rgb, darker, faded, lighter, mix
+from tasks.demo.world.scene import Motion, Source
+from tasks.demo.world.synthesis import strikes
+from tasks.demo.world.timeline import FAR_SECONDS, irregular_events, striker_track, trace_age
+
+NUM_KEYS = 5
+NUM_STRINGS = 4
+# Five keys of a pentatonic scale, four strings in fourths: semitones above the lowest.
+KEY_SEMITONES = (0, 3, 5, 7, 10)
+STRING_SEMITONES = (0, 5, 10, 15)
+HAND: Rgb = (226, 178, 142)
+
+
+def _sample_keys(generator: np.random.Generator, duration: float) -> Motion:
+    times, strengths = irregular_events(generator, duration)
+    return Motion(times, strengths, generator.integers(NUM_KEYS, size=len(times)).astype(float))
+
+
+def _sample_strings(generator: np.random.Generator, duration: float) -> Motion:
+    times, strengths = irregular_events(generator, duration)
+    return Motion(times, strengths, generator.integers(NUM_STRINGS, size=len(times)).astype(float))
+
+
+def _pitches(lowest: float, semitones: tuple[int, ...]) -> dict[float, float]:
+    return {float(index): lowest * 2 ** (step / 12) for index, step in enumerate(semitones)}
+
+
+def _track_pitched(source: Source, times: np.ndarray, pitches: dict[float, float]) -> dict[str, np.ndarray]:
+    track = striker_track(source.motion, times)
+    table = np.array([pitches[float(index)] for index in range(len(pitches))])
+    return {**track, "pitch_hz": np.where(track["strength"] > 0, table[track["value"].astype(int)], 0.0)}
+
+
+def _key_pitches(source: Source) -> dict[float, float]:
+    return _pitches(240.0 * MATERIALS[source.material].pitch * octaves(source), KEY_SEMITONES)
+
+
+def _track_keys(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
+    return _track_pitched(source, times, _key_pitches(source))
+
+
+def _draw_keys(pen: Pen, source: Source, state: State) -> None:
+    wide = 1.04 / NUM_KEYS
+    pen.shadow(0.0, 0.6)
+    pen.rectangle(-0.56, 0.0, 0.56, 0.52, darker(source.rgb, 0.3), INK, corner=0.03)
+    age = trace_age(state)
+    ivory = {"piano": (248, 246, 238), "toy": lighter(source.rgb, 0.55)}.get(source.material, (70, 72, 80))
+    pressed = max(0.0, 1.0 - state["since"] / 0.15) if state["since"] < 1.0 else 0.0
+    for key in range(NUM_KEYS):
+        left = -0.52 + key * wide
+        fill, sink = ivory, 0.0
+        if key == state["value"] and state["strength"] > 0:
+            sink = 0.05 * pressed
+            if age is not None:
+                fill = mix((255, 140, 0), ivory, age)
+        if source.material == "typewriter":
+            pen.ellipse(left + wide / 2, 0.26 - sink, 0.45 * wide, 0.14, fill, (215, 215, 220), 0.02)
+        else:
+            pen.rectangle(left + 0.008, 0.04 - sink, left + wide - 0.008, 0.48 - sink, fill, INK, corner=0.02)
+    if age is not None:
+        pen.ring(-0.52 + (state["value"] + 0.5) * wide, 0.3, age, 0.3, (255, 170, 40), squeeze=0.6)
+    # The finger is over the key it will press; just after, still over the one it pressed.
+    held = state["until"] >= FAR_SECONDS or (state["since"] < 0.12 and state["strength"] > 0)
+    target = state["value"] if held else state["next_value"]
+    x, y = -0.52 + (target + 0.5) * wide, 0.3 + 0.4 * state["distance"]
+    if abs(state["velocity"]) > 1.5:
+        for ghost in (2, 1):
+            behind = y - 0.4 * state["velocity"] * 0.014 * ghost
+            pen.ellipse(x, behind + 0.08, 0.07, 0.09, faded(HAND, 0.4 - 0.12 * ghost))
+    pen.line([(x, y + 0.08), (x + 0.05, y + 0.34)], darker(HAND), 0.15)
+    pen.line([(x, y + 0.08), (x + 0.05, y + 0.34)], HAND, 0.125)
+    pen.ellipse(x, y + 0.075, 0.0625, 0.075, HAND)
+    pen.ellipse(x + 0.07, y + 0.4, 0.19, 0.13, HAND, darker(HAND))
+    pen.ellipse(x, y + 0.05, 0.035, 0.035, (250, 215, 200))
+
+
+def _sound_keys(source: Source, start: int, stop: int) -> np.ndarray:
+    return strikes(source, start, stop, MATERIALS[source.material], _key_pitches(source))
+
+
+def _describe_keys(source: Source, state: State) -> tuple[str, ...]:
+    places = ("leftmost", "second", "middle", "fourth", "rightmost")
+    lit = places[int(state["value"])]
+    return striker_words(
+        state,
+        (
+            "a finger just above a key",
+            "a finger low over the keys",
+            "a finger half raised over the keys",
+            "a finger raised high over the keys",
+        ),
+        (f"the {lit} key lit bright", f"the {lit} key glowing", f"the {lit} key's light fading"),
+        "a finger pressing a key",
+    )
+
+
+KEY_PRESS = FoleyClass(
+    "key_press",
+    "impact",
+    ("keyboard", "row of keys"),
+    ("piano", "toy", "typewriter"),
+    ("being played key by key", "pressed by a finger", "with keys being pressed"),
+    _sample_keys,
+    _track_keys,
+    _sound_keys,
+    _draw_keys,
+    _describe_keys,
+)
+
+
+def _string_pitches(source: Source) -> dict[float, float]:
+    return _pitches(165.0 * MATERIALS[source.material].pitch * octaves(source), STRING_SEMITONES)
+
+
+def _track_strings(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
+    return _track_pitched(source, times, _string_pitches(source))
+
+
+def _draw_strings(pen: Pen, source: Source, state: State) -> None:
+    body = mix(source.rgb, (160, 96, 48), 0.12)
+    pen.shadow(0.0, 0.55)
+    pen.rectangle(-0.58, 0.02, 0.58, 0.74, body, darker(body, 0.5), corner=0.14)
+    pen.ellipse(-0.16, 0.38, 0.2, 0.24, darker(body, 0.7), lighter(body), 0.02)
+    for x in (-0.52, 0.52):
+        pen.rectangle(x - 0.03, 0.1, x + 0.03, 0.66, darker(body, 0.6))
+    thread: Rgb = (235, 238, 245) if source.material == "steel" else (250, 232, 190)
+    age = trace_age(state)
+    for string in range(NUM_STRINGS):
+        y = 0.17 + 0.14 * string
+        if string == state["value"] and state["strength"] > 0 and state["since"] < 0.7:
+            # A string that swings faster than the shutter is a band as wide as its swing.
+            swing = 0.085 * (0.4 + 0.6 * state["strength"]) * np.exp(-state["since"] / 0.22)
+            xs = np.linspace(-0.5, 0.5, 13)
+            shape = swing * np.cos(np.pi * xs)
+            upper = list(zip(xs, y + shape, strict=True))
+            lower = list(zip(xs[::-1], y - shape[::-1], strict=True))
+            glow = mix((255, 245, 120), thread, age if age is not None else 1.0)
+            pen.polygon(upper + lower, faded(glow, 0.6))
+            pen.line(upper, glow, 0.012)
+            pen.line(lower, glow, 0.012)
+        else:
+            pen.line([(-0.5, y), (0.5, y)], thread, 0.016)
+    if age is not None:
+        pen.ring(0.15, 0.17 + 0.14 * state["value"], age, 0.3, (255, 245, 120), squeeze=0.7)
+    held = state["until"] >= FAR_SECONDS or (state["since"] < 0.1 and state["strength"] > 0)
+    target = state["value"] if held else state["next_value"]
+    x, y = 0.15 + 0.1 * state["distance"], 0.17 + 0.14 * target + 0.34 * state["distance"]
+    if abs(state["velocity"]) > 1.5:
+        for ghost in (2, 1):
+            pen.ellipse(
+                x, y + 0.06 - 0.34 * state["velocity"] * 0.014 * ghost, 0.06, 0.07, faded((60, 60, 70), 0.3)
+            )
+    pen.line([(x + 0.09, y + 0.16), (x + 0.4, y + 0.42)], HAND, 0.17)
+    pen.ellipse(x + 0.09, y + 0.17, 0.12, 0.11, HAND, darker(HAND))
+    pen.polygon([(x, y), (x - 0.07, y + 0.13), (x + 0.09, y + 0.13)], (225, 50, 60), INK)
+
+
+def _sound_strings(source: Source, start: int, stop: int) -> np.ndarray:
+    return strikes(source, start, stop, MATERIALS[source.material], _string_pitches(source))
+
+
+def _describe_strings(source: Source, state: State) -> tuple[str, ...]:
+    places = ("lowest", "second", "third", "highest")
+    ringing = places[int(state["value"])]
+    return striker_words(
+        state,
+        (
+            "a plectrum just above a string",
+            "a plectrum near the strings",
+            "a plectrum half raised",
+            "a plectrum raised away from the strings",
+        ),
+        (
+            f"the {ringing} string swinging wide",
+            f"the {ringing} string vibrating",
+            f"the {ringing} string vibrating a little",
+        ),
+        "a plectrum plucking a string",
+    )
+
+
+PLUCK = FoleyClass(
+    "pluck",
+    "impact",
+    ("guitar", "zither", "string board"),
+    ("steel", "nylon"),
+    ("being plucked", "played string by string", "with strings being plucked"),
+    _sample_strings,
+    _track_strings,
+    _sound_strings,
+    _draw_strings,
+    _describe_strings,
+)

@@ -1,0 +1,102 @@
+"""The truth beside each clip: events, materials, captions and the state of every frame, as plain JSON."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from tasks.demo.world.classes import CLASSES
+from tasks.demo.world.scene import FPS, SAMPLE_RATE, Motion, Scene, Source
+
+# Changes when the same seed gives other pictures or sound, so that an old corpus is not taken for a new one.
+CORPUS_VERSION = 1
+_STATE_DECIMALS = 4
+
+
+def source_state(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
+    """The state of ``source`` at ``times`` [T] seconds: numeric arrays [T], ``level`` among them."""
+    return CLASSES[source.name].track(source, times)
+
+
+def scene_sidecar(scene: Scene) -> dict[str, Any]:
+    """Everything known about a clip, ready for JSON; ``sources[i]["state"]`` holds one value per frame."""
+    return {
+        "id": scene.clip_id,
+        "version": CORPUS_VERSION,
+        "seed": scene.seed,
+        "split": scene.split,
+        "index": scene.index,
+        "duration": scene.num_frames / FPS,
+        "fps": FPS,
+        "num_frames": scene.num_frames,
+        "sample_rate": SAMPLE_RATE,
+        "background": scene.background,
+        "label": scene.sources[0].name,
+        "labels": [source.name for source in scene.sources],
+        "captions": list(scene.captions),
+        "distractors": [thing.shape for thing in scene.distractors],
+        "events": sorted(
+            (
+                {"time": round(float(time), 6), "strength": round(float(strength), 4), "source": index}
+                for index, source in enumerate(scene.sources)
+                for time, strength in zip(
+                    source.motion.event_times, source.motion.event_strengths, strict=True
+                )
+            ),
+            key=lambda event: event["time"],
+        ),
+        "sources": [_source_entry(source, scene.frame_times) for source in scene.sources],
+    }
+
+
+def _source_entry(source: Source, times: np.ndarray) -> dict[str, Any]:
+    return {
+        "class": source.name,
+        "kind": source.kind,
+        "noun": source.noun,
+        "material": source.material,
+        "colour": source.colour,
+        "rgb": list(source.rgb),
+        "size": round(source.size, 4),
+        "distance": round(source.distance, 4),
+        "x": round(source.x, 4),
+        "base": round(source.base, 4),
+        "scale": round(source.scale, 4),
+        "on_screen": source.on_screen,
+        "event_times": np.round(source.motion.event_times, 6).tolist(),
+        "event_strengths": np.round(source.motion.event_strengths, 4).tolist(),
+        "event_values": source.motion.event_values.tolist(),
+        "state": {
+            key: np.round(values.astype(float), _STATE_DECIMALS).tolist()
+            for key, values in source_state(source, times).items()
+        },
+    }
+
+
+def source_from_sidecar(entry: dict[str, Any]) -> Source:
+    """The source a sidecar's entry describes, with its events but without its curves: enough for words."""
+    motion = Motion(
+        np.array(entry["event_times"]), np.array(entry["event_strengths"]), np.array(entry["event_values"])
+    )
+    red, green, blue = entry["rgb"]
+    return Source(
+        name=entry["class"],
+        kind=entry["kind"],
+        noun=entry["noun"],
+        material=entry["material"],
+        colour=entry["colour"],
+        rgb=(red, green, blue),
+        size=entry["size"],
+        distance=entry["distance"],
+        x=entry["x"],
+        base=entry["base"],
+        scale=entry["scale"],
+        on_screen=entry["on_screen"],
+        noise_seed=0,
+        motion=motion,
+    )
+
+
+def clip_name(seed: int, split: str, index: int) -> str:
+    """The clip's name: sorts by index, and no two seeds share one."""
+    return f"{split}_{index:06d}_{hashlib.sha256(f'{seed}/{split}/{index}'.encode()).hexdigest()[:8]}"
