@@ -1,0 +1,60 @@
+"""Options of ``vab extract``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tasks.options import positional
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractOptions:
+    """Turn videos into codes and visual features, once, before any training.
+
+    Killed at any moment and started again with the same words, it goes on where it was. Clips that cannot be read are
+    listed with the reason in failures.jsonl of the store and never stop the others.
+    """
+
+    inputs: list[str] = positional(default_factory=list)
+    """Videos, folders, glob patterns, or lists of clips: a CSV with a column 'path' (and id, start, duration, split,
+    label, labels, caption), VGGSound's or AudioSet's csv, or ESC-50's folder. None = go on with what is planned."""
+    store: Path
+    """Folder of the feature store."""
+    codec: str = "demo-codec"
+    """Name of a codec ('vab info' lists them) or file of its weights."""
+    codec_weights: str | None = None
+    """Other weights for that codec: a name, a file, or 'random'."""
+    num_codebooks: int | None = None
+    """Levels of the codec to keep, from the coarsest; the codec's own number by default."""
+    encoder: str = "demo-clip"
+    """Name of a visual encoder, such as EVA02-L-14, or file of its weights."""
+    encoder_weights: str | None = None
+    """Other weights for that encoder: a name, a file, or 'random'."""
+    visual_fps: float = 8.0
+    """Visual frames a second. Training may use any rate that divides it; the paper's is 1, drawn from 5."""
+    clip_seconds: float = 10.0
+    """Every clip is cut or padded to this length."""
+    require: Literal["both", "audio", "visual", "any"] = "any"
+    """What a clip must have. With 'any', training on pairs still leaves out clips that lack one of the two."""
+    media_root: Path | None = None
+    """Where the files of a list lie; next to the list by default."""
+    format: Literal["auto", "folder", "csv", "vggsound", "audioset", "esc50"] = "auto"
+    """Format of the lists; told from their content by default."""
+    workers: int | None = None
+    """Processes that decode; chosen by the number of processors by default."""
+    shard_size: int = 1000
+    """Clips in one file of the store."""
+    batch_size: int = 8
+    """Clips encoded and saved together; a kill loses at most these."""
+    timeout: float = 600.0
+    """Seconds after which a clip whose decoding hangs is given up."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the encoder: auto is bfloat16 on a GPU and float32 on a CPU."""
+    retry_failures: bool = False
+    """Try clips that failed in an earlier run once more."""
+    status: bool = False
+    """Only say how far the store is: clips done, failed and missing, by split."""

@@ -1,0 +1,90 @@
+"""How far an extraction has come, told from the files of a store alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vab.errors import StoreError
+from vab.features.info import StoreInfo
+from vab.features.shards import read_clips, shard_name, shard_numbers
+from vab.features.writer import read_plan
+
+Fate = Literal["done", "failed", "missing"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Clips by what became of them."""
+
+    num_done: int = 0
+    num_failed: int = 0
+    num_missing: int = 0
+    """Planned, neither done nor failed yet."""
+
+
+@dataclass(frozen=True)
+class ExtractionStatus:
+    """What a store holds and what it is still to hold."""
+
+    info: StoreInfo
+    total: Counts
+    by_split: dict[str, Counts]
+
+
+def status(store_dir: Path) -> ExtractionStatus:
+    """Count the clips of a store; it may be in the middle of being written.
+
+    Raises:
+        StoreError: no store, or a damaged one.
+    """
+    info = StoreInfo.read(store_dir)
+    # From what is planned to what is final, so that whatever is finished meanwhile is seen in one of them;
+    # within a clip's history the last word counts, and a retried clip's is in the shard with the higher number.
+    plans, parts = store_dir / "plan", store_dir / "parts"
+    fates: dict[int, dict[str, tuple[str, Fate]]] = {}
+    for number in shard_numbers(plans):
+        fates[number] = dict(_of_plan(plans / f"{shard_name(number)}.jsonl"))
+    for number in list(fates):
+        folder = parts / shard_name(number)
+        for group in shard_numbers(folder):
+            fates[number] |= _of_shard(folder / f"{shard_name(group)}.jsonl")
+    for number in shard_numbers(store_dir / "shards"):
+        fates[number] = dict(_of_shard(store_dir / "shards" / f"{shard_name(number)}.jsonl"))
+    last: dict[str, tuple[str, Fate]] = {}
+    for number in sorted(fates):
+        last |= fates[number]
+    by_split = {
+        split: _counts([fate for of, fate in last.values() if of == split])
+        for split in sorted({split for split, _ in last.values()})
+    }
+    return ExtractionStatus(info, _counts([fate for _, fate in last.values()]), by_split)
+
+
+def _counts(fates: list[Fate]) -> Counts:
+    count = Counter(fates)
+    return Counts(count["done"], count["failed"], count["missing"])
+
+
+def _of_plan(path: Path) -> Iterator[tuple[str, tuple[str, Fate]]]:
+    try:
+        clips = read_plan(path)[1]
+    except StoreError:
+        if path.exists():
+            raise
+        return
+    for clip in clips:
+        yield clip.id, (clip.split, "missing")
+
+
+def _of_shard(path: Path) -> dict[str, tuple[str, Fate]]:
+    try:
+        clips = read_clips(path)[1]
+    except StoreError:
+        if path.exists():
+            raise
+        return {}
+    return {clip["id"]: (clip["split"], "failed" if "failure" in clip else "done") for clip in clips}
