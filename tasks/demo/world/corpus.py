@@ -6,6 +6,8 @@ import logging
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ MANIFEST_NAME = "manifest.csv"
 FAILURES_NAME = "failures.csv"
 MANIFEST_COLUMNS = ("id", "path", "split", "label", "labels", "caption")
 HELD_OUT_SHARE = 0.05
+MAX_POOLS = 5
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,25 @@ def _run(jobs: list[ClipJob], workers: int) -> Iterator[tuple[int, str | None]]:
         yield from map(_render_safely, enumerate(jobs))
         return
     # Spawned, not forked: torch and FFmpeg threads of the parent do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs)), _quiet_threads) as pool:
-        yield from pool.imap_unordered(_render_safely, enumerate(jobs), chunksize=1)
+    context = multiprocessing.get_context("spawn")
+    waiting = dict(enumerate(jobs))
+    for _ in range(MAX_POOLS):
+        with ProcessPoolExecutor(min(workers, len(waiting)), context, initializer=_quiet_threads) as pool:
+            futures = [pool.submit(_render_safely, job) for job in waiting.items()]
+            try:
+                for future in as_completed(futures):
+                    position, reason = future.result()
+                    del waiting[position]
+                    yield position, reason
+            except BrokenProcessPool:
+                # A worker was killed (out of memory, say), which takes its pool along; the rest go to a new one.
+                logger.warning("a rendering process died; going on with the %d clips left", len(waiting))
+            finally:
+                pool.shutdown(cancel_futures=True)
+        if not waiting:
+            return
+    for position in list(waiting):
+        yield position, f"rendering processes died {MAX_POOLS} times; try fewer workers or shorter clips"
 
 
 def _quiet_threads() -> None:
