@@ -3,51 +3,45 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
-from vab import __version__, media, timing
+from vab import __version__, media
 from vab.codecs import Codec, load_codec
 from vab.config import to_dict
 from vab.decoding.options import DecodingOptions
 from vab.errors import WeightsError
+from vab.models import find_model
+from vab.models.base import Sound, SoundGenerator
 from vab.models.files import Component, ModelCard, load_model
-from vab.models.vab.generate import Windows, generate_codes
-from vab.models.vab.model import VAB
 from vab.shapes import Float, Int, Tensor
 from vab.vision import VisualEncoder, load_encoder
 from vab.weights import resolve, sha256_of, write_atomically
 
-FRAME_BATCH = 64
+FRAMES_PER_BATCH = 64
 """Frames decoded and encoded at a time: what bounds memory on long videos."""
-PIECE_SECONDS = 30.0
-"""Sound decoded from codes at a time, likewise."""
-MARGIN_SECONDS = 1.0
-"""Codes beyond a piece's edges that are decoded with it and thrown away: wider than any codec's memory."""
 
 
 @dataclass(frozen=True)
 class Generation:
-    """A generated soundtrack; sound is decoded from the codes when asked for."""
+    """A generated soundtrack and how it was made."""
 
-    codes: Int[Tensor, "K S"]
-    codec: Codec
-    num_samples: int
-    """L, the video's length in samples."""
+    sound: Sound
     video: Path | None
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any]
     """Everything needed to make it again: weights and their hash, seed, decoding options, versions."""
 
     @property
     def sample_rate(self) -> int:
         """Samples a second."""
-        return self.codec.sample_rate
+        return self.sound.sample_rate
 
     @cached_property
     def waveform(self) -> Float[Tensor, "1 L"]:
@@ -55,16 +49,8 @@ class Generation:
         return torch.cat(list(self.pieces()), dim=1)
 
     def pieces(self) -> Iterator[Float[Tensor, "1 l"]]:
-        """The sound in pieces, so that an hour needs no more memory than a minute."""
-        piece = timing.num_steps(timing.num_samples(PIECE_SECONDS, self.sample_rate), self.codec.hop_length)
-        margin = round(MARGIN_SECONDS * self.codec.frame_rate)
-        hop = self.codec.hop_length
-        for start in range(0, self.codes.shape[1], piece):
-            first, last = max(0, start - margin), start + piece + margin
-            sound = self.codec.decode(self.codes[None, :, first:last])[0]
-            begin = (start - first) * hop
-            length = min(piece * hop, self.num_samples - start * hop)
-            yield sound[:, begin : begin + length].float().cpu().clamp(-1, 1)
+        """The sound in consecutive pieces: an hour needs no more memory than a minute."""
+        return self.sound.pieces()
 
     def save(self, path: str | Path) -> None:
         """Write the video with this sound, or the sound alone where the name ends in .wav or .flac.
@@ -75,6 +61,7 @@ class Generation:
             MediaError: the container cannot hold the video's codec, or the suffix is unknown.
         """
         path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix.lower() in (".wav", ".flac"):
             media.write_audio(path, self.pieces(), self.sample_rate)
         else:
@@ -89,65 +76,31 @@ class Pipeline:
 
     def __init__(
         self,
-        model: VAB,
+        model: Any,
         card: ModelCard,
         codec: Codec,
         encoder: VisualEncoder,
         *,
-        weights_hash: str,
-        name: str,
+        provenance: dict[str, Any],
+        device: torch.device | str = "cpu",
     ) -> None:
+        """Put the parts together; ``load`` is the usual way.
+
+        Args:
+            model: the network, on the device.
+            card: what its weights file says of it.
+            codec: the codec it was trained with.
+            encoder: the visual encoder it was trained with.
+            provenance: what every result says of the weights.
+            device: where model, codec and encoder are.
+        """
         self.model = model
         self.card = card
         self.codec = codec
         self.encoder = encoder
-        self.weights_hash = weights_hash
-        self.name = name
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return self.model.no_visual.device
-
-    @property
-    def visual_fps(self) -> float:
-        """Frames a second that the model looks at."""
-        return self.model.config.visual_fps
-
-    def encode_video(
-        self, video: str | Path, *, start: float = 0.0, duration: float | None = None
-    ) -> Float[Tensor, "F E"]:
-        """Frame features at ``visual_fps``, streamed: an hour needs no more memory than a minute.
-
-        Raises:
-            MediaError: the file cannot be read or has no video.
-        """
-        frames = media.iter_frames(
-            Path(video),
-            self.visual_fps,
-            start=start,
-            duration=duration,
-            max_size=self.encoder.image_size,
-            batch_size=FRAME_BATCH,
-        )
-        return torch.cat([self.encode_frames(batch) for batch in frames])
-
-    def encode_frames(self, frames: Any) -> Float[Tensor, "F E"]:
-        """Features of frames uint8 [F, height, width, 3], on the CPU."""
-        images = self.encoder.preprocess(frames).to(self.device)
-        return self.encoder.encode_image(images).float().cpu()
-
-    def encode_audio(
-        self, audio: str | Path | Float[Tensor, "1 L"], *, start: float = 0.0, duration: float | None = None
-    ) -> Int[Tensor, "K S"]:
-        """Codes of a file's sound, or of a waveform at the codec's rate: the K levels that the model reads.
-
-        Raises:
-            MediaError: the file cannot be read or has no sound.
-        """
-        if isinstance(audio, str | Path):
-            audio = media.read_audio(Path(audio), self.codec.sample_rate, start=start, duration=duration)
-        return self.codec.encode(audio[None].to(self.device))[0, : self.model.config.num_codebooks].cpu()
+        self.provenance = provenance
+        self.device = torch.device(device)
+        self.generator: SoundGenerator = find_model(card.type).generator(model, card, codec)
 
     def generate(
         self,
@@ -165,89 +118,93 @@ class Pipeline:
         Args:
             video: any file FFmpeg reads.
             seed: one seed gives one sound.
-            num_steps: decoding steps; what is None is as the weights say.
+            num_steps: decoding steps; what is None is as the weights recommend.
             cfg_scale: guidance, 1 is none.
             temperature: noise on the confidence.
-            duration: seconds of the video to do; all of it by default.
+            duration: seconds of the video to do, from its start; all of it by default.
             on_window: called with the number of windows finished.
 
         Raises:
             MediaError: the file cannot be read or has no video.
         """
-        info = media.probe(Path(video)).require_video()
-        seconds = info.duration if duration is None else min(duration, info.duration)
+        length = media.probe(Path(video)).require_video().duration
+        seconds = length if duration is None else min(duration, length)
         visual = self.encode_video(video, duration=seconds)
         options = self.decoding_options(num_steps=num_steps, cfg_scale=cfg_scale, temperature=temperature)
-        [codes] = self.generate_codes([visual], [seconds], seeds=[seed], options=options, on_window=on_window)
-        return self.generation(codes, seconds, video=Path(video), seed=seed, options=options)
+        [sound] = self.generator.generate(
+            [visual], [seconds], options=options, seeds=[seed], batch_size=1, on_window=on_window
+        )
+        return Generation(sound, Path(video), self.settings(seconds, seed, options))
 
     def decoding_options(self, **changes: Any) -> DecodingOptions:
         """The weights' own options with the changes that are not None."""
-        return replace(
-            self.card.decoding, **{key: value for key, value in changes.items() if value is not None}
-        )
+        given = {key: value for key, value in changes.items() if value is not None}
+        return replace(self.card.decoding, **given)
 
-    def generate_codes(
-        self,
-        visual: Sequence[Float[Tensor, "F E"]],
-        seconds: Sequence[float],
-        *,
-        seeds: Sequence[int],
-        options: DecodingOptions | None = None,
-        batch_size: int = 8,
-        on_window: Callable[[int], None] | None = None,
-    ) -> list[Int[Tensor, "K S"]]:
-        """Codes for features of several clips at once; see ``vab.models.vab.generate``."""
-        return generate_codes(
-            self.model,
-            visual,
-            [self._num_steps(length) for length in seconds],
-            windows=self.windows,
-            options=options or self.card.decoding,
-            seeds=seeds,
-            batch_size=batch_size,
-            on_window=on_window,
-        )
-
-    @property
-    def windows(self) -> Windows:
-        """How long clips are cut."""
-        return Windows.of(self.model.config, self.card.window_seconds, self.card.overlap_seconds)
-
-    def num_windows(self, seconds: float) -> int:
-        """Windows that a clip of this length takes, for a progress bar."""
-        return self.windows.count(self._num_steps(seconds))
-
-    def generation(
-        self,
-        codes: Int[Tensor, "K S"],
-        seconds: float,
-        *,
-        video: Path | None,
-        seed: int,
-        options: DecodingOptions,
-    ) -> Generation:
-        """Generated codes as sound of an exact length, with the settings that made them."""
-        settings = {
-            "weights": self.name,
-            "weights_sha256": self.weights_hash,
+    def settings(self, seconds: float, seed: int, options: DecodingOptions) -> dict[str, Any]:
+        """What must be known to make a result again."""
+        return {
+            **self.provenance,
             "seed": seed,
             "decoding": to_dict(options),
             "seconds": seconds,
-            "visual_fps": self.visual_fps,
-            "sample_rate": self.codec.sample_rate,
-            "codec": self.card.codec.name,
-            "encoder": self.card.encoder.name,
+            "visual_fps": self.generator.visual_fps,
+            "sample_rate": self.generator.sample_rate,
+            "codec": to_dict(self.card.codec),
+            "encoder": to_dict(self.card.encoder),
             "device": str(self.device),
             "vab": __version__,
             "torch": torch.__version__,
         }
-        length = timing.num_samples(seconds, self.codec.sample_rate)
-        return Generation(codes, self.codec, length, video, settings)
+
+    def encode_video(
+        self, video: str | Path, *, start: float = 0.0, duration: float | None = None
+    ) -> Float[Tensor, "F E"]:
+        """Frame features at the model's rate, streamed: an hour needs no more memory than a minute.
+
+        Raises:
+            MediaError: the file cannot be read or has no video.
+        """
+        batches = media.iter_frames(
+            Path(video),
+            self.generator.visual_fps,
+            start=start,
+            duration=duration,
+            max_size=self.encoder.image_size,
+            batch_size=FRAMES_PER_BATCH,
+        )
+        return torch.cat([self.encode_frames(frames) for frames in batches])
+
+    def encode_frames(self, frames: np.ndarray) -> Float[Tensor, "F E"]:
+        """Features of frames uint8 [F, height, width, 3], on the CPU."""
+        images = self.encoder.preprocess(frames).to(self.device)
+        return self.encoder.encode_image(images).float().cpu()
+
+    def encode_audio(
+        self,
+        audio: str | Path | Float[Tensor, "1 L"],
+        *,
+        start: float = 0.0,
+        duration: float | None = None,
+    ) -> Int[Tensor, "K S"]:
+        """Codes of a file's sound, or of a waveform at the codec's rate: the K levels that the model reads.
+
+        Raises:
+            MediaError: the file cannot be read or has no sound.
+        """
+        if isinstance(audio, Tensor):
+            waveform = audio
+        else:
+            waveform = media.read_audio(Path(audio), self.codec.sample_rate, start=start, duration=duration)
+        return self.codec.encode(waveform[None].to(self.device))[0, : self.model.config.num_codebooks].cpu()
 
     @torch.inference_mode()
     def embed_audio(
-        self, audio: str | Path | Float[Tensor, "1 L"], *, start: float = 0.0, duration: float | None = None
+        self,
+        audio: str | Path | Float[Tensor, "1 L"],
+        *,
+        start: float = 0.0,
+        duration: float | None = None,
     ) -> Float[Tensor, " P"]:
         """Unit-norm embedding of a sound: mean of the first N1 layers' outputs (section 3.4)."""
         codes = self.encode_audio(audio, start=start, duration=duration)
@@ -270,9 +227,6 @@ class Pipeline:
         visual = self.encoder.encode_text([text]).to(self.device)
         return _pool(self.model.encode(visual=visual[None]))[0]
 
-    def _num_steps(self, seconds: float) -> int:
-        return timing.num_steps(timing.num_samples(seconds, self.codec.sample_rate), self.codec.hop_length)
-
 
 def load(name: str | Path = "demo", *, device: str = "auto", dtype: str = "auto") -> Pipeline:
     """Everything needed to use a model: its weights, its codec, its visual encoder.
@@ -283,30 +237,35 @@ def load(name: str | Path = "demo", *, device: str = "auto", dtype: str = "auto"
         dtype: of the arithmetic: ``auto`` (bfloat16 on a GPU, float32 on a CPU), ``float32`` or ``bfloat16``.
 
     Raises:
-        WeightsError: weights are absent, damaged, or a codec or encoder is not the one the model was trained with.
+        WeightsError: weights are absent or damaged, or a codec or encoder is not the one of the training.
     """
     path = resolve("demo-vab" if str(name) == "demo" else name)
     model, card = load_model(path)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    codec = load_codec(_component(card.codec, path), device=device)
-    encoder = load_encoder(_component(card.encoder, path), device=device)
-    for component, loaded in ((card.codec, codec), (card.encoder, encoder)):
-        if loaded.fingerprint != component.fingerprint:
-            raise WeightsError(
-                f"{path.name} was trained with {component.name} {component.fingerprint}, "
-                f"found {loaded.name} {loaded.fingerprint}; use the one it was trained with"
-            )
     if dtype == "auto":
-        dtype = "bfloat16" if device == "cuda" else "float32"
+        dtype = "bfloat16" if device.startswith("cuda") else "float32"
+    codec = load_codec(_beside(card.codec, path), device=device)
+    encoder = load_encoder(_beside(card.encoder, path), device=device)
+    _check_same(card.codec, codec, path)
+    _check_same(card.encoder, encoder, path)
+    provenance = {"weights": str(name), "weights_sha256": sha256_of(path)}
     model = model.to(device, getattr(torch, dtype))
-    return Pipeline(model, card, codec, encoder, weights_hash=sha256_of(path), name=str(name))
+    return Pipeline(model, card, codec, encoder, provenance=provenance, device=device)
 
 
-def _component(component: Component, model_path: Path) -> str:
+def _beside(component: Component, model_path: Path) -> str:
     """A file of the component's name beside the model's own, else the name itself."""
-    beside = model_path.parent / f"{component.name}.safetensors"
-    return str(beside) if beside.exists() else component.name
+    file = model_path.parent / f"{component.name}.safetensors"
+    return str(file) if file.exists() else component.name
+
+
+def _check_same(component: Component, loaded: Codec | VisualEncoder, path: Path) -> None:
+    if loaded.fingerprint != component.fingerprint:
+        raise WeightsError(
+            f"{path.name} was trained with {component.name} {component.fingerprint}, "
+            f"found {loaded.name} {loaded.fingerprint}; use the one it was trained with"
+        )
 
 
 def _pool(features: Float[Tensor, "B N D"]) -> Float[Tensor, "B D"]:

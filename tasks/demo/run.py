@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 import vab
-from tasks.console import console
+from tasks.console import console, progress_bar
 from tasks.demo.options import CorpusOptions, DemoOptions
 from tasks.demo.world import FPS, SAMPLE_RATE, Scene, render, sample_scene, write_corpus
 from tasks.pictures import draw_spectrogram, new_figure
@@ -61,12 +61,17 @@ def run(options: DemoOptions) -> int:
 
 def corpus(options: CorpusOptions) -> int:
     """``vab demo corpus``: 90, 5 and 5 per cent of the clips in three splits."""
-    held_out = max(1, round(options.clips * 0.05))
-    clips = {"train": options.clips - 2 * held_out, "validation": held_out, "test": held_out}
-    manifest = write_corpus(
-        options.output, clips, seed=options.seed, duration=options.duration, workers=options.workers
-    )
-    console.print(f"{sum(clips.values())} clips in {options.output}, listed in {manifest}", markup=False)
+    with progress_bar("clips") as progress:
+        task = progress.add_task("rendering", total=options.clips)
+        manifest = write_corpus(
+            options.output,
+            options.clips,
+            seed=options.seed,
+            duration=options.duration,
+            workers=options.workers,
+            progress=lambda done, total: progress.update(task, completed=done),
+        )
+    console.print(f"{options.clips} clips in {options.output}, listed in {manifest}", markup=False)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import time
 from dataclasses import dataclass
@@ -18,14 +19,14 @@ from tasks.console import console, progress_bar
 from tasks.demo.options import TrainOptions
 from tasks.demo.training.codec import CodecReconstruction, WaveformPieces
 from tasks.demo.training.tower import FrameCaptions, ImageTextContrast
-from tasks.demo.world import Sidecar, frame_caption, read_sidecar, write_corpus
+from tasks.demo.world import frame_captions, write_corpus
 from vab import __version__, media, timing
 from vab.codecs import EncodecCodec, EncodecConfig, build_encodec, save_codec
 from vab.errors import VABError
 from vab.models.files import load_model, save_model
 from vab.training.options import TrainingOptions
 from vab.training.run import fit
-from vab.vision import OpenClipEncoder, build_open_clip, save_encoder
+from vab.vision import OpenClipEncoder, Preprocess, build_open_clip, save_encoder
 
 SAMPLE_RATE = 16_000
 VISUAL_FPS = 8.0
@@ -124,13 +125,16 @@ def run(options: TrainOptions) -> int:
 
 
 def _corpus(options: TrainOptions, plan: Plan) -> None:
-    write_corpus(
-        options.output / "corpus",
-        plan.num_clips,
-        seed=options.seed,
-        duration=CLIP_SECONDS,
-        workers=options.workers,
-    )
+    with progress_bar("clips") as progress:
+        task = progress.add_task("rendering", total=sum(plan.num_clips.values()))
+        write_corpus(
+            options.output / "corpus",
+            plan.num_clips,
+            seed=options.seed,
+            duration=CLIP_SECONDS,
+            workers=options.workers,
+            progress=lambda done, total: progress.update(task, completed=done),
+        )
 
 
 def _codec(options: TrainOptions, plan: Plan) -> None:
@@ -152,9 +156,10 @@ def _codec(options: TrainOptions, plan: Plan) -> None:
 def _tower(options: TrainOptions, plan: Plan) -> None:
     seed_everything(options.seed, verbose=False)
     model = build_open_clip(TOWER)
-    encoder = OpenClipEncoder(model, name="demo-clip", config=TOWER)
+    preprocess = Preprocess(size=TOWER["vision_cfg"]["image_size"])
+    encoder = OpenClipEncoder(model, TOWER, preprocess, name="demo-clip")
     fit(
-        ImageTextContrast(model, encoder.tokenizer, encoder.mean, encoder.std),
+        ImageTextContrast(model, encoder.tokenise, preprocess.mean, preprocess.std),
         _frame_captions(options.output, "train"),
         _frame_captions(options.output, "validation"),
         plan.tower,
@@ -233,12 +238,12 @@ def _frame_captions(out: Path, split: str) -> FrameCaptions:
                 pieces = media.iter_frames(clip, VISUAL_FPS, duration=CLIP_SECONDS, max_size=size)
                 frames[row] = np.concatenate(list(pieces))
         _save(cache, frames)
-    sidecars: list[Sidecar] = [read_sidecar(clip.with_suffix(".json")) for clip in clips]
+    sidecars = [json.loads(clip.with_suffix(".json").read_text()) for clip in clips]
     times = timing.frame_times(num_frames, VISUAL_FPS).numpy()
     return FrameCaptions(
         np.load(cache, mmap_mode="r"),
         times,
-        lambda index, time, generator: frame_caption(sidecars[index], time, generator),
+        lambda index, time, generator: frame_captions(sidecars[index], time, generator),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tasks.console import console, errors, progress_bar
 from tasks.generation.options import GenerateOptions
 from vab import media
 from vab.errors import MediaError, VABError
-from vab.pipeline import Pipeline
+from vab.pipeline import Generation, Pipeline
 from vab.shapes import Tensor
 
 
@@ -59,7 +59,7 @@ def run(options: GenerateOptions) -> int:
 def _generate_all(pipeline: Pipeline, clips: list[Clip], options: GenerateOptions) -> Iterator[str | None]:
     """Do the clips in batches; for each result yield None, for each failure its reason."""
     with progress_bar("windows") as progress:
-        total = sum(pipeline.num_windows(clip.seconds) * len(clip.outputs) for clip in clips)
+        total = sum(pipeline.generator.num_windows(clip.seconds) * len(clip.outputs) for clip in clips)
         task = progress.add_task("generating", total=total)
         for start in range(0, len(clips), options.batch_size):
             batch: list[tuple[Clip, Tensor]] = []
@@ -67,34 +67,38 @@ def _generate_all(pipeline: Pipeline, clips: list[Clip], options: GenerateOption
                 try:
                     batch.append((clip, pipeline.encode_video(clip.video, duration=clip.seconds)))
                 except VABError as error:
-                    progress.advance(task, pipeline.num_windows(clip.seconds) * len(clip.outputs))
+                    progress.advance(task, pipeline.generator.num_windows(clip.seconds) * len(clip.outputs))
                     yield str(error)
             yield from _generate_batch(
                 pipeline, batch, options, on_window=lambda count: progress.advance(task, count)
             )
 
 
-def _generate_batch(pipeline, batch, options, on_window) -> Iterator[str | None]:  # type: ignore[no-untyped-def]
+def _generate_batch(
+    pipeline: Pipeline,
+    batch: list[tuple[Clip, Tensor]],
+    options: GenerateOptions,
+    on_window: Callable[[int], None],
+) -> Iterator[str | None]:
     began = time.perf_counter()
     decoding = pipeline.decoding_options(
         num_steps=options.steps, cfg_scale=options.cfg_scale, temperature=options.temperature
     )
     jobs = [(clip, visual, seed, path) for clip, visual in batch for seed, path in clip.outputs]
-    all_codes = pipeline.generate_codes(
+    sounds = pipeline.generator.generate(
         [visual for _, visual, _, _ in jobs],
         [clip.seconds for clip, _, _, _ in jobs],
-        seeds=[seed for _, _, seed, _ in jobs],
         options=decoding,
+        seeds=[seed for _, _, seed, _ in jobs],
         batch_size=options.batch_size,
         on_window=on_window,
     )
-    seconds_each = (time.perf_counter() - began) / max(1, len(jobs))
-    for (clip, _, seed, path), codes in zip(jobs, all_codes, strict=True):
-        generation = pipeline.generation(codes, clip.seconds, video=clip.video, seed=seed, options=decoding)
-        generation.settings["generation_seconds"] = round(seconds_each, 3)
+    seconds_each = round((time.perf_counter() - began) / max(1, len(jobs)), 3)
+    for (clip, _, seed, path), sound in zip(jobs, sounds, strict=True):
+        settings = pipeline.settings(clip.seconds, seed, decoding)
+        settings |= {"video": clip.video.name, "generation_seconds": seconds_each}
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            generation.save(path)
+            Generation(sound, clip.video, settings).save(path)
             yield None
         except VABError as error:
             yield str(error)

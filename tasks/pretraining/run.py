@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 
 import torch
 from lightning.pytorch import seed_everything
-from vab.features.dataset import FeatureDataset
-from vab.features.store import FeatureStore
 
 from tasks.console import console
 from tasks.pretraining.options import PretrainOptions
@@ -19,6 +17,8 @@ from vab import __version__
 from vab.codecs import Codec, load_codec
 from vab.config import to_dict
 from vab.errors import ConfigError, StoreError
+from vab.features.dataset import FeatureDataset
+from vab.features.store import FeatureStore
 from vab.models.files import Component, ModelCard, save_model
 from vab.models.vab.config import VABConfig
 from vab.models.vab.model import VAB

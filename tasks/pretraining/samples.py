@@ -40,7 +40,7 @@ class SampleLogger(Callback):
         seconds = num_steps / model.config.frame_rate
         generated = generate_codes(
             model,
-            list(self.batch.visual.to(pl_module.device)),
+            list(self.batch.visual),
             [num_steps] * len(self.batch),
             windows=Windows.of(model.config, seconds, 0.0),
             options=self.options,

@@ -1,16 +1,27 @@
 """One folder a model; the folder's name is the model's name in weights files and configurations.
 
-``vab/models/<name>/__init__.py`` says in ``CONFIG`` and ``MODEL`` (``"module:attribute"`` strings, so that nothing
-heavy is imported) where its configuration and its network are. Adding a folder adds a model; nothing else changes.
+``vab/models/<name>/__init__.py`` says where its parts are, as ``"module:attribute"`` strings so that nothing heavy is
+imported: ``CONFIG``, ``MODEL`` (built from a CONFIG) and ``GENERATOR`` (see ``base.py``). Adding a folder adds a model;
+nothing else changes.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from dataclasses import dataclass
 from typing import Any
 
 from vab.errors import WeightsError
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """The parts of a model that others need to know."""
+
+    config: type[Any]
+    model: type[Any]
+    generator: type[Any]
 
 
 def model_names() -> list[str]:
@@ -18,8 +29,8 @@ def model_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
 
 
-def find_model(name: str) -> tuple[type[Any], type[Any]]:
-    """Configuration class and network class of a model.
+def find_model(name: str) -> ModelFolder:
+    """The parts of a model.
 
     Raises:
         WeightsError: there is no such model.
@@ -27,8 +38,9 @@ def find_model(name: str) -> tuple[type[Any], type[Any]]:
     if name not in model_names():
         raise WeightsError(f"no model is called {name!r}; there are: {', '.join(model_names())}")
     folder = importlib.import_module(f"{__name__}.{name}")
-    found = []
-    for where in (folder.CONFIG, folder.MODEL):
+
+    def part(where: str) -> type[Any]:
         module, attribute = where.split(":")
-        found.append(getattr(importlib.import_module(f"{folder.__name__}.{module}"), attribute))
-    return found[0], found[1]
+        return getattr(importlib.import_module(f"{folder.__name__}.{module}"), attribute)
+
+    return ModelFolder(part(folder.CONFIG), part(folder.MODEL), part(folder.GENERATOR))

@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from vab.checkpoint import load_state, load_tensors, save_tensors
 from vab.config import from_dict, to_dict
 from vab.decoding.options import DecodingOptions
-from vab.errors import WeightsError
 from vab.models import find_model
-from vab.weights import load_tensors, save_tensors
 
-FORMAT_VERSION = 1
+FORMAT = "model"
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class ModelCard:
 def save_model(path: Path, model: nn.Module, card: ModelCard, *, dtype: torch.dtype = torch.float32) -> None:
     """Write weights and card, atomically; ``dtype`` float16 halves the file."""
     tensors = {name: value.detach().cpu().to(dtype) for name, value in model.state_dict().items()}
-    save_tensors(path, tensors, {"format": "model", "version": FORMAT_VERSION, **to_dict(card)})
+    save_tensors(path, tensors, {"format": FORMAT, "version": 1, **to_dict(card)})
 
 
 def load_model(path: Path) -> tuple[nn.Module, ModelCard]:
@@ -59,21 +58,10 @@ def load_model(path: Path) -> tuple[nn.Module, ModelCard]:
     Raises:
         WeightsError: the file is damaged, of another kind or version, or does not fit its own configuration.
     """
-    tensors, header = load_tensors(path)
-    if header.get("format") != "model":
-        raise WeightsError(f"{path} does not hold a model but {header.get('format') or 'something else'}")
-    if header.get("version") != FORMAT_VERSION:
-        raise WeightsError(
-            f"{path} has format version {header.get('version')}, this package reads {FORMAT_VERSION}; upgrade vab"
-        )
+    tensors, header = load_tensors(path, expected_format=FORMAT)
     fields = {key: value for key, value in header.items() if key not in ("format", "version")}
     card = from_dict(ModelCard, fields, source=str(path))
-    config_class, model_class = find_model(card.type)
-    model = model_class(from_dict(config_class, card.config, source=str(path)))
-    try:
-        model.load_state_dict({name: value.float() for name, value in tensors.items()}, strict=True)
-    except RuntimeError as error:
-        raise WeightsError(
-            f"{path}: weights do not fit their configuration: {' '.join(str(error).split())}"
-        ) from error
+    folder = find_model(card.type)
+    model: nn.Module = folder.model(from_dict(folder.config, card.config, source=str(path)))
+    load_state(model, {name: value.float() for name, value in tensors.items()}, path)
     return model.eval().requires_grad_(False), card

@@ -2,3 +2,4 @@
 
 CONFIG = "config:VABConfig"
 MODEL = "model:VAB"
+GENERATOR = "generate:VABGenerator"

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 
 import torch
 
+from vab.codecs.base import Codec
+from vab.codecs.sound import CodedSound
 from vab.decoding.guidance import guide
 from vab.decoding.iterative import decode_iteratively
 from vab.decoding.options import DecodingOptions
 from vab.features.grid import TimeGrid, as_fraction
+from vab.models.files import ModelCard
 from vab.models.vab.config import VABConfig
 from vab.models.vab.model import VAB
 from vab.shapes import Float, Int, Tensor
+from vab.timing import num_samples, num_steps
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,10 @@ class Windows:
                 f"windows of {window_seconds} s that overlap by {overlap_seconds} s leave nothing to move by; "
                 f"they can move by multiples of {float(grid.period):g} s"
             )
-        num_steps, num_frames = round(window_seconds * config.frame_rate), round(window_seconds * config.visual_fps)
+        num_steps, num_frames = (
+            round(window_seconds * config.frame_rate),
+            round(window_seconds * config.visual_fps),
+        )
         return cls(num_steps, max(1, num_frames), hop, grid)
 
     def first_step(self, index: int) -> int:
@@ -62,7 +69,7 @@ class Windows:
 def generate_codes(
     model: VAB,
     visual: Sequence[Float[Tensor, "F E"]],
-    num_steps: Sequence[int],
+    lengths: Sequence[int],
     *,
     windows: Windows,
     options: DecodingOptions,
@@ -79,7 +86,7 @@ def generate_codes(
     Args:
         model: on the device to run on.
         visual: features at ``model.config.visual_fps``, a tensor a clip.
-        num_steps: S, codec steps wanted of each clip.
+        lengths: S, codec steps wanted of each clip.
         windows: how long clips are cut.
         options: of the decoding.
         seeds: one a clip; a clip's result depends on its own seed alone.
@@ -90,8 +97,8 @@ def generate_codes(
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     config = model.config
     done = [torch.zeros(config.num_codebooks, 0, dtype=torch.long, device=device) for _ in visual]
-    for index in range(max(map(windows.count, num_steps), default=0)):
-        active = [clip for clip in range(len(visual)) if index < windows.count(num_steps[clip])]
+    for index in range(max(map(windows.count, lengths), default=0)):
+        active = [clip for clip in range(len(visual)) if index < windows.count(lengths[clip])]
         for start in range(0, len(active), batch_size):
             batch = active[start : start + batch_size]
             frames = torch.stack(
@@ -113,7 +120,51 @@ def generate_codes(
                 done[clip] = torch.cat([done[clip], codes[row, :, overlap.shape[2] :]], dim=1)
             if on_window:
                 on_window(len(batch))
-    return [codes[:, :length] for codes, length in zip(done, num_steps, strict=True)]
+    return [codes[:, :length].cpu() for codes, length in zip(done, lengths, strict=True)]
+
+
+class VABGenerator:
+    """Frame features to sound: codes by windows, sound by the codec (``vab/models/base.py``)."""
+
+    def __init__(self, model: VAB, card: ModelCard, codec: Codec) -> None:
+        self.model = model
+        self.codec = codec
+        self.sample_rate = codec.sample_rate
+        self.visual_fps = model.config.visual_fps
+        self.windows = Windows.of(model.config, card.window_seconds, card.overlap_seconds)
+
+    def num_windows(self, seconds: float) -> int:
+        """Windows that a clip of this length takes."""
+        return self.windows.count(self._num_steps(seconds))
+
+    def generate(
+        self,
+        visual: Sequence[Float[Tensor, "F E"]],
+        seconds: Sequence[float],
+        *,
+        options: DecodingOptions,
+        seeds: Sequence[int],
+        batch_size: int,
+        on_window: Callable[[int], None] | None = None,
+    ) -> list[CodedSound]:
+        """A sound for each clip; see ``generate_codes``."""
+        all_codes = generate_codes(
+            self.model,
+            visual,
+            [self._num_steps(length) for length in seconds],
+            windows=self.windows,
+            options=options,
+            seeds=seeds,
+            batch_size=batch_size,
+            on_window=on_window,
+        )
+        lengths = [num_samples(length, self.sample_rate) for length in seconds]
+        return [
+            CodedSound(codes, self.codec, length) for codes, length in zip(all_codes, lengths, strict=True)
+        ]
+
+    def _num_steps(self, seconds: float) -> int:
+        return num_steps(num_samples(seconds, self.sample_rate), self.codec.hop_length)
 
 
 def _window_of(visual: Tensor, start: int, length: int) -> Tensor:

@@ -1,0 +1,70 @@
+"""The command line: help that teaches, mistakes in one line, every shipped configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tasks import cli
+from tasks.pretraining.options import PretrainOptions
+from vab.config import from_dict
+from vab.errors import ConfigError
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "vab").glob("*.yaml"))
+
+
+def test_overview_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    text = capsys.readouterr().out
+    assert all(verb in text for verb in cli.VERBS)
+
+
+@pytest.mark.parametrize("verb", sorted(cli.VERBS))
+def test_help_explains_every_option(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*verb.split(), "--help"])
+    assert stop.value.code == 0
+    assert len(capsys.readouterr().out.splitlines()) > 5
+
+
+def test_an_unknown_verb_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["generat"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["generate", "x.mp4", "--stepz", "3"])
+    assert stop.value.code == 2
+    assert "stepz" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert cli.main(["generate", str(tmp_path / "no.mp4"), "-o", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert "no.mp4" in err
+    assert "Traceback" not in err
+
+
+def test_a_file_whose_name_starts_with_a_dash_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-clip.mp4").touch()
+    assert cli._as_file("-clip.mp4") == "./-clip.mp4"
+    assert cli._as_file("--steps") == "--steps"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_shipped_configuration_is_valid_and_says_its_command(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith("# ")
+    assert "vab " in text.split("\nmodel:")[0]
+    values = {**yaml.safe_load(text), "store": "store", "out": "out"}
+    options = from_dict(PretrainOptions, values, source=str(path))
+    assert options.model.num_codebooks == 4
+
+
+def test_a_configuration_with_an_unknown_key_is_refused() -> None:
+    with pytest.raises(ConfigError, match="widht"):
+        from_dict(PretrainOptions, {"store": "s", "out": "o", "training": {"max_steps": 1}, "model": {"widht": 3}}, source="x.yaml")

@@ -1,0 +1,61 @@
+"""The door for generators: features of frames in, sound out; how they get there is theirs.
+
+VAB and MaskVAT have codes on the way, TiVA has none: so the contract ends at sound, not at codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from vab.decoding.options import DecodingOptions
+from vab.shapes import Float, Tensor
+
+
+class Sound(Protocol):
+    """A generated sound, computed when asked for."""
+
+    sample_rate: int
+    num_samples: int
+    """L, exact."""
+
+    def pieces(self) -> Iterator[Float[Tensor, "1 l"]]:
+        """The sound in consecutive pieces, on the CPU: an hour needs no more memory than a minute."""
+        ...
+
+
+class SoundGenerator(Protocol):
+    """What ``vab generate`` needs of a model; a model's folder names its class in ``GENERATOR``.
+
+    It is built as ``GENERATOR(model, card, codec)``.
+    """
+
+    sample_rate: int
+    visual_fps: float
+    """Rate of the frame features it takes."""
+
+    def num_windows(self, seconds: float) -> int:
+        """Passes that a clip of this length takes, for a progress bar."""
+        ...
+
+    def generate(
+        self,
+        visual: Sequence[Float[Tensor, "F E"]],
+        seconds: Sequence[float],
+        *,
+        options: DecodingOptions,
+        seeds: Sequence[int],
+        batch_size: int,
+        on_window: Callable[[int], None] | None = None,
+    ) -> Sequence[Sound]:
+        """A sound of ``seconds`` for each clip's features, one seed a clip.
+
+        Args:
+            visual: features at ``visual_fps``, a tensor a clip, any lengths.
+            seconds: length of each sound.
+            options: of the decoding.
+            seeds: a clip's sound depends on its own seed alone, not on its batch.
+            batch_size: clips a model pass.
+            on_window: called with the number of windows finished.
+        """
+        ...
