@@ -63,15 +63,19 @@ def read_audiocraft(content: Mapping[str, Any], path: Path) -> tuple[EncodecConf
 def _config(
     seanet: Mapping[str, Any], rvq: Mapping[str, Any], root: Mapping[str, Any], path: Path
 ) -> EncodecConfig:
-    decoder = seanet.get("decoder") or {}
+    decoder = dict(seanet.get("decoder") or {})
+    decoder.pop("final_activation_params", None)
     unsupported = {
         "channels": (seanet.get("channels", 1), 1),
         "activation": (seanet.get("activation", "ELU"), "ELU"),
+        "activation_params": (seanet.get("activation_params", {"alpha": 1.0}), {"alpha": 1.0}),
         "disable_norm_outer_blocks": (seanet.get("disable_norm_outer_blocks", 0), 0),
         "renormalize": (bool(root.get("encodec", {}).get("renormalize", False)), False),
-        "decoder.trim_right_ratio": (decoder.get("trim_right_ratio", 1.0), 1.0),
-        "decoder.final_activation": (decoder.get("final_activation"), None),
+        "decoder.trim_right_ratio": (decoder.pop("trim_right_ratio", 1.0), 1.0),
+        "decoder.final_activation": (decoder.pop("final_activation", None), None),
+        "encoder": (seanet.get("encoder") or {}, {}),
     }
+    unsupported["decoder"] = (decoder, {})
     for key, (found, supported) in unsupported.items():
         if found != supported:
             raise ValueError(f"{key} is {found!r}, only {supported!r} is supported")

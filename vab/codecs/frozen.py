@@ -164,7 +164,8 @@ class FrozenCodec(nn.Module):
         num_steps = -(-length // self.hop_length)
         if batch == 0 or num_steps == 0:
             return torch.zeros(batch, self.num_codebooks, num_steps, dtype=torch.int64, device=self.device)
-        waveform = F.pad(waveform, (0, num_steps * self.hop_length - length))
+        if length % self.hop_length:
+            waveform = F.pad(waveform, (0, num_steps * self.hop_length - length))
         return torch.cat(list(self._encode_chain().pieces(waveform, self.piece_steps)), dim=-1)
 
     @torch.no_grad()

@@ -84,7 +84,8 @@ def load_codec(
         if preset is None:
             raise WeightsError(f"{name}: random weights need one of {', '.join(PRESETS)}")
         config = preset.config
-        codec = random_codec(config, name=name, num_codebooks=num_codebooks or preset.num_codebooks)
+        levels = preset.num_codebooks if num_codebooks is None else num_codebooks
+        codec = random_codec(config, name=name, num_codebooks=levels)
     else:
         path = _locate(name, source)
         config, state = _read(path, preset)

@@ -17,7 +17,7 @@ from torch import nn
 
 from vab import checkpoint
 from vab.errors import ConfigError, WeightsError
-from vab.shapes import Float, Tensor
+from vab.shapes import Float, Int, Tensor
 from vab.vision.preprocess import Preprocess
 
 IMAGES_PER_BATCH = 32
@@ -209,11 +209,12 @@ class OpenClipEncoder(nn.Module):
         """
         features = torch.empty(len(texts), self.embed_dim, device=self.device)
         for start in range(0, len(texts), TEXTS_PER_BATCH):
-            tokens = self._tokenise(texts[start : start + TEXTS_PER_BATCH]).to(self.device)
+            tokens = self.tokenise(texts[start : start + TEXTS_PER_BATCH]).to(self.device)
             features[start : start + TEXTS_PER_BATCH] = self.model.encode_text(tokens)
         return features
 
-    def _tokenise(self, texts: list[str]) -> Tensor:
+    def tokenise(self, texts: list[str]) -> Int[Tensor, "T length"]:
+        """Token ids of words, as the text tower takes them."""
         if self._tokenizer is None:
             self._tokenizer = _tokenizer(self.config, self._tokenizer_folder, self.name)
         return self._tokenizer(texts)
