@@ -9,10 +9,8 @@ import numpy as np
 import soxr
 import torch
 
-from vab.errors import MediaError
 from vab.media.blocks import fit, regroup
-from vab.media.container import frames_from, no_stream, warn_once
-from vab.media.probe import probe
+from vab.media.container import first_frame, frames_from, warn_once
 from vab.shapes import Float, Tensor
 from vab.timing import num_samples
 
@@ -68,14 +66,16 @@ def iter_audio(
         )
     path = Path(path)
     chunk_length = max(1, num_samples(chunk_seconds, sample_rate))
-    audio = probe(path).audio
-    if audio is None:
-        raise no_stream(path, "audio")
-    blocks = _resample(path, audio.sample_rate, sample_rate, start)
+    blocks = _resample(path, _stored_rate(path), sample_rate, start)
     if duration is not None:
         blocks = fit(blocks, num_samples(duration, sample_rate), chunk_length)
     # The resampling filter overshoots a little on sound at full scale.
     return (torch.from_numpy(chunk.clip(-1, 1))[None] for chunk in regroup(blocks, chunk_length))
+
+
+def _stored_rate(path: Path) -> int:
+    """Samples per second that the decoder gives; the header of an HE-AAC file may say half of it."""
+    return first_frame(path, "audio").rate
 
 
 def _resample(path: Path, source_rate: int, sample_rate: int, start: float) -> Iterator[np.ndarray]:
@@ -109,8 +109,6 @@ def _mono_blocks(path: Path, rate: int, begin: int) -> Iterator[np.ndarray]:
         fresh = samples[position - at :]
         yield fresh
         position += len(fresh)
-    if following is None:
-        raise MediaError(f"{path}: nothing of its sound can be decoded; convert it or copy it again")
 
 
 def _mono_frames(path: Path, rate: int, begin: float) -> Iterator[tuple[float, np.ndarray]]:

@@ -19,6 +19,8 @@ Kind = Literal["video", "audio"]
 
 # FFmpeg draws any .txt or .nfo as a picture of a terminal.
 TEXT_FORMATS = {"tty"}
+# For a stream that tells neither times nor rate, as FFmpeg does.
+NOMINAL_FPS = 25
 # How far before the wanted time to try to land; None opens the file from its beginning.
 SEEK_BACKS: tuple[float | None, ...] = (0.0, 2.0, 10.0, None)
 
@@ -103,6 +105,16 @@ def no_stream(path: Path, kind: Kind) -> MediaError:
     return MediaError(f"{path}: has no audio stream; give a file with sound")
 
 
+def nothing_decodes(path: Path, kind: Kind) -> MediaError:
+    """The error for a stream of which not one frame can be decoded."""
+    return MediaError(f"{path}: nothing of its {kind} stream can be decoded; convert it or copy it again")
+
+
+def nominal_length(stream: av.VideoStream) -> float:
+    """Seconds a picture stands where nothing says otherwise."""
+    return float(1 / (stream.average_rate or NOMINAL_FPS))
+
+
 def can_seek(container: InputContainer) -> bool:
     """Whether times after a seek can be believed; raw MP3, AAC or H.264 only guess them."""
     return not container.format.flags & cast(int, Flags.generic_index.value)
@@ -122,22 +134,34 @@ def frames_from(path: Path, kind: Kind, seconds: float = 0.0) -> Generator[tuple
         with open_input(path) as container:
             stream = require_stream(container, path, kind)
             stream.codec_context.thread_type = "AUTO"
-            frames = _timed(_decode(container, stream, path), container, stream)
+            frames = _decode(container, stream, path)
+            zero = time_zero(container)
             if seek_back is None:
-                yield from frames
+                yield from _timed(frames, stream, zero, begin=0.0)
                 return
             if not can_seek(container):
                 continue
-            target = seconds - seek_back + time_zero(container)
             try:
-                container.seek(int(target / stream.time_base), stream=stream)
+                container.seek(int((zero + seconds - seek_back) / stream.time_base), stream=stream)
             except av.FFmpegError:
                 continue
-            first = next(frames, None)
+            timed = _timed(frames, stream, zero, begin=None)
+            first = next(timed, None)
             if first is not None and first[0] <= seconds:
                 yield first
-                yield from frames
+                yield from timed
                 return
+
+
+def first_frame(path: Path, kind: Kind) -> Any:
+    """The first frame of a stream; :class:`MediaError` when there is no stream or nothing of it decodes."""
+    frames = frames_from(path, kind)
+    try:
+        return next(frames)[1]
+    except StopIteration:
+        raise nothing_decodes(path, kind) from None
+    finally:
+        frames.close()
 
 
 def _decode(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:
@@ -160,13 +184,17 @@ def _decode(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]
         warn_once(f"{path}: {num_damaged} damaged or cut-off {stream.type} packets skipped")
 
 
-def _timed(frames: Iterator[Any], container: InputContainer, stream: Any) -> Iterator[tuple[float, Any]]:
-    zero = time_zero(container)
-    following = 0.0
+def _timed(
+    frames: Iterator[Any], stream: Any, zero: float, *, begin: float | None
+) -> Iterator[tuple[float, Any]]:
+    """Add to each frame its time, from ``begin`` on where it has none; stop where that is not known."""
+    following = begin
     for frame in frames:
         timestamp = frame.dts if frame.pts is None else frame.pts
         # Raw streams carry no times at all: their frames follow each other at the stream's own rate.
         seconds = following if timestamp is None else float(timestamp * frame.time_base) - zero
+        if seconds is None:
+            return
         yield seconds, frame
-        length = frame.samples / frame.rate if stream.type == "audio" else 1 / (stream.average_rate or 25)
-        following = seconds + float(length)
+        length = frame.samples / frame.rate if stream.type == "audio" else nominal_length(stream)
+        following = seconds + length

@@ -14,7 +14,7 @@ from av.container import OutputContainer
 from vab.shapes import Float, Tensor
 
 LAYOUTS = {1: "mono", 2: "stereo"}
-# Taken where a codec lacks the sound's own rate: Opus has no 44.1 kHz. Every codec here has this one.
+# The clock of every Opus stream, whatever rate it is fed, and a rate that every codec here has.
 COMMON_RATE = 48_000
 
 
@@ -46,10 +46,10 @@ def _checked(piece: Tensor, num_channels: int) -> np.ndarray:
     return samples.clip(-1, 1)
 
 
-def supported_rate(codec_name: str, sample_rate: int) -> int:
-    """The sound's own rate where the codec has it, else 48 kHz."""
-    rates = av.Codec(codec_name, "w").audio_rates
-    return sample_rate if not rates or sample_rate in rates else COMMON_RATE
+def encoder_rate(codec_name: str, sample_rate: int) -> int:
+    """The sound's own rate where the codec has it, else 48 kHz; always 48 kHz for Opus."""
+    rates = av.Codec(codec_name, "w").audio_rates or []
+    return sample_rate if sample_rate in rates and codec_name != "libopus" else COMMON_RATE
 
 
 def resample_blocks(

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from vab.errors import MediaError
-from vab.media.container import frames_from
+from vab.media.container import frames_from, nothing_decodes
 from vab.media.orientation import quarter_turns, stand_upright, upright_size
 from vab.media.probe import probe
 from vab.timing import num_frames
@@ -94,7 +93,7 @@ def _images_at(path: Path, times: Iterator[float], max_size: int | None) -> Iter
             return
         on_display = frame
     if on_display is None:
-        raise MediaError(f"{path}: not one picture of its video can be decoded; convert it or copy it again")
+        raise nothing_decodes(path, "video")
     while wanted is not None:
         yield converter.image(on_display)
         wanted = next(times, None)

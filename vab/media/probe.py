@@ -12,8 +12,10 @@ from vab.media.container import (
     can_seek,
     find_audio_stream,
     find_video_stream,
-    frames_from,
+    first_frame,
     no_stream,
+    nominal_length,
+    nothing_decodes,
     open_input,
     time_zero,
     warn_once,
@@ -93,13 +95,7 @@ def _audio_info(stream: Any) -> AudioInfo:
 
 
 def _video_info(path: Path, average_fps: float) -> VideoInfo:
-    frames = frames_from(path, "video")
-    try:
-        _, frame = next(frames, (0.0, None))
-    finally:
-        frames.close()
-    if frame is None:
-        raise MediaError(f"{path}: not one picture of its video can be decoded; convert it or copy it again")
+    frame = first_frame(path, "video")
     width, height = upright_size(frame)
     return VideoInfo(width, height, 90 * quarter_turns(frame), average_fps)
 
@@ -118,7 +114,7 @@ def _duration(container: InputContainer, stream: Any, path: Path) -> float:
         with open_input(path) as again:
             end = _last_end(again, again.streams[stream.index])
     if end is None:
-        raise MediaError(f"{path}: its {stream.type} stream is empty or cut off; copy the file again")
+        raise nothing_decodes(path, stream.type)
     if promised is not None and promised - end > MISSING_SECONDS:
         zero = time_zero(container)
         warn_once(
@@ -139,7 +135,7 @@ def _promised_end(container: InputContainer, stream: Any) -> float | None:
 def _last_end(container: InputContainer, stream: Any) -> float | None:
     """End of the latest packet from here on, on the file's own clock; None when there is none."""
     tick = float(stream.time_base)
-    nominal = 1 / float(stream.average_rate or 25) if stream.type == "video" else 0.0
+    nominal = nominal_length(stream) if stream.type == "video" else 0.0
     end = None
     num_untimed = 0
     try:

@@ -1,0 +1,21 @@
+"""Shared by all tests: shapes checked at every call into ``vab``, and the optional real files."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Before anything imports vab: every annotated function in it then checks its shapes and types when called.
+# The numeric tower lets an int stand for a float, as type checkers do.
+install_import_hook(["vab"], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real and deliberately awkward files: ``VAB_TEST_DATA``, else ``../shared/data``."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("VAB_TEST_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no test data at {folder}; set VAB_TEST_DATA to its folder")
+    return folder
