@@ -30,6 +30,7 @@ from vab.vision import OpenClipEncoder, Preprocess, build_open_clip, save_encode
 
 SAMPLE_RATE = 16_000
 VISUAL_FPS = 8.0
+CAPTIONED_FPS = 4.0
 CLIP_SECONDS = 10.0
 CODEC = EncodecConfig(
     sample_rate=SAMPLE_RATE,
@@ -60,7 +61,7 @@ class Plan:
 def full_plan(seed: int) -> Plan:
     """About two hours on two cores."""
     return Plan(
-        num_clips={"train": 2000, "validation": 64, "test": 200},
+        num_clips={"train": 1600, "validation": 64, "test": 200},
         codec=TrainingOptions(
             max_steps=8000,
             batch_size=8,
@@ -230,16 +231,16 @@ def _frame_captions(out: Path, split: str) -> FrameCaptions:
     clips = _clips(out, split)
     size = TOWER["vision_cfg"]["image_size"]
     cache = out / "cache" / f"frames-{split}.npy"
-    num_frames = timing.num_frames(CLIP_SECONDS, VISUAL_FPS)
+    num_frames = timing.num_frames(CLIP_SECONDS, CAPTIONED_FPS)
     if not cache.exists():
         frames = np.zeros((len(clips), num_frames, size, size, 3), np.uint8)
         with progress_bar("clips") as progress:
             for row, clip in enumerate(progress.track(clips, description=f"frames of {split}")):
-                pieces = media.iter_frames(clip, VISUAL_FPS, duration=CLIP_SECONDS, max_size=size)
+                pieces = media.iter_frames(clip, CAPTIONED_FPS, duration=CLIP_SECONDS, max_size=size)
                 frames[row] = np.concatenate(list(pieces))
         _save(cache, frames)
     sidecars = [json.loads(clip.with_suffix(".json").read_text()) for clip in clips]
-    times = timing.frame_times(num_frames, VISUAL_FPS).numpy()
+    times = timing.frame_times(num_frames, CAPTIONED_FPS).numpy()
     return FrameCaptions(
         np.load(cache, mmap_mode="r"),
         times,

@@ -6,12 +6,13 @@ VAB and MaskVAT have codes on the way, TiVA has none: so the contract ends at so
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vab.decoding.options import DecodingOptions
 from vab.shapes import Float, Tensor
 
 
+@runtime_checkable
 class Sound(Protocol):
     """A generated sound, computed when asked for."""
 
@@ -24,6 +25,7 @@ class Sound(Protocol):
         ...
 
 
+@runtime_checkable
 class SoundGenerator(Protocol):
     """What ``vab generate`` needs of a model; a model's folder names its class in ``GENERATOR``.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from lightning.pytorch import LightningModule
@@ -14,6 +14,7 @@ from vab.shapes import Tensor
 from vab.training.options import TrainingOptions
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What is trained: an ``nn.Module`` with a loss; everything random in it comes from ``generator``."""
 

@@ -17,9 +17,16 @@ from vab.shapes import Float, Tensor
 
 WINDOWS = (128, 512, 2048)
 """Samples of the spectrograms' windows: clicks need short ones, tones long ones."""
-WAVEFORM_WEIGHT = 2.0
+WAVEFORM_WEIGHT = 10.0
 SPECTRUM_WEIGHT = 1.0
 COMMITMENT_WEIGHT = 1.0
+FLOOR = 1e-4
+"""Amplitude below which spectra do not differ: -80 dB of full scale."""
+WARMUP_BATCHES = 300
+"""Batches without quantiser: k-means on an untrained encoder's near-constant outputs finds one cluster only."""
+DEAD_BELOW = 0.1
+"""Uses a batch below which a codebook entry is moved. The package's 2 suits batches of many thousand vectors; here
+every entry would be dead all the time."""
 
 
 class WaveformPieces(Dataset[Tensor]):
@@ -42,14 +49,22 @@ class WaveformPieces(Dataset[Tensor]):
 
 
 class CodecReconstruction(nn.Module):
-    """L1 on the waveform, L1 on log and linear mel spectrograms, and the quantiser's commitment."""
+    """L1 on the waveform, L1 on log mel spectrograms, and the quantiser's commitment."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
+        for layer in model.quantizer.vq.layers:
+            layer._codebook.threshold_ema_dead_code = DEAD_BELOW
+        self.register_buffer("num_batches", torch.zeros((), dtype=torch.long))
         self.spectrograms = nn.ModuleList(
             torchaudio.transforms.MelSpectrogram(
-                model.sample_rate, n_fft=window, hop_length=window // 4, n_mels=min(64, window // 8), power=1
+                model.sample_rate,
+                n_fft=window,
+                hop_length=window // 4,
+                n_mels=min(64, window // 8),
+                power=1,
+                normalized="window",
             )
             for window in WINDOWS
         )
@@ -57,11 +72,14 @@ class CodecReconstruction(nn.Module):
     def forward(self, batch: Float[Tensor, "B 1 L"], *, generator: torch.Generator) -> dict[str, Tensor]:
         """Loss of one batch; the quantiser's codebooks learn by moving averages meanwhile."""
         encoded = self.model.encoder(batch)
-        quantised = self.model.quantizer(encoded, self.model.frame_rate)
-        decoded = self.model.decoder(quantised.quantized)[..., : batch.shape[-1]]
+        commitment = encoded.new_zeros(())
+        if self.num_batches >= WARMUP_BATCHES:
+            quantised = self.model.quantizer(encoded, self.model.frame_rate)
+            encoded, commitment = quantised.quantized, quantised.penalty.mean()
+        self.num_batches += 1
+        decoded = self.model.decoder(encoded)[..., : batch.shape[-1]]
         waveform = F.l1_loss(decoded, batch)
         spectrum = self._spectral_distance(decoded, batch)
-        commitment = quantised.penalty.mean()
         loss = WAVEFORM_WEIGHT * waveform + SPECTRUM_WEIGHT * spectrum + COMMITMENT_WEIGHT * commitment
         return {"loss": loss, "waveform": waveform, "spectrum": spectrum, "commitment": commitment}
 
@@ -81,7 +99,6 @@ class CodecReconstruction(nn.Module):
     def _spectral_distance(self, decoded: Tensor, target: Tensor) -> Tensor:
         distance = decoded.new_zeros(())
         for spectrogram in self.spectrograms:
-            ours, theirs = spectrogram(decoded), spectrogram(target)
-            log_ours, log_theirs = ours.clamp_min(1e-4).log(), theirs.clamp_min(1e-4).log()
-            distance = distance + F.l1_loss(log_ours, log_theirs) + F.l1_loss(ours, theirs)
+            ours, theirs = (spectrogram(sound).clamp_min(FLOOR).log() for sound in (decoded, target))
+            distance = distance + F.l1_loss(ours, theirs)
         return distance / len(self.spectrograms)

@@ -88,7 +88,7 @@ def frame_captions(clip: Scene | dict[str, Any], time: float, generator: np.rand
         ]
     else:
         background = clip["background"]
-        frame = min(round(time * FPS), clip["num_frames"] - 1)
+        frame = min(int(time * FPS + 1e-6), clip["num_frames"] - 1)
         sources = [
             (source_from_sidecar(entry), {key: values[frame] for key, values in entry["state"].items()})
             for entry in clip["sources"]
