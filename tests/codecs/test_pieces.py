@@ -36,7 +36,7 @@ def codec(request: pytest.FixtureRequest) -> FrozenCodec:
     return random_codec(CONFIGS[request.param])
 
 
-@pytest.mark.parametrize("piece_steps", [7, 50, 200])
+@pytest.mark.parametrize("piece_steps", [23, 150])
 def test_pieces_equal_the_whole(codec: FrozenCodec, piece_steps: int) -> None:
     generator = torch.Generator().manual_seed(0)
     num_steps = 307

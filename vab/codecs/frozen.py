@@ -177,7 +177,6 @@ class FrozenCodec(nn.Module):
         """
         return torch.cat(list(self.decode_pieces(codes)), dim=-1)
 
-    @torch.no_grad()
     def decode_pieces(self, codes: Int[Tensor, "B K S"]) -> Iterator[Float[Tensor, "B 1 l"]]:
         """What ``decode`` gives, bit by bit: an hour of sound in the memory of some seconds.
 
@@ -198,7 +197,12 @@ class FrozenCodec(nn.Module):
             hint = " ([MASK]: some codes are not generated yet)" if wrong == self.codebook_size else ""
             raise ValueError(f"codes must be within 0..{self.codebook_size - 1}, found {wrong}{hint}")
         missing = num_steps * self.hop_length
-        for piece in self._decode_chain().pieces(codes.to(self.device, torch.int64), self.piece_steps):
+        pieces = self._decode_chain().pieces(codes.to(self.device, torch.int64), self.piece_steps)
+        while True:
+            with torch.no_grad():  # not around the loop: it would stay on in the caller while this waits
+                piece = next(pieces, None)
+            if piece is None:
+                break
             missing -= piece.shape[-1]
             yield piece
         if missing:
