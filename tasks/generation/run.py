@@ -45,9 +45,9 @@ def run(options: GenerateOptions) -> int:
     num_done = 0
     if clips:
         pipeline = vab.load(options.weights, device=options.device, dtype=options.dtype)
-        for error in _generate_all(pipeline, clips, options):
-            num_done += error is None
-            failures += [] if error is None else [error]
+        for reason in _generate_all(pipeline, clips, options):
+            num_done += reason is None
+            failures += [] if reason is None else [reason]
     for failure in failures:
         errors.print(f"vab generate: {failure}", markup=False, soft_wrap=True)
     present = f", {num_present} there already (--overwrite makes them again)" if num_present else ""

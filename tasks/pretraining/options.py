@@ -32,7 +32,7 @@ class DataOptions:
     """Validation clips whose true and generated sound is logged."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PretrainOptions:
     """Train a model to fill in hidden sound codes, given the frames (paper section 3.2).
 

@@ -137,7 +137,7 @@ def test_rolling_all_positions_leaves_relative_attention_alone() -> None:
 
 @pytest.mark.parametrize("change", [{"num_encoder_layers": 5}, {"num_encoder_layers": 0}, {"num_heads": 5}])
 def test_impossible_sizes_are_refused(change: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="num_encoder_layers|heads"):
+    with pytest.raises(ValueError, match=r"num_encoder_layers|heads"):
         VABConfig(**{**TINY, **change})  # type: ignore[arg-type]
 
 

@@ -67,4 +67,5 @@ def test_every_shipped_configuration_is_valid_and_says_its_command(path: Path) -
 
 def test_a_configuration_with_an_unknown_key_is_refused() -> None:
     with pytest.raises(ConfigError, match="widht"):
-        from_dict(PretrainOptions, {"store": "s", "out": "o", "training": {"max_steps": 1}, "model": {"widht": 3}}, source="x.yaml")
+        values = {"store": "s", "out": "o", "training": {"max_steps": 1}, "model": {"widht": 3}}
+        from_dict(PretrainOptions, values, source="x.yaml")

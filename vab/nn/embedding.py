@@ -17,6 +17,8 @@ class CodeEmbedding(nn.Module):
     are one matrix over the concatenated vectors.
     """
 
+    row_offset: Tensor
+
     def __init__(self, num_codebooks: int, codebook_size: int, codebook_dim: int, width: int) -> None:
         super().__init__()
         self.tables = nn.Parameter(torch.randn(num_codebooks, codebook_size + 1, codebook_dim))

@@ -17,12 +17,12 @@ from vab.shapes import Float, Tensor
 
 WINDOWS = (128, 512, 2048)
 """Samples of the spectrograms' windows: clicks need short ones, tones long ones."""
-WAVEFORM_WEIGHT = 10.0
+WAVEFORM_WEIGHT = 5.0
 SPECTRUM_WEIGHT = 1.0
 COMMITMENT_WEIGHT = 1.0
 FLOOR = 1e-4
 """Amplitude below which spectra do not differ: -80 dB of full scale."""
-WARMUP_BATCHES = 300
+WARMUP_BATCHES = 250
 """Batches without quantiser: k-means on an untrained encoder's near-constant outputs finds one cluster only."""
 DEAD_BELOW = 0.1
 """Uses a batch below which a codebook entry is moved. The package's 2 suits batches of many thousand vectors; here
@@ -51,9 +51,14 @@ class WaveformPieces(Dataset[Tensor]):
 class CodecReconstruction(nn.Module):
     """L1 on the waveform, L1 on log mel spectrograms, and the quantiser's commitment."""
 
+    num_batches: Tensor
+
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):  # torch's start is ten times louder than the sound, and would drown it
+                nn.init.zeros_(parameter)
         for layer in model.quantizer.vq.layers:
             layer._codebook.threshold_ema_dead_code = DEAD_BELOW
         self.register_buffer("num_batches", torch.zeros((), dtype=torch.long))

@@ -68,6 +68,9 @@ class FrameCaptions(Dataset[CaptionedFrames]):
 class ImageTextContrast(nn.Module):
     """CLIP's symmetric loss; frames with the very same caption in a batch all count as right."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         model: Any,

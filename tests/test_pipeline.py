@@ -1,0 +1,157 @@
+"""The whole path at toy size: video in, sound of its length out, the same for the same seed."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import VISUAL_FPS, tiny_config, write_tiny_clip, write_tiny_model
+
+import vab
+from vab import media
+from vab.checkpoint import load_tensors, save_tensors
+from vab.decoding.options import DecodingOptions
+from vab.errors import VABError, WeightsError
+from vab.models.vab.generate import Windows, generate_codes
+from vab.models.vab.model import VAB
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("weights") / "tiny.safetensors")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", 2.3)
+
+
+def test_a_video_gets_sound_of_its_exact_length(weights: Path, clip: Path, tmp_path: Path) -> None:
+    pipeline = vab.load(weights)
+    generation = pipeline.generate(clip, seed=0)
+    seconds = media.probe(clip).duration
+    assert generation.waveform.shape == (1, round(seconds * 16000))
+    generation.save(tmp_path / "out.mp4")
+    assert media.probe(tmp_path / "out.mp4").duration == pytest.approx(seconds, abs=0.005)
+    assert media.read_audio(tmp_path / "out.mp4", 16000).shape[1] == pytest.approx(seconds * 16000, abs=16)
+    settings = json.loads((tmp_path / "out.mp4.json").read_text())
+    assert settings["seed"] == 0
+    assert settings["decoding"] == {"num_steps": 3, "cfg_scale": 2.0, "temperature": 1.0}
+
+
+def test_one_seed_one_sound(weights: Path, clip: Path) -> None:
+    pipeline = vab.load(weights)
+    first = pipeline.generate(clip, seed=1).waveform
+    assert torch.equal(first, pipeline.generate(clip, seed=1).waveform)
+    assert not torch.equal(first, pipeline.generate(clip, seed=2).waveform)
+
+
+@pytest.mark.parametrize(
+    "change", [{"num_steps": 1}, {"cfg_scale": 1.0}, {"temperature": 20.0}, {"duration": 1.0}]
+)
+def test_every_option_of_generate_changes_the_sound(
+    weights: Path, clip: Path, change: dict[str, float]
+) -> None:
+    pipeline = vab.load(weights)
+    plain = pipeline.generate(clip, seed=1).waveform
+    changed = pipeline.generate(clip, seed=1, **change).waveform  # type: ignore[arg-type]
+    assert plain.shape != changed.shape or not torch.equal(plain, changed)
+
+
+def test_sound_alone_is_saved_without_a_video(weights: Path, clip: Path, tmp_path: Path) -> None:
+    generation = vab.load(weights).generate(clip)
+    generation.save(tmp_path / "out.wav")
+    read = media.read_audio(tmp_path / "out.wav", 16000)
+    torch.testing.assert_close(read, generation.waveform, atol=1e-3, rtol=0)
+
+
+def test_the_object_also_encodes_and_embeds(weights: Path, clip: Path) -> None:
+    pipeline = vab.load(weights)
+    codes = pipeline.encode_audio(clip, duration=1.0)
+    assert codes.shape == (4, 50)
+    assert pipeline.encode_video(clip, duration=1.0).shape == (5, tiny_config().visual_dim)
+    for embedding in (
+        pipeline.embed_audio(clip),
+        pipeline.embed_video(clip),
+        pipeline.embed_text("a dog barks"),
+    ):
+        assert embedding.shape == (32,)
+        assert embedding.norm().item() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_a_long_clip_takes_over_the_overlap_of_each_window() -> None:
+    torch.manual_seed(0)
+    model = VAB(tiny_config()).eval()
+    windows = Windows.of(model.config, 1.0, 0.4)
+    assert (windows.num_steps, windows.num_frames) == (50, 5)
+    assert [windows.first_step(index) for index in range(3)] == [0, 30, 60]
+    assert [windows.first_frame(index) for index in range(3)] == [0, 3, 6]
+    assert [windows.count(steps) for steps in (1, 50, 51, 80, 81)] == [1, 1, 2, 2, 3]
+
+    visual = torch.randn(14, model.config.visual_dim)
+    options = DecodingOptions(num_steps=2, cfg_scale=2.0, temperature=1.0)
+    done: list[int] = []
+    arguments = {"windows": windows, "options": options}
+    [long] = generate_codes(model, [visual], [140], seeds=[5], on_window=done.append, **arguments)
+    [short] = generate_codes(model, [visual], [50], seeds=[5], **arguments)
+    assert long.shape == (4, 140)
+    assert torch.equal(long[:, :50], short)
+    assert sum(done) == windows.count(140)
+
+
+def test_a_clip_in_a_batch_is_the_clip_alone() -> None:
+    torch.manual_seed(0)
+    model = VAB(tiny_config()).eval()
+    windows = Windows.of(model.config, 1.0, 0.4)
+    options = DecodingOptions(num_steps=2, cfg_scale=2.0, temperature=1.0)
+    visual = [torch.randn(frames, model.config.visual_dim) for frames in (3, 12, 7)]
+    lengths, seeds = [20, 111, 70], [7, 8, 9]
+    together = generate_codes(
+        model, visual, lengths, windows=windows, options=options, seeds=seeds, batch_size=2
+    )
+    for index in range(3):
+        [alone] = generate_codes(
+            model,
+            visual[index : index + 1],
+            [lengths[index]],
+            windows=windows,
+            options=options,
+            seeds=[seeds[index]],
+        )
+        assert torch.equal(alone, together[index])
+
+
+def test_windows_fit_any_rate() -> None:
+    config = VAB(tiny_config()).config
+    odd = Windows.of(type(config)(**{**vars(config), "frame_rate": 44100 / 512}), 2.0, 0.5)
+    assert odd.num_steps == 172
+    assert odd.first_step(1) == round(odd.first_frame(1) / VISUAL_FPS * 44100 / 512)
+    with pytest.raises(ValueError, match="leave nothing"):
+        Windows.of(config, 1.0, 1.0)
+
+
+def test_weights_of_another_codec_are_refused(weights: Path, tmp_path: Path) -> None:
+    tensors, header = load_tensors(weights)
+    header["codec"]["fingerprint"] = "0" * 16
+    save_tensors(tmp_path / "other.safetensors", tensors, header)
+    with pytest.raises(WeightsError, match="was trained with tiny-encodec"):
+        vab.load(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("damage", ["missing", "garbage", "tensor", "config", "type"])
+def test_damaged_weights_are_one_line(weights: Path, tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "bad.safetensors"
+    tensors, header = load_tensors(weights)
+    if damage == "garbage":
+        path.write_bytes(b"not a safetensors file")
+    elif damage == "tensor":
+        tensors.pop("norm.weight")
+        save_tensors(path, tensors, header)
+    elif damage == "config":
+        save_tensors(path, tensors, {**header, "config": {**header["config"], "width": "wide"}})
+    elif damage == "type":
+        save_tensors(path, tensors, {**header, "type": "nothing"})
+    with pytest.raises(Exception, match=r"bad.safetensors|nothing") as caught:
+        vab.load(path)
+    assert isinstance(caught.value, VABError)
+    assert "\n" not in str(caught.value)
