@@ -55,6 +55,11 @@ VERBS = {
         "tasks.pretraining.run:run",
         has_config=True,
     ),
+    "bench model": Verb(
+        "size and speed of a configuration on this machine",
+        "tasks.bench.options:BenchModelOptions",
+        "tasks.bench.model:run",
+    ),
     "info": Verb(
         "versions, devices, weights and their licences",
         "tasks.info.options:InfoOptions",

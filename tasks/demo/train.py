@@ -63,7 +63,7 @@ def full_plan(seed: int) -> Plan:
     return Plan(
         num_clips={"train": 1600, "validation": 64, "test": 200},
         codec=TrainingOptions(
-            max_steps=8000,
+            max_steps=4000,
             batch_size=8,
             learning_rate=1e-3,
             warmup_steps=200,
@@ -74,7 +74,7 @@ def full_plan(seed: int) -> Plan:
             checkpoint_every=500,
         ),
         tower=TrainingOptions(
-            max_steps=1500,
+            max_steps=1300,
             batch_size=128,
             learning_rate=1e-3,
             warmup_steps=100,

@@ -42,7 +42,7 @@ class SoundGenerator(Protocol):
 
     def generate(
         self,
-        visual: Sequence[Float[Tensor, "F E"]],
+        visual: Sequence[Float[Tensor, "_ E"]],
         seconds: Sequence[float],
         *,
         options: DecodingOptions,

@@ -195,6 +195,7 @@ def _quiet_lightning() -> None:
         ".*Checkpoint directory.*",
         ".*log_dir.*",
         ".*LeafSpec.*",
+        ".*Experiment logs directory.*",
     ):
         warnings.filterwarnings("ignore", message=message)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

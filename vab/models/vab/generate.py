@@ -68,7 +68,7 @@ class Windows:
 
 def generate_codes(
     model: VAB,
-    visual: Sequence[Float[Tensor, "F E"]],
+    visual: Sequence[Float[Tensor, "_ E"]],
     lengths: Sequence[int],
     *,
     windows: Windows,
@@ -76,7 +76,7 @@ def generate_codes(
     seeds: Sequence[int],
     batch_size: int = 8,
     on_window: Callable[[int], None] | None = None,
-) -> list[Int[Tensor, "K S"]]:
+) -> list[Int[Tensor, "K _"]]:
     """Codes for each clip, of any lengths, batched over clips.
 
     The first window of a clip starts from nothing. Each later window takes over the overlap's tokens as a prompt and
@@ -139,7 +139,7 @@ class VABGenerator:
 
     def generate(
         self,
-        visual: Sequence[Float[Tensor, "F E"]],
+        visual: Sequence[Float[Tensor, "_ E"]],
         seconds: Sequence[float],
         *,
         options: DecodingOptions,

@@ -1,0 +1,108 @@
+"""``vab bench model``: how large a configuration is and how fast it runs here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import yaml
+from rich.table import Table
+
+from tasks.bench.options import BenchModelOptions
+from tasks.console import console
+from vab.config import from_dict
+from vab.decoding.options import DecodingOptions
+from vab.features.batch import FeatureBatch
+from vab.models.vab.config import VABConfig
+from vab.models.vab.generate import Windows, generate_codes
+from vab.models.vab.model import VAB
+from vab.models.vab.objective import MaskedPrediction
+from vab.models.vab.options import MaskedPredictionOptions
+
+
+def run(options: BenchModelOptions) -> int:
+    """Print a table, a row a configuration."""
+    device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    table = Table(
+        title=f"{options.batch_size} x {options.seconds:g} s, {options.dtype}, {device}", title_justify="left"
+    )
+    for column in ("model", "all", "blocks", "first N1 + input", "training step s", "generation s", "steps"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for path in options.configs:
+        table.add_row(path.stem, *_measure(path, options, device))
+    console.print(table)
+    return 0
+
+
+def _measure(path: Path, options: BenchModelOptions, device: str) -> list[str]:
+    document = yaml.safe_load(path.read_text())
+    config = from_dict(VABConfig, document["model"], source=str(path))
+    decoding = from_dict(DecodingOptions, document["decoding"], source=str(path))
+    torch.manual_seed(0)
+    model = VAB(config).to(device)
+    inputs = _millions(model.code_embedding.project) + _millions(model.visual_embedding)
+    sizes = [
+        _millions(model),
+        _millions(model.blocks),
+        _millions(model.blocks[: config.num_encoder_layers]) + inputs,
+    ]
+    windows = Windows.of(config, options.seconds, 0.0)
+    batch = _batch(config, options.batch_size, windows).to(device)
+
+    objective = MaskedPrediction(model, MaskedPredictionOptions())
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-4)
+
+    def step() -> None:
+        with torch.autocast(device, torch.bfloat16, enabled=options.dtype == "bfloat16"):
+            loss = objective(batch, generator=torch.Generator().manual_seed(0))["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    step_seconds = _seconds(step, device)
+    del optimizer
+    model.zero_grad()
+    model = model.eval().requires_grad_(False).to(getattr(torch, options.dtype))
+    generation_seconds = _seconds(
+        lambda: generate_codes(
+            model,
+            list(batch.visual),
+            [windows.num_steps] * len(batch),
+            windows=windows,
+            options=decoding,
+            seeds=range(len(batch)),
+        ),
+        device,
+    )
+    return [
+        *(f"{size:.2f} M" for size in sizes),
+        f"{step_seconds:.1f}",
+        f"{generation_seconds:.1f}",
+        str(decoding.num_steps),
+    ]
+
+
+def _batch(config: VABConfig, size: int, windows: Windows) -> FeatureBatch:
+    """Random codes and frames of the configuration's shapes."""
+    return FeatureBatch(
+        codes=torch.randint(0, config.codebook_size, (size, config.num_codebooks, windows.num_steps)),
+        visual=torch.randn(size, windows.num_frames, config.visual_dim),
+        is_valid=torch.ones(size, windows.num_steps, dtype=torch.bool),
+        is_valid_visual=torch.ones(size, windows.num_frames, dtype=torch.bool),
+        ids=tuple(map(str, range(size))),
+        labels=((),) * size,
+    )
+
+
+def _millions(module: torch.nn.Module) -> float:
+    return sum(parameter.numel() for parameter in module.parameters()) / 1e6
+
+
+def _seconds(work: Callable[[], object], device: str) -> float:
+    began = time.perf_counter()
+    work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
