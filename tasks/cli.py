@@ -55,6 +55,11 @@ VERBS = {
         "tasks.pretraining.run:run",
         has_config=True,
     ),
+    "evaluate tokens": Verb(
+        "accuracy on hidden codes, with and without vision",
+        "tasks.evaluation.options:TokensOptions",
+        "tasks.evaluation.tokens:run",
+    ),
     "bench model": Verb(
         "size and speed of a configuration on this machine",
         "tasks.bench.options:BenchModelOptions",

@@ -62,7 +62,6 @@ def _measure(path: Path, options: BenchModelOptions, device: str) -> list[str]:
         optimizer.step()
 
     step_seconds = _seconds(step, device)
-    del optimizer
     model.zero_grad()
     model = model.eval().requires_grad_(False).to(getattr(torch, options.dtype))
     generation_seconds = _seconds(

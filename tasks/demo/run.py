@@ -37,7 +37,9 @@ def run(options: DemoOptions) -> int:
     pipeline = vab.load("demo")
     generation = pipeline.generate(silent, seed=options.seed)
     generation.save(out / "generated.mp4")
-    draw(out / "picture.png", scene, pictures, torch.as_tensor(truth), generation)
+    true_sound = torch.as_tensor(truth)
+    coded = pipeline.codec.decode(pipeline.codec.encode(true_sound[None]))[0, :, : true_sound.shape[1]].cpu()
+    draw(out / "picture.png", scene, pictures, true_sound, coded, generation)
 
     names = " and ".join(source.name.replace("_", " ") for source in scene.sources)
     times = ", ".join(f"{moment:.2f}" for moment in event_times(scene)) or "none, the sound is continuous"
@@ -83,17 +85,27 @@ def event_times(scene: Scene) -> list[float]:
 
 
 def draw(
-    path: Path, scene: Scene, pictures: np.ndarray, truth: Float[Tensor, "1 L"], generation: Generation
+    path: Path,
+    scene: Scene,
+    pictures: np.ndarray,
+    truth: Float[Tensor, "1 L"],
+    coded: Float[Tensor, "1 L"],
+    generation: Generation,
 ) -> None:
-    """Frames over true and generated spectrogram, with a line at every event."""
-    figure, (strip, above, below) = new_figure(3)
+    """Frames over true, coded and generated spectrogram, with a line at every event."""
+    figure, (strip, above, middle, below) = new_figure(4)
     chosen = pictures[(np.arange(NUM_PICTURES) + 0.5).astype(int) * len(pictures) // NUM_PICTURES]
     strip.imshow(np.concatenate(list(chosen), axis=1), extent=(0, scene.duration, 0, 1), aspect="auto")
     strip.set_yticks([])
     strip.set_title(scene.captions[0], loc="left", fontsize=9)
     draw_spectrogram(above, truth, SAMPLE_RATE, title="true sound")
-    draw_spectrogram(below, generation.waveform, generation.sample_rate, title="generated from the pictures alone")
-    for axes in (above, below):
+    draw_spectrogram(
+        middle, coded, SAMPLE_RATE, title="true sound through the codec: the best that codes can do"
+    )
+    draw_spectrogram(
+        below, generation.waveform, generation.sample_rate, title="generated from the pictures alone"
+    )
+    for axes in (above, middle, below):
         for moment in event_times(scene):
             axes.axvline(moment, color="white", linewidth=0.6, alpha=0.8)
     below.set_xlabel("seconds; lines mark the true events", fontsize=8)

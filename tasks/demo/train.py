@@ -97,10 +97,15 @@ def quick_plan(seed: int) -> Plan:
         codec=TrainingOptions(max_steps=20, batch_size=4, learning_rate=1e-3, precision="32", **few),
         tower=TrainingOptions(max_steps=20, batch_size=16, learning_rate=1e-3, **few),
         vab_overrides=(
-            f"--training.seed={seed}", "--training.max_steps=20", "--training.batch_size=4", 
-            "--training.warmup_steps=2", "--training.log_every=1", "--training.validate_every=10", "--training.checkpoint_every=10",
+            f"--training.seed={seed}",
+            "--training.max_steps=20",
+            "--training.batch_size=4",
+            "--training.warmup_steps=2",
+            "--training.log_every=1",
+            "--training.validate_every=10",
+            "--training.checkpoint_every=10",
         ),
-    )  # fmt: skip
+    )
 
 
 def run(options: TrainOptions) -> int:

@@ -46,7 +46,9 @@ def run(options: InfoOptions) -> int:
 def collect() -> dict[str, Any]:
     """Everything ``vab info`` says, as plain data."""
     devices = [f"cpu, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"]
-    devices += [f"cuda:{index}, {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count())]
+    devices += [
+        f"cuda:{index}, {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count())
+    ]
     return {
         "vab": __version__,
         "python": platform.python_version(),
