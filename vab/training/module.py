@@ -42,12 +42,14 @@ class TrainingModule(LightningModule):
         super().__init__()
         self.objective = objective
         self.options = options
+        self._scalars: dict[str, Tensor] = {}
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """One batch's loss; Lightning restores ``batch_idx`` on resume, and with it the seed."""
         scalars = self.objective(batch, generator=self._generator("train", batch_idx))
-        for name, value in scalars.items():
-            self.log(f"train/{name}", value.detach(), prog_bar=name == "loss")
+        self._scalars = {f"train/{name}": value.detach() for name, value in scalars.items()}
+        for name, value in self._scalars.items():
+            self.log(name, value, prog_bar=name == "train/loss")
         return scalars["loss"]
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
@@ -55,6 +57,10 @@ class TrainingModule(LightningModule):
         scalars = self.objective.evaluate(batch, generator=self._generator("validate", batch_idx))  # type: ignore[operator]
         for name, value in scalars.items():
             self.log(f"validate/{name}", value, batch_size=len(batch), sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep this step's scalars: a run killed now has its checkpoint, but not yet its row of the curve."""
+        checkpoint["last_scalars"] = {name: value.item() for name, value in self._scalars.items()}
 
     def configure_optimizers(self) -> Any:
         """AdamW and the cosine schedule, stepped every optimiser step."""

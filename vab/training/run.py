@@ -66,14 +66,20 @@ def fit(
             f"{out} already holds a run; add --resume to go on with it, or choose another folder"
         )
     objective.train()  # Lightning leaves the mode as it finds it
-    first_step = 0 if checkpoint is None else _step_of(checkpoint)
+    first_step, last_scalars = (0, {}) if checkpoint is None else _read(checkpoint)
     if first_step:
         logger.info("resuming at step %d from %s", first_step, checkpoint)
     with warnings.catch_warnings():
         _quiet_lightning()
         seed_everything(options.seed, verbose=False)
         trainer = _trainer(
-            options, out, first_step, callbacks, device, has_validation=validation_data is not None
+            options,
+            out,
+            first_step,
+            last_scalars,
+            callbacks,
+            device,
+            has_validation=validation_data is not None,
         )
         sampler = StepSampler(
             len(train_data),  # type: ignore[arg-type]
@@ -110,13 +116,15 @@ def newest_checkpoint(out: Path) -> Path | None:
     return max((out / "checkpoints").glob("step-*.ckpt"), default=None)
 
 
-def _step_of(checkpoint: Path) -> int:
+def _read(checkpoint: Path) -> tuple[int, dict[str, float]]:
+    """Steps taken, and the scalars of the last of them."""
     try:
-        return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        return int(content["global_step"]), dict(content["last_scalars"])
     except Exception as error:
         raise WeightsError(
             f"{checkpoint} is not a readable checkpoint ({type(error).__name__}); "
-            "delete it to resume from the one before"
+            "delete it to start the run again"
         ) from error
 
 
@@ -124,13 +132,14 @@ def _trainer(
     options: TrainingOptions,
     out: Path,
     first_step: int,
+    last_scalars: dict[str, float],
     callbacks: Sequence[Callback],
     device: str,
     *,
     has_validation: bool,
 ) -> Trainer:
     curve = CSVLogger(out, name="", version="", flush_logs_every_n_steps=1)
-    _keep_rows_before(out / "metrics.csv", first_step, curve)
+    _carry_on(curve, out / "metrics.csv", first_step, last_scalars, options.log_every)
     board = TensorBoardLogger(out, name="", version="tensorboard", purge_step=first_step or None)
     checkpoints = ModelCheckpoint(
         out / "checkpoints",
@@ -161,12 +170,18 @@ def _trainer(
     )
 
 
-def _keep_rows_before(path: Path, first_step: int, curve: CSVLogger) -> None:
+def _carry_on(
+    curve: CSVLogger, path: Path, first_step: int, last_scalars: dict[str, float], log_every: int
+) -> None:
     """Hand the curve so far to the new logger, less the steps that are about to be taken again."""
     rows: list[dict[str, Any]] = []
     if path.exists() and first_step:
         with path.open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if int(row["step"]) < first_step]
+        is_due = first_step % log_every == 0
+        has_row = any(int(row["step"]) == first_step - 1 and row.get("train/loss") for row in rows)
+        if is_due and not has_row:
+            rows.append({"epoch": 0, "step": first_step - 1, **last_scalars})
     path.unlink(missing_ok=True)
     curve.experiment.metrics.extend(rows)
     curve.experiment.save()

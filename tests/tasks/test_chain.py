@@ -1,0 +1,131 @@
+"""The whole chain by commands, at toy size: extract, pretrain (killed and resumed), evaluate, generate."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny import tiny_config, write_tiny_clip
+
+from tasks import cli
+from vab import media
+from vab.checkpoint import load_tensors
+
+ROOT = Path(__file__).parents[2]
+SEED = ["--training.seed", "3"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("chain")
+    rows = []
+    for index in range(10):
+        split = "train" if index < 6 else "validation" if index < 8 else "test"
+        write_tiny_clip(folder / f"clip{index}.mp4", 2.0, seed=index)
+        rows.append(f"clip{index},clip{index}.mp4,{split}")
+    manifest = folder / "manifest.csv"
+    manifest.write_text("\n".join(["id,path,split", *rows]) + "\n")
+    words = ["extract", str(manifest), "--store", str(folder / "store"), "--codec", "tiny-encodec"]
+    words += ["--encoder", "tiny-clip", "--visual-fps", "5", "--clip-seconds", "2", "--device", "cpu"]
+    assert cli.main(words) == 0
+    return folder / "store"
+
+
+def _pretrain(store: Path, out: Path, *more: str) -> list[str]:
+    config = {f"--model.{key}": str(value) for key, value in vars(tiny_config()).items()}
+    config |= {
+        "--training.max_steps": "30",
+        "--training.batch_size": "4",
+        "--training.learning_rate": "1e-2",
+        "--training.precision": "32",
+        "--training.ema_decay": "0.9",
+        "--training.log_every": "1",
+        "--training.validate_every": "10",
+        "--training.checkpoint_every": "5",
+        "--data.crop_seconds": "1",
+        "--decoding.num_steps": "2",
+        "--device": "cpu",
+    }
+    words = [word.lower() if word in ("True", "False") else word for pair in config.items() for word in pair]
+    return ["pretrain", "--store", str(store), "--out", str(out), *words, *SEED, *more]
+
+
+def _curve(out: Path) -> list[tuple[str, str]]:
+    with (out / "metrics.csv").open(newline="") as file:
+        return [(row["step"], row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+
+
+@pytest.mark.slow
+def test_a_killed_pretraining_goes_on_to_the_same_curve_and_weights(store: Path, tmp_path: Path) -> None:
+    assert cli.main(_pretrain(store, tmp_path / "unbroken")) == 0
+
+    killed = tmp_path / "killed"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tasks.cli", *_pretrain(store, killed)],
+        cwd=ROOT,
+        env=os.environ,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    while not list((killed / "checkpoints").glob("step-0000001*.ckpt")):
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / "model.safetensors").exists()
+
+    assert cli.main(_pretrain(store, killed)) == 2
+    assert cli.main(_pretrain(store, killed, "--resume")) == 0
+    assert _curve(killed) == _curve(tmp_path / "unbroken")
+    assert len(_curve(killed)) == 30
+    ours, theirs = (load_tensors(out / "model.safetensors")[0] for out in (killed, tmp_path / "unbroken"))
+    assert all(ours[name].equal(theirs[name]) for name in theirs)
+
+
+@pytest.mark.slow
+def test_trained_weights_generate_and_are_measured(store: Path, tmp_path: Path) -> None:
+    assert cli.main(_pretrain(store, tmp_path / "run")) == 0
+    weights = str(tmp_path / "run" / "model.safetensors")
+
+    report = tmp_path / "tokens.json"
+    assert (
+        cli.main(["evaluate", "tokens", "--store", str(store), "--weights", weights, "-o", str(report)]) == 0
+    )
+    document = json.loads(report.read_text())
+    assert document["num_clips"] == 2
+    assert 0 <= document["metrics"]["accuracy_with_vision"] <= 1
+
+    clips = sorted(store.parent.glob("clip*.mp4"))[:3]
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("not a video")
+    words = ["generate", *map(str, clips), str(bad), "-o", str(tmp_path / "out"), "--weights", weights]
+    assert cli.main(words) == 2
+    for clip in clips:
+        made = tmp_path / "out" / clip.name
+        assert media.probe(made).duration == pytest.approx(media.probe(clip).duration, abs=0.005)
+        assert media.read_audio(made, 16000).abs().max() > 0
+        assert json.loads((tmp_path / "out" / f"{clip.name}.json").read_text())["weights_sha256"]
+
+    before = (tmp_path / "out" / clips[0].name).stat().st_mtime_ns
+    assert cli.main(["generate", str(clips[0]), "-o", str(tmp_path / "out"), "--weights", weights]) == 0
+    assert (tmp_path / "out" / clips[0].name).stat().st_mtime_ns == before
+    words = ["generate", str(clips[0]), "-o", str(tmp_path / "two"), "--weights", weights]
+    assert cli.main([*words, "--num-samples", "2", "--audio-only", "flac"]) == 0
+    assert len(list((tmp_path / "two").glob("*.flac"))) == 2
+
+
+@pytest.mark.slow
+def test_a_model_that_does_not_fit_the_store_is_one_line(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = _pretrain(store, tmp_path / "run")
+    words[words.index("--model.visual_dim") + 1] = "999"
+    assert cli.main(words) == 2
+    err = capsys.readouterr().err
+    assert "model.visual_dim is 999" in err
+    assert err.strip().count("\n") == 0
