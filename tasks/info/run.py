@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
-from rich.table import Table
 
 from tasks.console import console
 from tasks.info.options import InfoOptions
@@ -33,13 +32,13 @@ def run(options: InfoOptions) -> int:
     console.print("  ".join(f"{name} {found}" for name, found in facts["packages"].items()), markup=False)
     console.print("devices: " + "; ".join(facts["devices"]), markup=False)
     console.print("models: " + ", ".join(facts["models"]), markup=False)
-    table = Table(title=f"weights (downloads go to {facts['cache']})", title_justify="left")
-    for column in ("name", "kind", "there", "licence", "what", "from"):
-        table.add_column(column, overflow="fold")
+    console.print(f"weights (downloads go to {facts['cache']}):", markup=False, soft_wrap=True)
     for entry in facts["weights"]:
-        there = "yes" if entry["is_present"] else "no"
-        table.add_row(entry["name"], entry["kind"], there, entry["licence"], entry["note"], entry["source"])
-    console.print(table)
+        there = "there" if entry["is_present"] else "not there"
+        console.print(
+            f"  {entry['name']}: {there}, {entry['kind']}, {entry['licence']}; {entry['note']}", markup=False
+        )
+        console.print(f"      from {entry['source']}", markup=False, soft_wrap=True, style="dim")
     return 0
 
 
