@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import queue
 import signal
 from collections import deque
@@ -20,6 +19,9 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from vab.errors import VABError
+
+# Workers fork from one clean process that has these at hand, rather than import them one by one.
+_PRELOAD = ["vab.features.read"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -33,7 +35,7 @@ class Failure:
 
 
 class DecodePool(Generic[Task, Result]):
-    """Run ``work`` on tasks in spawned processes and hand results out in the order of the tasks.
+    """Run ``work`` on tasks in processes of their own and hand results out in the order of the tasks.
 
     Args:
         work: a picklable function; what it raises becomes a :class:`Failure`.
@@ -73,6 +75,8 @@ class DecodePool(Generic[Task, Result]):
         for worker in self._workers:
             worker.stop()
         self._threads.shutdown(wait=True)
+        for worker in self._workers:
+            worker.join()
 
     def map(self, tasks: Iterable[Task]) -> Iterator[Result | Failure]:
         """Results in the order of ``tasks``; at most ``lookahead`` of them are under way or waiting."""
@@ -129,13 +133,22 @@ class _Worker:
         if (process := self._process) is not None:
             process.kill()
 
+    def join(self) -> None:
+        """Wait until the stopped process is gone."""
+        if self._process is not None:
+            self._process.join()
+
     def _started(self) -> Connection:
         if self._connection is None:
-            context = multiprocessing.get_context("spawn")
-            self._connection, theirs = context.Pipe()
-            self._process = context.Process(target=_serve, args=(theirs, self._work), daemon=True)
-            self._process.start()
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(_PRELOAD)
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, self._work), daemon=True)
+            process.start()
             theirs.close()
+            self._connection, self._process = ours, process
+            if self._is_stopped:
+                process.kill()
             try:
                 self._connection.recv()
             except (EOFError, OSError):
@@ -164,9 +177,6 @@ def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
     """The life of a worker process: until its parent is gone, however it went."""
     # Ctrl-C reaches the whole group; the parent decides what happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The encoder is what everything waits for: decoding takes the processor time it leaves.
-    with contextlib.suppress(OSError):
-        os.nice(5)
     with contextlib.suppress(EOFError, OSError):
         connection.send("ready")
         while True:

@@ -235,7 +235,7 @@ def _codes(
 
 
 def _visual(
-    images: Sequence[Float[Tensor, "f 3 size size"]], encoder: VisualEncoder, info: StoreInfo, device: str
+    images: Sequence[Float[Tensor, "_ 3 size size"]], encoder: VisualEncoder, info: StoreInfo, device: str
 ) -> Float[Tensor, "B F E"]:
     """Features of all clips' frames in one batch, each clip's last repeated to full length (appendix B.1)."""
     with torch.inference_mode():

@@ -25,6 +25,7 @@ MEDIA_SUFFIXES = VIDEO_SUFFIXES | {
     f".{name}" for name in ["aac", "aiff", "flac", "m4a", "mp3", "oga", "ogg", "opus", "wav", "wma"]
 }
 ESC50_META = Path("meta") / "esc50.csv"
+ESC50_COLUMNS = {"filename", "fold", "category"}
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ class _Table:
 
 def _detect(table: _Table) -> Format:
     header = set(table.rows[0][1])
-    if {"filename", "fold", "category"} <= header:
+    if header >= ESC50_COLUMNS:
         return "esc50"
     if "path" in header:
         return "csv"
@@ -291,6 +292,8 @@ def _read_esc50(table: _Table, media_root: Path | None) -> tuple[list[Clip], lis
     """``meta/esc50.csv`` with the sounds in ``audio`` beside ``meta``; folds become splits ``fold1`` to ``fold5``."""
     root = media_root or table.path.parent.parent / "audio"
     header = table.rows[0][1]
+    if not set(header) >= ESC50_COLUMNS:
+        raise table.error(table.rows[0][0], "no columns filename, fold and category")
     clips = []
     lines = []
     for line, row in table.rows[1:]:

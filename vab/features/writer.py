@@ -17,6 +17,7 @@ import fcntl
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -85,6 +86,9 @@ class StoreWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for folder in (self._plans, self._parts):
+            with suppress(OSError):  # where something is still to be done
+                folder.rmdir()
         self._lock.close()
 
     def _open(self) -> None:

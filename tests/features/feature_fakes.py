@@ -1,0 +1,148 @@
+"""Small stand-ins: stores without extraction, networks without weights, readers that misbehave."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vab.codecs.base import Codec
+from vab.errors import MediaError
+from vab.features.batch import FeatureBatch
+from vab.features.extract import ExtractionOptions, ExtractionReport, extract
+from vab.features.info import CodecInfo, EncoderInfo, StoreInfo
+from vab.features.manifest import Clip
+from vab.features.read import DecodedClip, ReadRequest
+from vab.features.shards import ShardArrays
+from vab.features.writer import StoreWriter
+from vab.vision.base import VisualEncoder
+
+SAMPLE_RATE, HOP = 1600, 32  # 50 steps a second, as the paper's codecs
+
+
+class FakeCodec(Codec):
+    """Code 0 of a step is the loudness of its hop, so sound can be recognised in the store."""
+
+    name, fingerprint = "fake-codec", "c" * 16
+    sample_rate, hop_length, num_codebooks, codebook_size, codebook_dim = SAMPLE_RATE, HOP, 2, 1000, 4
+    frame_rate = SAMPLE_RATE / HOP
+    codebooks = torch.zeros(2, 1000, 4)
+
+    def __init__(self) -> None:
+        self.batch_sizes: list[int] = []
+
+    def encode(self, waveform: torch.Tensor) -> torch.Tensor:
+        self.batch_sizes.append(len(waveform))
+        hops = waveform.unflatten(2, (-1, HOP)).mean(dim=3)
+        return (hops * 100).round().long().expand(-1, 2, -1)
+
+
+class FakeEncoder(VisualEncoder):
+    """Features are the mean colour of a frame."""
+
+    name, fingerprint, embed_dim, image_size = "fake-clip", "e" * 16, 3, 4
+
+    def preprocess(self, frames: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(frames[:, :4, :4]).permute(0, 3, 1, 2).float()
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean(dim=(2, 3))
+
+
+def read_fake(request: ReadRequest) -> DecodedClip:
+    """What a clip is shows in its id: ``silent-``, ``blind-``, ``bad-``, ``crash-``, ``hang-``, ``short-``."""
+    kind, number = request.clip.id.split("-")
+    if kind == "bad":
+        raise MediaError(f"{request.clip.path}: cannot be read")
+    if kind == "odd":
+        raise RuntimeError("two\nlines")
+    if kind == "crash":
+        os.abort()
+    if kind == "hang":
+        time.sleep(60)
+    seconds = 1.0 if kind == "short" else request.clip_seconds
+    waveform = np.full((1, round(seconds * request.sample_rate)), int(number) / 100, np.float32)
+    frames = np.full((round(seconds * request.visual_fps), 4, 4, 3), int(number), np.uint8)
+    return DecodedClip(None if kind == "silent" else waveform, None if kind == "blind" else frames)
+
+
+def fake_clips(*ids: str) -> list[Clip]:
+    return [Clip(id=name, path=Path(f"{name}.mp4"), split="train", labels=(name[0],)) for name in ids]
+
+
+def fake_info(visual_fps: float = 8.0, clip_seconds: float = 10.0, embed_dim: int = 3) -> StoreInfo:
+    return StoreInfo(
+        CodecInfo("fake-codec", "c" * 16, SAMPLE_RATE, HOP, 2, 1000),
+        EncoderInfo("fake-clip", "e" * 16, embed_dim),
+        visual_fps,
+        clip_seconds,
+    )
+
+
+def ramp_arrays(info: StoreInfo, seconds: list[float]) -> ShardArrays:
+    """Features that tell the clip (hundreds or second level) and the time of each step and frame."""
+    arrays = ShardArrays.zeros(len(seconds), info)
+    for n, length in enumerate(seconds):
+        arrays.codes[n, 0] = torch.arange(info.num_steps)
+        arrays.codes[n, 1] = n
+        arrays.visual[n, :, 0] = torch.arange(info.num_frames)
+        arrays.visual[n, :, 1] = n
+        arrays.num_steps[n] = round(length * info.codec.frame_rate)
+        arrays.num_frames[n] = round(length * info.visual_fps)
+    return arrays
+
+
+def ramp_batch(info: StoreInfo, seconds: list[float]) -> FeatureBatch:
+    arrays = ramp_arrays(info, seconds)
+    return FeatureBatch(
+        codes=arrays.codes.long(),
+        visual=arrays.visual.float(),
+        is_valid=torch.arange(info.num_steps) < arrays.num_steps[:, None],
+        is_valid_visual=torch.arange(info.num_frames) < arrays.num_frames[:, None],
+        ids=tuple(map(str, range(len(seconds)))),
+        labels=tuple((str(n),) for n in range(len(seconds))),
+    )
+
+
+def make_store(path: Path, info: StoreInfo, seconds: list[float], shard_size: int = 3) -> Path:
+    """A store of ramps, ids ``clip-N``, alternately ``train`` and ``test``."""
+    arrays = ramp_arrays(info, seconds)
+    clips = [
+        Clip(
+            id=f"clip-{n}",
+            path=Path(f"clip-{n}.mp4"),
+            split=("train", "test")[n % 2],
+            labels=(f"even{n % 2}", "all"),
+        )
+        for n in range(len(seconds))
+    ]
+    with StoreWriter(path, info) as writer:
+        writer.plan(clips, shard_size=shard_size, group_size=2)
+        for group in writer.pending():
+            keep = torch.tensor(
+                [any(clip.id == f"clip-{n}" for clip in group.clips) for n in range(len(seconds))]
+            )
+            writer.write(group, arrays.rows(keep), {})
+    return path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a store by its name."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def extract_fakes(folder: Path) -> ExtractionReport:
+    """Forty clips of which every seventh fails, written one by one."""
+    ids = [f"{'bad' if n % 7 == 3 else 'full'}-{n}" for n in range(40)]
+    options = ExtractionOptions(visual_fps=4.0, clip_seconds=1.0, shard_size=15, batch_size=1)
+    return extract(fake_clips(*ids), folder, FakeCodec(), FakeEncoder(), options, reader=read_fake)
+
+
+if __name__ == "__main__":
+    extract_fakes(Path(sys.argv[1]))

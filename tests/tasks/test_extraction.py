@@ -1,0 +1,130 @@
+"""``vab extract`` from the outside: what it stores, what it prints, its exit codes."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.cli import main
+from vab.features.store import FeatureStore
+from vab.media import write_clip
+
+NETWORKS = ["--codec", "tiny-encodec", "--encoder", "tiny-clip", "--encoder-weights", "random"]
+RATES = [
+    "--visual-fps",
+    "4",
+    "--clip-seconds",
+    "1",
+    "--shard-size",
+    "10",
+    "--batch-size",
+    "1",
+    "--workers",
+    "1",
+]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six clips and two that cannot be read, with a list that names one more."""
+    folder = tmp_path_factory.mktemp("corpus")
+    generator = np.random.default_rng(0)
+    rows = ["id,path,split,label,labels,caption"]
+    for n in range(8):
+        path = folder / f"clip{n}.mp4"
+        if n in (2, 5):
+            path.write_bytes(b"no video")
+        else:
+            frames = generator.integers(0, 255, (8, 32, 48, 3), np.uint8)
+            write_clip(path, frames, 8, generator.uniform(-0.5, 0.5, (1, 16_000)).astype(np.float32), 16_000)
+        rows.append(f"clip-{n},{path.name},{'train' if n % 3 else 'test'},noise,noise|snow,snow on a screen")
+    (folder / "list.csv").write_text("\n".join([*rows, "gone,gone.mp4,train,,,"]) + "\n")
+    return folder
+
+
+def command(corpus: Path, store: Path) -> list[str]:
+    return ["extract", str(corpus / "list.csv"), "--store", str(store), *NETWORKS, *RATES]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def store_folder(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("extracted") / "store"
+    assert main(command(corpus, folder)) == 0
+    return folder
+
+
+def test_what_is_in_the_store(store_folder: Path) -> None:
+    store = FeatureStore(store_folder)
+    store.verify()
+    assert len(store.select(split="train")) + len(store.select(split="test")) == 6
+    clip = store.clips[1]
+    assert (clip.id, clip.split, clip.labels, clip.caption) == (
+        "clip-1",
+        "train",
+        ("noise", "snow"),
+        "snow on a screen",
+    )
+    batch = store.read([0, 1])
+    assert batch.codes.shape == (2, 4, 50) and batch.visual.shape == (2, 4, 32)
+    assert batch.is_valid.all() and batch.is_valid_visual.all()
+    assert not batch.codes[0].equal(batch.codes[1])
+    reasons = [
+        json.loads(line)["failure"] for line in (store_folder / "failures.jsonl").read_text().splitlines()
+    ]
+    assert len(reasons) == 2 and all("not a sound or video file" in reason for reason in reasons)
+
+
+def test_a_second_run_has_nothing_to_do(
+    corpus: Path, store_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(store_folder)
+    assert main(command(corpus, store_folder)) == 0
+    output = capsys.readouterr()
+    assert "0 clips done" in output.out and "holds 6" in output.out and "--retry-failures" in output.out
+    assert "1 listed clips have no file and are left out (first: gone)" in output.err
+    assert contents(store_folder) == before
+
+
+def test_status(store_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["extract", "--store", str(store_folder), "--status"]) == 0
+    output = capsys.readouterr().out
+    assert "codes of tiny-encodec (4 x 64, 50 Hz), features of tiny-clip (32 wide, 4 a second)" in output
+    assert re.search(r"all\D+6\D+2\D+0", output)
+
+
+def test_patterns_and_several_inputs(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs = [str(corpus / "clip[01].mp4"), str(corpus / "clip3.mp4")]
+    assert main(["extract", *inputs, "--store", str(tmp_path / "store"), *NETWORKS, *RATES]) == 0
+    assert FeatureStore(tmp_path / "store").clips.ids == ["clip0", "clip1", "clip3"]
+    capsys.readouterr()
+    # Without inputs it goes on with what was planned, here nothing.
+    assert main(["extract", "--store", str(tmp_path / "store"), *NETWORKS, *RATES]) == 0
+    assert "0 clips done" in capsys.readouterr().out
+
+
+def test_mistakes_are_one_line_and_exit_code_2(
+    corpus: Path, store_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.csv").write_text("path,start\na.mp4,soon\n")
+    (tmp_path / "broken.mp4").write_bytes(b"x")
+    new = str(tmp_path / "new")
+    for words, message in (
+        (["--store", new, *NETWORKS], "a new store needs videos or a list of clips"),
+        ([str(tmp_path / "bad.csv"), "--store", new, *NETWORKS], "bad.csv:2: start 'soon' is not a number"),
+        ([str(corpus), "--store", str(store_folder), *NETWORKS], "visual_fps 4.0, not 8.0"),
+        (["--store", new, "--status"], "not a feature store"),
+        ([str(tmp_path / "broken.mp4"), "--store", new, *NETWORKS], "holds 0"),
+    ):
+        assert main(["extract", *words]) == 2
+        output = capsys.readouterr()
+        assert message in output.err + output.out
