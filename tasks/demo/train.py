@@ -147,7 +147,7 @@ def _codec(options: TrainOptions, plan: Plan) -> None:
     seed_everything(options.seed, verbose=False)
     model = build_encodec(CODEC)
     fit(
-        CodecReconstruction(model),
+        CodecReconstruction(model, warmup_batches=plan.codec.max_steps // 16),
         WaveformPieces(_waveforms(options.output, "train"), SAMPLE_RATE),
         WaveformPieces(_waveforms(options.output, "validation"), 4 * SAMPLE_RATE),
         plan.codec,

@@ -22,8 +22,6 @@ SPECTRUM_WEIGHT = 1.0
 COMMITMENT_WEIGHT = 1.0
 FLOOR = 1e-4
 """Amplitude below which spectra do not differ: -80 dB of full scale."""
-WARMUP_BATCHES = 250
-"""Batches without quantiser: k-means on an untrained encoder's near-constant outputs finds one cluster only."""
 DEAD_BELOW = 0.1
 """Uses a batch below which a codebook entry is moved. The package's 2 suits batches of many thousand vectors; here
 every entry would be dead all the time."""
@@ -53,9 +51,17 @@ class CodecReconstruction(nn.Module):
 
     num_batches: Tensor
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, warmup_batches: int) -> None:
+        """Make an untrained network ready.
+
+        Args:
+            model: what ``build_encodec`` gives.
+            warmup_batches: batches without quantiser: k-means on an untrained encoder's near-constant outputs would
+                find one cluster only.
+        """
         super().__init__()
         self.model = model
+        self.warmup_batches = warmup_batches
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):  # torch's start is ten times louder than the sound, and would drown it
                 nn.init.zeros_(parameter)
@@ -78,7 +84,7 @@ class CodecReconstruction(nn.Module):
         """Loss of one batch; the quantiser's codebooks learn by moving averages meanwhile."""
         encoded = self.model.encoder(batch)
         commitment = encoded.new_zeros(())
-        if self.num_batches >= WARMUP_BATCHES:
+        if self.num_batches >= self.warmup_batches:
             quantised = self.model.quantizer(encoded, self.model.frame_rate)
             encoded, commitment = quantised.quantized, quantised.penalty.mean()
         self.num_batches += 1

@@ -1,0 +1,72 @@
+"""``vab demo`` on the bundled weights, and the bundle made anew at toy size."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tasks import cli
+from tasks.demo.world import write_corpus
+from vab import media
+from vab.weights import entries
+
+BUNDLED = [entry for entry in entries() if entry.is_bundled]
+
+
+def test_the_bundle_is_whole_and_small() -> None:
+    assert all(entry.is_present for entry in BUNDLED)
+    assert sum(entry.path.stat().st_size for entry in BUNDLED) < 40e6
+
+
+@pytest.mark.slow
+def test_demo_writes_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["demo", "-o", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    for name in ("generated.mp4", "true.mp4", "silent.mp4", "picture.png"):
+        assert (tmp_path / name).stat().st_size > 1000
+        assert name in said
+    made, silent = media.probe(tmp_path / "generated.mp4"), media.probe(tmp_path / "silent.mp4")
+    assert made.duration == pytest.approx(silent.duration, abs=0.005)
+    assert silent.audio is None
+    assert media.read_audio(tmp_path / "generated.mp4", 16000).abs().max() > 1e-3
+
+
+@pytest.mark.slow
+def test_the_bundled_model_uses_its_eyes(tmp_path: Path) -> None:
+    """Hidden codes of clips that no training has seen are predicted better with their frames than without."""
+    corpus = write_corpus(tmp_path / "corpus", {"test": 18}, seed=1, duration=4.0, workers=0)
+    words = [
+        "extract",
+        str(corpus),
+        "--store",
+        str(tmp_path / "store"),
+        "--clip-seconds",
+        "4",
+        "--device",
+        "cpu",
+    ]
+    assert cli.main(words) == 0
+    report = tmp_path / "tokens.json"
+    assert cli.main(["evaluate", "tokens", "--store", str(tmp_path / "store"), "-o", str(report)]) == 0
+    metrics = json.loads(report.read_text())["metrics"]
+    assert metrics["accuracy_with_vision"] > 1.1 * metrics["accuracy_without_vision"]
+    assert metrics["loss_with_vision"] < metrics["loss_without_vision"]
+
+
+@pytest.mark.slow
+def test_a_bundle_is_made_from_nothing_and_works(tmp_path: Path) -> None:
+    assert cli.main(["demo", "train", "--quick", "-o", str(tmp_path), "--device", "cpu"]) == 0
+    weights = tmp_path / "bundle" / "demo-vab.safetensors"
+    clip = next((tmp_path / "corpus" / "test").glob("*.mp4"))
+    assert (
+        cli.main(
+            ["generate", str(clip), "-o", str(tmp_path / "out"), "--weights", str(weights), "--steps", "2"]
+        )
+        == 0
+    )
+    settings = json.loads((tmp_path / "out" / f"{clip.name}.json").read_text())
+    assert settings["decoding"]["num_steps"] == 2
+
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "bundle").iterdir()}
+    assert cli.main(["demo", "train", "--quick", "-o", str(tmp_path), "--device", "cpu"]) == 0
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "bundle").iterdir()} == before
