@@ -90,10 +90,12 @@ def _extract(manifest: Manifest, options: ExtractOptions, device: str) -> Extrac
         task = progress.add_task("extracting", total=None)
 
         def show(state: Progress) -> None:
-            failed = f", {state.num_failed} failed" if state.num_failed else ""
+            speed = progress.tasks[0].speed
             progress.update(
                 task,
-                description=f"extracting{failed}",
+                description="extracting"
+                + (f", {speed:.1f} a second" if speed else "")
+                + (f", {state.num_failed} failed" if state.num_failed else ""),
                 total=state.num_total,
                 completed=state.num_done + state.num_failed,
             )

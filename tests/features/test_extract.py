@@ -86,6 +86,13 @@ def test_going_on_after_an_interruption_gives_the_same_bytes(tmp_path: Path) -> 
     assert contents(tmp_path / "broken") == contents(tmp_path / "unbroken")
 
 
+def test_the_number_of_workers_does_not_show(tmp_path: Path) -> None:
+    ids = [f"{'bad' if n % 6 == 4 else 'full'}-{n}" for n in range(14)]
+    for num_workers in (1, 3):
+        run(tmp_path / str(num_workers), *ids, num_workers=num_workers)
+    assert contents(tmp_path / "1") == contents(tmp_path / "3")
+
+
 def test_failures_stay_known_until_a_retry(tmp_path: Path) -> None:
     run(tmp_path, "bad-1", "full-2")
     assert run(tmp_path, "bad-1", "full-2").num_failed == 0

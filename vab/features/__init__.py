@@ -8,6 +8,7 @@ from vab.features.batch import FeatureBatch
 from vab.features.dataset import FeatureDataset, keep_batch
 from vab.features.extract import ExtractionOptions, ExtractionReport, Progress, extract
 from vab.features.grid import TimeGrid
+from vab.features.joined import JoinedDataset
 from vab.features.manifest import Clip, load_manifest, read_manifest
 from vab.features.sampler import StepSampler, class_balanced_weights
 from vab.features.status import ExtractionStatus, status
@@ -21,6 +22,7 @@ __all__ = [
     "FeatureBatch",
     "FeatureDataset",
     "FeatureStore",
+    "JoinedDataset",
     "Progress",
     "StepSampler",
     "StoredClip",

@@ -37,14 +37,12 @@ def temporal_mixup(
     partner = torch.empty_like(order).scatter_(0, order, order.roll(1))
     where = torch.rand(size, generator=generator)
     lengths = _lengths(batch, grid)
+    is_alike = (batch.has_audio == batch.has_audio[partner]) & (batch.has_visual == batch.has_visual[partner])
+    can_mix = (chosen & is_alike & (partner != torch.arange(size))).tolist()
     cuts = []
     for b, p in enumerate(partner.tolist()):
         points = min(lengths[b], lengths[p]) - 1
-        is_alike = bool(
-            (batch.has_audio[b] == batch.has_audio[p]) & (batch.has_visual[b] == batch.has_visual[p])
-        )
-        can_mix = bool(chosen[b]) and p != b and is_alike and points >= 1
-        cuts.append(1 + int(where[b] * points) if can_mix else 0)
+        cuts.append(1 + int(where[b] * points) if can_mix[b] and points >= 1 else 0)
     return mix(batch, grid, partner, cuts) if any(cuts) else batch
 
 

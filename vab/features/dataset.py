@@ -97,19 +97,24 @@ class FeatureDataset(Dataset[FeatureBatch]):
 
     def __getitems__(self, items: Sequence[Item]) -> FeatureBatch:
         """A batch; the data loader calls this when it is given a batch sampler."""
-        seeds = [seed for _, seed in items]
-        generators = [torch.Generator().manual_seed(seed) if self.is_training else None for seed in seeds]
+        return self.augment(self.read(items), [seed for _, seed in items])
+
+    def read(self, items: Sequence[Item]) -> FeatureBatch:
+        """A batch before augmentation: frames drawn, cropped."""
+        generators = [torch.Generator().manual_seed(seed) if self.is_training else None for _, seed in items]
         batch = self.store.read([self.indices[number] for number, _ in items])
         if self.num_codebooks is not None:
             batch = replace(batch, codes=batch.codes[:, : self.num_codebooks])
         batch = self._with_drawn_frames(batch, generators)
-        if self._crop_points is not None:
-            batch = self._cropped(batch, self._crop_points, generators)
-        if self.is_training:
-            generator = torch.Generator().manual_seed(mixed_seed(*seeds))
-            batch = temporal_mixup(batch, self.grid, prob=self.mixup_prob, generator=generator)
-            batch = temporal_roll(batch, self.grid, prob=self.roll_prob, generator=generator)
-        return batch
+        return batch if self._crop_points is None else self._cropped(batch, self._crop_points, generators)
+
+    def augment(self, batch: FeatureBatch, seeds: Sequence[int]) -> FeatureBatch:
+        """Temporal mixup and rolling, in training; a clip's partner comes from the same batch."""
+        if not self.is_training:
+            return batch
+        generator = torch.Generator().manual_seed(mixed_seed(*seeds))
+        batch = temporal_mixup(batch, self.grid, prob=self.mixup_prob, generator=generator)
+        return temporal_roll(batch, self.grid, prob=self.roll_prob, generator=generator)
 
     def _with_drawn_frames(
         self, batch: FeatureBatch, generators: Sequence[torch.Generator | None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from math import gcd
 
 LONGEST_PERIOD = Fraction(1)
@@ -42,24 +43,35 @@ class TimeGrid:
             period = 1 / fps
         return cls(period, frame_rate, fps)
 
+    @cached_property
+    def steps_a_period(self) -> tuple[int, int]:
+        """Codec steps in a period as numerator and denominator; plain integers, as training asks often."""
+        return (self.period * self.frame_rate).as_integer_ratio()
+
+    @cached_property
+    def frames_a_period(self) -> int:
+        """Visual frames in a period."""
+        return int(self.period * self.visual_fps)
+
     def step(self, point: int) -> int:
-        """Codec step that begins at a point, odd in ``point`` so that a shift back undoes one forth."""
-        exact = abs(point) * self.period * self.frame_rate
-        nearest = (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
+        """Codec step that begins at a point; ``step(-point) == -step(point)``, so a shift can be undone."""
+        numerator, denominator = self.steps_a_period
+        nearest = (2 * abs(point) * numerator + denominator) // (2 * denominator)
         return nearest if point >= 0 else -nearest
 
     def frame(self, point: int) -> int:
         """Visual frame that begins at a point."""
-        return int(point * self.period * self.visual_fps)
+        return point * self.frames_a_period
 
     def num_within(self, num_steps: int | None, num_frames: int | None) -> int:
         """How many whole periods fit into both lengths; None = that modality is absent and sets no limit."""
         limits = []
         if num_steps is not None:
-            count = int(num_steps / (self.period * self.frame_rate))
+            numerator, denominator = self.steps_a_period
+            count = num_steps * denominator // numerator
             limits.append(count + 1 if self.step(count + 1) <= num_steps else count)
         if num_frames is not None:
-            limits.append(int(num_frames / (self.period * self.visual_fps)))
+            limits.append(num_frames // self.frames_a_period)
         return min(limits, default=0)
 
     def points_in(self, seconds: float) -> int:

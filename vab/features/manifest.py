@@ -80,7 +80,8 @@ def read_manifest(path: Path, *, media_root: Path | None = None, format: Format 
 
 def load_manifest(path: Path, *, media_root: Path | None = None, format: Format = "auto") -> Manifest:
     """``read_manifest`` with the format that was found and the ids whose files are missing."""
-    path = Path(path)
+    # A store remembers where its clips came from; that should hold from any folder.
+    path, media_root = Path(path).absolute(), media_root and media_root.absolute()
     if format not in get_args(Format):
         raise ManifestError(f"{path}: format {format!r} is none of {', '.join(get_args(Format))}")
     if path.is_dir() and format in ("auto", "esc50") and (path / ESC50_META).is_file():

@@ -7,6 +7,7 @@ with features have a ``row``, those that failed a ``failure`` (the reason).
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from vab.errors import StoreError
@@ -81,10 +83,16 @@ def write_shard(lines_path: Path, arrays: ShardArrays, clips: Sequence[dict[str,
     """Write features, then lines; ``clips`` with features come in the order of the arrays.
 
     Equal content gives equal bytes.
+
+    Raises:
+        OSError: the disk is full, or writing is not allowed.
     """
     path = features_path(lines_path)
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-    save_file({name: tensor.contiguous() for name, tensor in arrays.tensors().items()}, temporary)
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in arrays.tensors().items()}, temporary)
+    except SafetensorError as error:  # what it makes of a full disk
+        raise OSError(errno.EIO, str(error)) from error
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
         digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,7 +17,7 @@ import fcntl
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -63,11 +63,10 @@ class StoreWriter:
     def __init__(self, path: Path, info: StoreInfo) -> None:
         self.path = path
         self.info = info
-        try:
+        self._planned: tuple[int, list[Group]] | None = None
+        with self._writing():
             path.mkdir(parents=True, exist_ok=True)
             self._lock = (path / ".lock").open("w")
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be written ({error.strerror})") from error
         try:
             # The system releases it when this process ends, however it ends.
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -75,7 +74,8 @@ class StoreWriter:
             self._lock.close()
             raise StoreError(f"{path}: another extraction is writing to it; wait or stop that one") from None
         try:
-            self._open()
+            with self._writing():
+                self._open()
         except BaseException:
             self._lock.close()
             raise
@@ -90,6 +90,16 @@ class StoreWriter:
             with suppress(OSError):  # where something is still to be done
                 folder.rmdir()
         self._lock.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A full disk or a missing permission in one line."""
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"{self.path}: cannot be written ({error.strerror}); what is there is kept"
+            ) from error
 
     def _open(self) -> None:
         if (self.path / "store.json").exists():
@@ -117,6 +127,9 @@ class StoreWriter:
             for clip in self._read_plan(number)[1]:
                 self.known[clip.id] = str(clip.path)
                 self._failed.pop(clip.id, None)
+        self._list_failures()
+
+    def _list_failures(self) -> None:
         write_atomically(self.path / "failures.jsonl", to_lines(self._failed.values()))
 
     @property
@@ -172,14 +185,19 @@ class StoreWriter:
         new = [clip for clip in clips if clip.id not in self.known]
         if retry_failures:
             new = [_to_clip(row) for row in self._failed.values()] + new
+            self._failed.clear()
         number = max([-1, *shard_numbers(self._shards), *shard_numbers(self._plans)]) + 1
         for first in range(0, len(new), shard_size):
             chosen = new[first : first + shard_size]
             head = {"num_clips": len(chosen), "group_size": group_size}
             lines = to_lines([head, *map(_to_row, chosen)])
-            write_atomically(self._plans / f"{shard_name(number)}.jsonl", lines)
+            with self._writing():
+                write_atomically(self._plans / f"{shard_name(number)}.jsonl", lines)
             self.known |= {clip.id: str(clip.path) for clip in chosen}
             number += 1
+        if retry_failures:
+            with self._writing():
+                self._list_failures()
 
     def count_pending(self) -> int:
         """Clips that are planned and not written."""
@@ -197,7 +215,8 @@ class StoreWriter:
             missing = [group for group in groups if not self._has_part(group)]
             yield from missing
             if not missing:
-                self._finish(shard, len(groups))
+                with self._writing():
+                    self._finish(shard, len(groups))
 
     def write(self, group: Group, arrays: ShardArrays, failures: dict[str, str]) -> None:
         """Write one group, and its shard when no other group of it is missing.
@@ -212,11 +231,12 @@ class StoreWriter:
             row = _to_row(clip)
             rows.append(row | {"failure": failures[clip.id]} if clip.id in failures else row)
         path = self._part(group.shard, group.number)
-        path.parent.mkdir(exist_ok=True)
-        write_shard(path, arrays, rows)
         num_groups = len(self._groups(group.shard))
-        if len(shard_numbers(path.parent)) == num_groups:
-            self._finish(group.shard, num_groups)
+        with self._writing():
+            path.parent.mkdir(exist_ok=True)
+            write_shard(path, arrays, rows)
+            if len(shard_numbers(path.parent)) == num_groups:
+                self._finish(group.shard, num_groups)
 
     def _finish(self, shard: int, num_groups: int) -> None:
         """Join the groups of a shard into its final files."""
@@ -238,11 +258,13 @@ class StoreWriter:
         (self._plans / f"{shard_name(shard)}.jsonl").unlink()
 
     def _groups(self, shard: int) -> list[Group]:
-        group_size, clips = self._read_plan(shard)
-        firsts = range(0, len(clips), group_size)
-        return [
-            Group(shard, number, clips[first : first + group_size]) for number, first in enumerate(firsts)
-        ]
+        # Asked for again after each group of a shard.
+        if self._planned is None or self._planned[0] != shard:
+            group_size, clips = self._read_plan(shard)
+            firsts = range(0, len(clips), group_size)
+            groups = [Group(shard, i, clips[first : first + group_size]) for i, first in enumerate(firsts)]
+            self._planned = (shard, groups)
+        return self._planned[1]
 
     def _has_part(self, group: Group) -> bool:
         path = self._part(group.shard, group.number)
