@@ -197,7 +197,9 @@ def _vab(options: TrainOptions, plan: Plan) -> None:
     out = options.output
     _command(
         "pretrain", "--config", str(resources.files("configs") / "vab" / "demo.yaml"), *plan.vab_overrides,
-        "--store", str(out / "store"), "--out", str(out / "vab"), "--resume", "--device", options.device,
+        "--store", str(out / "store"), "--out", str(out / "vab"), "--codec-weights",
+        str(out / "bundle" / "demo-codec.safetensors"),
+        "--resume", "--device", options.device,
     )  # fmt: skip
     model, card = load_model(out / "vab" / "model.safetensors")
     save_model(out / "bundle" / "demo-vab.safetensors", model, card, dtype=torch.float16)
