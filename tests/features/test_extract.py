@@ -50,7 +50,10 @@ def test_each_clip_gets_its_own_features_padded_as_the_paper_says(tmp_path: Path
     assert status(tmp_path).total == Counts(5, 3, 0)
 
 
-def test_clips_are_encoded_in_batches_and_progress_is_told(tmp_path: Path) -> None:
+def test_clips_are_encoded_in_batches_and_progress_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vab.features.extract.CPU_SOUNDS", 100)  # as on a GPU
     codec, seen = FakeCodec(), []
     clips = fake_clips("full-1", "bad-2", "full-3", "full-4", "full-5", "full-6")
     extract(clips, tmp_path, codec, FakeEncoder(), OPTIONS, reader=read_fake, on_progress=seen.append)

@@ -28,6 +28,9 @@ from vab.vision.base import VisualEncoder
 
 logger = logging.getLogger(__name__)
 
+CPU_SOUNDS = 1
+"""Clips a codec encodes at a time on a CPU."""
+
 
 @dataclass(frozen=True)
 class ExtractionOptions:
@@ -225,13 +228,16 @@ def _encode(
 def _codes(
     waveforms: Sequence[np.ndarray], codec: Codec, info: StoreInfo, device: str
 ) -> Int[Tensor, "B K S"]:
-    """Codes of sounds in one batch, each followed by silence to full length (appendix B.1)."""
+    """Codes of sounds, each followed by silence to full length (appendix B.1)."""
     batch = torch.zeros(len(waveforms), 1, info.num_samples)
     for row, waveform in zip(batch, waveforms, strict=True):
         kept = torch.from_numpy(waveform[:, : info.num_samples])
         row[:, : kept.shape[1]] = kept
+    # A GPU wants one large batch. A CPU gains nothing from it and loses memory: gigabytes a clip with DAC.
+    size = CPU_SOUNDS if device == "cpu" else len(batch)
     with torch.inference_mode():
-        return codec.encode(batch.to(device)).to("cpu", CODES_DTYPE)
+        codes = [codec.encode(piece.to(device)).to("cpu", CODES_DTYPE) for piece in batch.split(size)]
+    return torch.cat(codes)
 
 
 def _visual(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,7 @@ class ClipTable(Sequence[StoredClip]):
         self.ids: list[str] = []
         self.splits: list[str] = []
         self.labels: list[tuple[str, ...]] = []
-        self.num_steps = np.zeros(0, np.int32)
-        self.num_frames = np.zeros(0, np.int32)
+        self._shards: list[ShardArrays] = []
         self._rest: list[tuple[str, float, float | None, str]] = []
         self._shared: dict[Any, Any] = {}
 
@@ -61,8 +61,17 @@ class ClipTable(Sequence[StoredClip]):
             labels = tuple(clip["labels"])
             self.labels.append(self._shared.setdefault(labels, labels))
             self._rest.append((clip["source"], clip["start"], clip["duration"], clip["caption"]))
-        self.num_steps = np.concatenate([self.num_steps, arrays.num_steps.numpy()])
-        self.num_frames = np.concatenate([self.num_frames, arrays.num_frames.numpy()])
+        self._shards.append(arrays)
+
+    @cached_property
+    def num_steps(self) -> np.ndarray:
+        """Codec steps of each clip before padding, int32; 0 = no sound."""
+        return np.concatenate([np.zeros(0, np.int32), *(shard.num_steps.numpy() for shard in self._shards)])
+
+    @cached_property
+    def num_frames(self) -> np.ndarray:
+        """Visual frames of each clip before padding, int32; 0 = no pictures."""
+        return np.concatenate([np.zeros(0, np.int32), *(shard.num_frames.numpy() for shard in self._shards)])
 
     def __len__(self) -> int:
         return len(self.ids)
