@@ -75,6 +75,7 @@ def write_made_clip(
                 ]
             video.height, video.width = pictures[0].shape[:2]
             video.pix_fmt, video.time_base = pixel_format, CLOCK
+            video.codec_context.thread_count = 1
             video.codec_context.time_base = CLOCK
             if rotation or is_mirrored:
                 video.set_display_rotation(rotation, hflip=is_mirrored)

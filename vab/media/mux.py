@@ -1,16 +1,15 @@
 """Join a video's own pictures, untouched, with a new sound of exactly their length."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from heapq import merge
 from pathlib import Path
 
 import av
-from av.container import InputContainer, OutputContainer
 
 from vab.errors import MediaError
 from vab.media.atomic import complete_file
 from vab.media.blocks import fit, regroup
-from vab.media.container import open_input, require_stream, time_zero, warn_once
+from vab.media.container import open_input
 from vab.media.encode import (
     add_audio_stream,
     checked_blocks,
@@ -18,6 +17,7 @@ from vab.media.encode import (
     encoder_rate,
     resample_blocks,
 )
+from vab.media.pictures import copy_pictures
 from vab.media.probe import probe
 from vab.shapes import Float, Tensor
 from vab.timing import num_samples
@@ -30,10 +30,6 @@ BITS_PER_SAMPLE, MAX_BITS_PER_SECOND = 6, 192_000
 # FFmpeg's default search puts noise for sound and overshoots peaks; on real clips this one comes 5 dB or
 # more closer to the waveform at every rate tried.
 ENCODER_OPTIONS = {"aac": {"aac_coder": "fast"}, "libopus": {}}
-# Apple's players take HEVC only under this name; the muxer's own choice is hev1.
-KEPT_CODEC_TAGS = {"hvc1"}
-# Tags in which one container describes itself; wrong in the next.
-CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 
 
 def mux(
@@ -77,7 +73,7 @@ def mux(
     with complete_file(out) as partial, open_input(video) as source:
         try:
             with av.open(str(partial), "w", container_options=options) as output:
-                pictures = _copy_packets(source, output, video, out)
+                pictures = copy_pictures(source, output, video, out)
                 stream = add_audio_stream(
                     output,
                     codec_name,
@@ -100,59 +96,3 @@ def mux(
 def _decoding_time(packet: av.Packet) -> float:
     assert packet.dts is not None, "packets to write carry times"
     return float(packet.dts * packet.time_base)
-
-
-def _copy_packets(
-    source: InputContainer, output: OutputContainer, video: Path, out: Path
-) -> Iterator[av.Packet]:
-    """Add a copy of the source's video stream to the output; return its packets, moved to time zero."""
-    stream = require_stream(source, video, "video")
-    try:
-        copy = output.add_stream_from_template(stream, opaque=True)
-    except ValueError as error:
-        raise MediaError(
-            f"{video}: {stream.codec_context.name} video cannot be stored in {out.suffix}; "
-            f"name the output {out.stem}.mkv"
-        ) from error
-    copy.metadata.update(stream.metadata)
-    copy.disposition = stream.disposition
-    if stream.sample_aspect_ratio:
-        copy.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio
-    if stream.codec_context.codec_tag in KEPT_CODEC_TAGS and out.suffix.lower() in MOV_FAMILY:
-        copy.codec_context.codec_tag = stream.codec_context.codec_tag
-    output.metadata.update(
-        {key: value for key, value in source.metadata.items() if key not in CONTAINER_TAGS}
-    )
-    zero = round(time_zero(source) / stream.time_base)
-    return _shifted_packets(source, stream, copy, zero, video)
-
-
-def _shifted_packets(
-    source: InputContainer, stream: av.VideoStream, copy: av.VideoStream, zero: int, video: Path
-) -> Iterator[av.Packet]:
-    held: list[av.Packet] = []
-    packets = source.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.FFmpegError:
-            warn_once(f"{video}: cut off or damaged on the way; what can be read is copied")
-            break
-        if packet is None:
-            break
-        if not packet.size:
-            continue
-        if packet.pts is None and not stream.codec_context.has_b_frames:
-            packet.pts = packet.dts
-        if packet.pts is None or packet.dts is None:
-            raise MediaError(f"{video}: its pictures carry no times; convert it to .mp4 first")
-        packet.pts, packet.dts = packet.pts - zero, packet.dts - zero
-        held.append(packet)
-        # Pictures cut away by an edit list, or cut off by the end of the file, are needed only when others
-        # come after them.
-        if packet.is_discard or packet.is_corrupt:
-            continue
-        for ready in held:
-            ready.stream = copy
-            yield ready
-        held = []

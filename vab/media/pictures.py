@@ -1,0 +1,108 @@
+"""Copy a video's own pictures into another container, packet by packet, nothing decoded."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer, OutputContainer
+
+from vab.errors import MediaError
+from vab.media.container import nominal_length, require_stream, time_zero, warn_once
+
+# Apple's players take HEVC only under this name; the muxer's own choice is hev1.
+KEPT_CODEC_TAGS = {"hvc1"}
+MOV_FAMILY = {"mov", "mp4", "ipod"}
+# Tags in which one container describes itself; wrong in the next.
+CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
+
+
+def copy_pictures(
+    source: InputContainer, output: OutputContainer, video: Path, out: Path
+) -> Iterator[av.Packet]:
+    """Add a copy of the source's video stream and its tags to ``output``; return the packets to write.
+
+    The packets come in decoding order, their times counted from the source's time zero. Draw them after
+    the output's header is written.
+
+    Raises:
+        MediaError: there is no video stream, or the output's container cannot hold its codec; on drawing,
+            when the packets carry no times.
+    """
+    stream = require_stream(source, video, "video")
+    try:
+        copy = output.add_stream_from_template(stream, opaque=True)
+    except ValueError as error:
+        raise MediaError(
+            f"{video}: {stream.codec_context.name} video cannot be stored in {out.suffix}; "
+            f"name the output {out.stem}.mkv"
+        ) from error
+    copy.disposition = stream.disposition
+    # Three things that the template leaves behind, where the source has them in its container alone.
+    if stream.average_rate:
+        copy.codec_context.framerate = stream.average_rate
+    if stream.sample_aspect_ratio:
+        copy.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio
+    if stream.codec_context.codec_tag in KEPT_CODEC_TAGS and output.format.name in MOV_FAMILY:
+        copy.codec_context.codec_tag = stream.codec_context.codec_tag
+    copy.metadata.update(stream.metadata)
+    output.metadata.update(
+        {key: value for key, value in source.metadata.items() if key not in CONTAINER_TAGS}
+    )
+    packets = _with_decoding_times(_read(source, stream, video), stream, video)
+    zero = round(time_zero(source) / stream.time_base)
+    return (_moved(packet, copy, zero) for packet in _without_useless_tail(packets))
+
+
+def _read(source: InputContainer, stream: Any, video: Path) -> Iterator[Any]:
+    packets = source.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:
+            warn_once(f"{video}: cut off or damaged on the way; what can be read is copied")
+            return
+        if packet is None:
+            return
+        if packet.size:
+            yield packet
+
+
+def _with_decoding_times(packets: Iterator[Any], stream: Any, video: Path) -> Iterator[Any]:
+    """Matroska stores no decoding times: those before the first known one count back from it."""
+    step = max(1, round(nominal_length(stream) / stream.time_base))
+    waiting: list[Any] = []
+    for packet in packets:
+        if packet.pts is None and not stream.codec_context.has_b_frames:
+            packet.pts = packet.dts
+        if packet.pts is None:
+            raise MediaError(f"{video}: its pictures carry no times; convert it to .mp4 first")
+        if packet.dts is None:
+            waiting.append(packet)
+            continue
+        yield from _count_back(waiting, packet.dts, step)
+        waiting = []
+        yield packet
+    yield from _count_back(waiting, min((packet.pts for packet in waiting), default=0) + step, step)
+
+
+def _count_back(packets: list[Any], following: int, step: int) -> Iterator[Any]:
+    """Give packets decoding times that end one step before ``following``."""
+    for index, packet in enumerate(packets):
+        packet.dts = following - (len(packets) - index) * step
+        yield packet
+
+
+def _without_useless_tail(packets: Iterator[Any]) -> Iterator[Any]:
+    """Drop pictures that an edit list hides, or the file's end cuts off, unless others come after them."""
+    held: list[Any] = []
+    for packet in packets:
+        held.append(packet)
+        if not (packet.is_discard or packet.is_corrupt):
+            yield from held
+            held = []
+
+
+def _moved(packet: Any, stream: Any, zero: int) -> Any:
+    packet.pts, packet.dts, packet.stream = packet.pts - zero, packet.dts - zero, stream
+    return packet
