@@ -12,7 +12,7 @@ from tasks.options import short
 class TokensOptions:
     """Masked-token accuracy and loss by codec level, with the frames and without them: the gap is what vision adds.
 
-    Every clip of the split is masked once, by the ratios of the model's pretraining, with fixed seeds.
+    Measured with all codes hidden, as generation begins, and by the ratios of the paper's pretraining with fixed seeds.
     """
 
     store: Path

@@ -58,7 +58,16 @@ def run(options: TokensOptions) -> int:
                 sums[name] += value.item() * len(items)
             progress.advance(task, len(items))
     metrics = {name: total / len(data) for name, total in sums.items()}
-    _show(metrics, config.num_codebooks, len(data), options)
+    for prefix, what in (
+        ("all_hidden/", "all codes hidden, as generation begins"),
+        ("", "ratios of pretraining"),
+    ):
+        chosen = {
+            name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)
+        }
+        _show(
+            chosen, config.num_codebooks, f"{what}: {len(data)} clips of {options.store.name}/{options.split}"
+        )
     if options.output:
         document = {
             "metrics": metrics,

@@ -48,7 +48,9 @@ def test_a_missing_file_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path
     assert "Traceback" not in err
 
 
-def test_a_file_whose_name_starts_with_a_dash_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_whose_name_starts_with_a_dash_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("-clip.mp4").touch()
     assert cli._as_file("-clip.mp4") == "./-clip.mp4"

@@ -49,9 +49,20 @@ class MaskedPrediction(nn.Module):
     def evaluate(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
         """Loss and accuracy on hidden tokens, with the frames and without: the gap is what vision adds.
 
-        Accuracy is per level; a level without hidden tokens in the batch is left out.
+        Measured at the ratios of training, where the tokens that are left tell much of what the frames would, and
+        with all tokens hidden (``all_hidden/``), as generation begins.
         """
-        is_masked = self._draw(batch, generator)
+        everything = batch.is_valid[:, None].expand_as(batch.codes)
+        return self.compare(batch, self._draw(batch, generator)) | {
+            f"all_hidden/{name}": value for name, value in self.compare(batch, everything).items()
+        }
+
+    @torch.no_grad()
+    def compare(self, batch: FeatureBatch, is_masked: Bool[Tensor, "B K S"]) -> dict[str, Tensor]:
+        """Loss, accuracy and accuracy of each level, each with vision and without it.
+
+        A level without hidden tokens in the batch is left out.
+        """
         metrics = {}
         for condition in ("with_vision", "without_vision"):
             is_dropped = torch.full_like(is_masked[:, 0, 0], condition == "without_vision")
