@@ -56,8 +56,8 @@ def open_input(path: Path) -> Iterator[InputContainer]:
         raise MediaError(f"{path}: cannot be read (permission denied); check the permissions") from error
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(
-            f"{path}: not a sound or video file that FFmpeg can read, or cut off before its index; "
-            "convert it or copy it again"
+            f"{path}: not a sound or video file that FFmpeg can read, or its index is cut off or "
+            "damaged; convert it or copy it again"
         ) from error
     with container:
         if container.format.name in TEXT_FORMATS:
