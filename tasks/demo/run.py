@@ -47,7 +47,8 @@ def run(options: DemoOptions) -> int:
         f"A rendered scene that no training has seen ({names}: {scene.captions[0]}) was written without sound.",
         f"From its pictures alone the bundled model made {generation.waveform.shape[1] / generation.sample_rate:.1f} s "
         f"of sound in {generation.settings['decoding']['num_steps']} decoding steps.",
-        f"Things happen at (seconds): {times}. In the picture, lines mark them: hits should begin there.",
+        f"Things happen at (seconds): {times}. Lines mark them in the picture: the closer hits begin to them, the more "
+        "the model has understood. These first weights are rough; the codec's row shows the best they could do.",
         "",
         f"  {out / 'generated.mp4'}  the clip with the generated sound",
         f"  {out / 'true.mp4'}  the clip with its true sound, to compare",

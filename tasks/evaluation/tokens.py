@@ -88,10 +88,7 @@ def run(options: TokensOptions) -> int:
     return 0
 
 
-def _show(metrics: dict[str, float], num_levels: int, num_clips: int, options: TokensOptions) -> None:
-    title = (
-        f"hidden codes of {num_clips} clips, {options.store.name}/{options.split}, weights {options.weights}"
-    )
+def _show(metrics: dict[str, float], num_levels: int, title: str) -> None:
     table = Table(title=title, title_justify="left")
     for column in ("", "with vision", "without"):
         table.add_column(column, justify="left" if not column else "right")

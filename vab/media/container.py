@@ -70,7 +70,7 @@ def find_video_stream(container: InputContainer) -> av.VideoStream | None:
     candidates = [
         stream
         for stream in container.streams.video
-        if not stream.disposition & av.stream.Disposition.attached_pic
+        if stream.codec_context and not stream.disposition & av.stream.Disposition.attached_pic
     ]
     best = container.streams.best("video")
     return best if best in candidates else next(iter(candidates), None)
@@ -78,7 +78,9 @@ def find_video_stream(container: InputContainer) -> av.VideoStream | None:
 
 def find_audio_stream(container: InputContainer) -> av.AudioStream | None:
     """The audio stream a player would play, or None."""
-    return container.streams.best("audio")  # type: ignore[return-value]
+    candidates = [stream for stream in container.streams.audio if stream.codec_context]
+    best = container.streams.best("audio")
+    return best if best in candidates else next(iter(candidates), None)  # type: ignore[return-value]
 
 
 def time_zero(container: InputContainer) -> float:
@@ -101,8 +103,8 @@ def require_stream(container: InputContainer, path: Path, kind: Kind) -> Any:
 def no_stream(path: Path, kind: Kind) -> MediaError:
     """The error for a file without sound or without pictures."""
     if kind == "video":
-        return MediaError(f"{path}: has no video stream; give a file with pictures")
-    return MediaError(f"{path}: has no audio stream; give a file with sound")
+        return MediaError(f"{path}: has no video stream that can be decoded; give a file with pictures")
+    return MediaError(f"{path}: has no audio stream that can be decoded; give a file with sound")
 
 
 def nothing_decodes(path: Path, kind: Kind) -> MediaError:
