@@ -36,7 +36,9 @@ def test_the_library_never_imports_the_tasks() -> None:
 
 
 def test_no_task_imports_another() -> None:
-    rooms = sorted(path.name for path in (ROOT / "tasks").iterdir() if path.is_dir() and path.name != "__pycache__")
+    rooms = sorted(
+        path.name for path in (ROOT / "tasks").iterdir() if path.is_dir() and path.name != "__pycache__"
+    )
     for room in rooms:
         others = {path.split("/")[1] for path in _importers(f"tasks.{room}") if path.count("/") > 1} - {room}
         assert not others, f"tasks/{room} is imported by {others}"

@@ -1,9 +1,9 @@
 """VAB: one masked multiway transformer for video-to-audio generation, retrieval and classification.
 
-    import vab
+import vab
 
-    model = vab.load("demo")
-    model.generate("clip.mp4", seed=0).save("out.mp4")
+model = vab.load("demo")
+model.generate("clip.mp4", seed=0).save("out.mp4")
 """
 
 from __future__ import annotations

@@ -34,7 +34,9 @@ class Points(Dataset[torch.Tensor]):
         return 10
 
     def __getitems__(self, requests: Sequence[tuple[int, int]]) -> torch.Tensor:
-        rows = [torch.randn(3, generator=torch.Generator().manual_seed(seed)) + index for index, seed in requests]
+        rows = [
+            torch.randn(3, generator=torch.Generator().manual_seed(seed)) + index for index, seed in requests
+        ]
         return torch.stack(rows)
 
 
@@ -77,7 +79,9 @@ def test_a_stopped_run_goes_on_as_if_unbroken(
     calls = 0
     forward = Regression.forward
 
-    def dying(self: Regression, batch: torch.Tensor, *, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    def dying(
+        self: Regression, batch: torch.Tensor, *, generator: torch.Generator
+    ) -> dict[str, torch.Tensor]:
         nonlocal calls
         calls += self.training
         if calls > stop_at:
