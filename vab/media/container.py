@@ -80,7 +80,7 @@ def find_audio_stream(container: InputContainer) -> av.AudioStream | None:
     """The audio stream a player would play, or None."""
     candidates = [stream for stream in container.streams.audio if stream.codec_context]
     best = container.streams.best("audio")
-    return best if best in candidates else next(iter(candidates), None)  # type: ignore[return-value]
+    return best if best in candidates else next(iter(candidates), None)
 
 
 def time_zero(container: InputContainer) -> float:
