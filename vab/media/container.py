@@ -4,6 +4,7 @@ import functools
 import logging
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -166,22 +167,40 @@ def first_frame(path: Path, kind: Kind) -> Any:
         frames.close()
 
 
-def _decode(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:
-    num_damaged = 0
+def read_packets(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:
+    """Packets of one stream from here to the end of the file, or to where it cannot be read, with a warning."""
     packets = container.demux(stream)
     while True:
         try:
             packet = next(packets, None)
-            frames = [] if packet is None else packet.decode()
+        except IndexError:
+            # A stream that first appears in the middle of the file trips PyAV, not FFmpeg: read on.
+            packets = container.demux(stream)
+            continue
+        except av.FFmpegError:
+            warn_once(f"{path}: cannot be read to its end; copy it again if something is missing")
+            return
+        if packet is None:
+            return
+        # PyAV ends with an empty packet for each stream.
+        if packet.size:
+            yield packet
+
+
+def _decode(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:
+    num_damaged = 0
+    # None last: the decoder gives up the frames that it still holds.
+    for packet in chain(read_packets(container, stream, path), [None]):
+        try:
+            frames = stream.decode(packet)
         except av.EOFError:
             break
         except av.FFmpegError:
             num_damaged += 1
-            # A generator that has raised is finished: after a failed read the next call ends the loop.
             continue
-        if packet is None:
-            break
-        yield from frames
+        for frame in frames:
+            frame.time_base = stream.time_base
+            yield frame
     if num_damaged:
         warn_once(f"{path}: {num_damaged} damaged or cut-off {stream.type} packets skipped")
 

@@ -8,7 +8,7 @@ import av
 from av.container import InputContainer, OutputContainer
 
 from vab.errors import MediaError
-from vab.media.container import nominal_length, require_stream, time_zero, warn_once
+from vab.media.container import nominal_length, read_packets, require_stream, time_zero
 
 # Apple's players take HEVC only under this name; the muxer's own choice is hev1.
 KEPT_CODEC_TAGS = {"hvc1"}
@@ -49,23 +49,9 @@ def copy_pictures(
     output.metadata.update(
         {key: value for key, value in source.metadata.items() if key not in CONTAINER_TAGS}
     )
-    packets = _with_decoding_times(_read(source, stream, video), stream, video)
+    packets = _with_decoding_times(read_packets(source, stream, video), stream, video)
     zero = round(time_zero(source) / stream.time_base)
     return (_moved(packet, copy, zero) for packet in _without_useless_tail(packets))
-
-
-def _read(source: InputContainer, stream: Any, video: Path) -> Iterator[Any]:
-    packets = source.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.FFmpegError:
-            warn_once(f"{video}: cut off or damaged on the way; what can be read is copied")
-            return
-        if packet is None:
-            return
-        if packet.size:
-            yield packet
 
 
 def _with_decoding_times(packets: Iterator[Any], stream: Any, video: Path) -> Iterator[Any]:

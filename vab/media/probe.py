@@ -17,6 +17,7 @@ from vab.media.container import (
     nominal_length,
     nothing_decodes,
     open_input,
+    read_packets,
     time_zero,
     warn_once,
 )
@@ -107,12 +108,12 @@ def _duration(container: InputContainer, stream: Any, path: Path) -> float:
     if promised is not None and can_seek(container):
         try:
             container.seek(int(promised / stream.time_base), stream=stream)
-            end = _last_end(container, stream)
+            end = _last_end(container, stream, path)
         except av.FFmpegError:
             end = None
     if end is None:
         with open_input(path) as again:
-            end = _last_end(again, again.streams[stream.index])
+            end = _last_end(again, again.streams[stream.index], path)
     if end is None:
         raise nothing_decodes(path, stream.type)
     if promised is not None and promised - end > MISSING_SECONDS:
@@ -132,25 +133,21 @@ def _promised_end(container: InputContainer, stream: Any) -> float | None:
     return None
 
 
-def _last_end(container: InputContainer, stream: Any) -> float | None:
+def _last_end(container: InputContainer, stream: Any, path: Path) -> float | None:
     """End of the latest packet from here on, on the file's own clock; None when there is none."""
     tick = float(stream.time_base)
     nominal = nominal_length(stream) if stream.type == "video" else 0.0
     end = None
     num_untimed = 0
-    try:
-        for packet in container.demux(stream):
-            if not packet.size or packet.is_corrupt or packet.is_discard:
-                continue
-            timestamp = packet.dts if packet.pts is None else packet.pts
-            if timestamp is None:
-                num_untimed += 1
-                continue
-            packet_end = timestamp * tick + (packet.duration * tick if packet.duration else nominal)
-            end = packet_end if end is None else max(end, packet_end)
-    except av.FFmpegError:
-        # What was read before the damage counts.
-        pass
+    for packet in read_packets(container, stream, path):
+        if packet.is_corrupt or packet.is_discard:
+            continue
+        timestamp = packet.dts if packet.pts is None else packet.pts
+        if timestamp is None:
+            num_untimed += 1
+            continue
+        packet_end = timestamp * tick + (packet.duration * tick if packet.duration else nominal)
+        end = packet_end if end is None else max(end, packet_end)
     if end is None and num_untimed:
         return num_untimed * nominal or None
     return end
