@@ -6,7 +6,6 @@ import json
 import platform
 import time
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from vab.training.options import TrainingOptions
 from vab.training.run import fit
 from vab.vision import OpenClipEncoder, Preprocess, build_open_clip, save_encoder
 
+CONFIG = Path(__file__).parents[2] / "configs" / "vab" / "demo.yaml"
 SAMPLE_RATE = 16_000
 VISUAL_FPS = 8.0
 CAPTIONED_FPS = 4.0
@@ -196,7 +196,7 @@ def _features(options: TrainOptions, plan: Plan) -> None:
 def _vab(options: TrainOptions, plan: Plan) -> None:
     out = options.output
     _command(
-        "pretrain", "--config", str(resources.files("configs") / "vab" / "demo.yaml"), *plan.vab_overrides,
+        "pretrain", "--config", str(CONFIG), *plan.vab_overrides,
         "--store", str(out / "store"), "--out", str(out / "vab"), "--codec-weights",
         str(out / "bundle" / "demo-codec.safetensors"),
         "--resume", "--device", options.device,

@@ -166,6 +166,16 @@ def test_channels_fold_down_by_their_place(tmp_path, layout, shares):
         assert read_audio(path, 16_000)[0, 4000] == pytest.approx(0.5 * share / sum(shares), abs=1e-4)
 
 
+def test_more_than_eight_channels_are_no_danger(tmp_path):
+    """PyAV's own conversion reads past the end of such frames; it crashes, or not, by luck."""
+    wave = np.repeat(tone(0.5, 16_000), 16, axis=0)
+    path = write_frames(tmp_path / "sound.wv", [(0, wave)], "wavpack", 16_000, "hexadecagonal")
+    with av.open(str(path)) as container:
+        assert next(container.decode(audio=0)).format.is_planar
+    for _ in range(20):
+        assert torch.allclose(read_audio(path, 16_000), torch.from_numpy(wave[:1]), atol=1e-4)
+
+
 def test_a_lone_effects_channel_is_heard(tmp_path):
     path = write_frames(
         tmp_path / "sound.wav", [(0, tone(0.5, 16_000))], "pcm_f32le", 16_000, "1 channels (LFE)"

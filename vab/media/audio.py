@@ -26,6 +26,8 @@ GAP_SECONDS = 0.02
 CHANNEL_WEIGHTS = {"FC": 2**0.5, "LFE": 0.0, "LFE2": 0.0}
 FRONT_CHANNELS = {"FL", "FR", "DL", "DR"}
 OTHER_CHANNEL_WEIGHT = 0.5**0.5
+# NumPy's names for FFmpeg's sample formats.
+SAMPLE_DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 
 
 def read_audio(
@@ -128,9 +130,7 @@ def _mono_frames(path: Path, rate: int, begin: float) -> Iterator[tuple[float, n
 
 def _to_mono(frame: Any, rate: int, path: Path) -> np.ndarray:
     """Mono float32 samples of one decoded frame at the stream's ``rate``."""
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    samples = _stored_samples(frame)
     if samples.dtype == np.uint8:
         samples = samples.astype(np.float32) / 128 - 1
     elif samples.dtype.kind == "i":
@@ -143,6 +143,17 @@ def _to_mono(frame: Any, rate: int, path: Path) -> np.ndarray:
         warn_once(f"{path}: its sound changes from {rate} to {frame.rate} samples a second on the way")
         mono = soxr.resample(mono, frame.rate, rate)
     return mono
+
+
+def _stored_samples(frame: Any) -> np.ndarray:
+    """Samples [C, l] of a decoded frame as they are stored."""
+    num_channels, dtype = frame.layout.nb_channels, SAMPLE_DTYPES[frame.format.packed.name]
+    if not frame.format.is_planar:
+        packed = np.frombuffer(frame.planes[0], dtype, count=frame.samples * num_channels)
+        return packed.reshape(-1, num_channels).T
+    # Beyond eight channels PyAV lists planes that do not exist; its own to_ndarray reads them and crashes.
+    planes = frame.planes[:num_channels]
+    return np.stack([np.frombuffer(plane, dtype, count=frame.samples) for plane in planes])
 
 
 def _channel_weights(frame: Any) -> np.ndarray:
