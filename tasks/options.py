@@ -37,6 +37,8 @@ def add_options(parser: ArgumentParser, options: type[Any]) -> None:
         elif types[field.name] is bool:
             parser.add_argument(_flag(field.name), action="store_true", help=keywords["help"])
         else:
+            if typing.get_origin(types[field.name]) is list:
+                keywords = {**_items(keywords), "nargs": "+"}
             if "default" not in keywords:
                 keywords["required"] = True
             names = [field.metadata["short"]] if "short" in field.metadata else []

@@ -39,8 +39,8 @@ class PretrainOptions:
     Start from a file in configs/; anything in it can be overridden: --training.max_steps 100.
     """
 
-    store: Path
-    """Feature store that 'vab extract' wrote."""
+    store: list[Path]
+    """Feature stores that 'vab extract' wrote; several are trained on as one, such as AudioSet and VGGSound."""
     out: Path = short("o")
     """Folder of this run: curves, checkpoints, and in the end model.safetensors."""
     training: TrainingOptions

@@ -18,6 +18,7 @@ from vab.codecs import Codec, load_codec
 from vab.config import to_dict
 from vab.errors import ConfigError, StoreError
 from vab.features.dataset import FeatureDataset
+from vab.features.joined import JoinedDataset
 from vab.features.store import FeatureStore
 from vab.models.files import Component, ModelCard, save_model
 from vab.models.vab.config import VABConfig
@@ -29,11 +30,12 @@ from vab.weights import write_atomically
 
 def run(options: PretrainOptions) -> int:
     """Train, then write ``model.safetensors`` into the run's folder."""
-    store = FeatureStore(options.store)
-    codec = load_codec(store.info.codec.name, weights=options.codec_weights)
-    check_fits(options.model, store, codec)
-    train_data = _dataset(store, options, options.data.train_split, is_training=True)
-    validation_data = _dataset(store, options, options.data.validation_split, is_training=False)
+    stores = [FeatureStore(path) for path in options.store]
+    codec = load_codec(stores[0].info.codec.name, weights=options.codec_weights)
+    for store in stores:
+        check_fits(options.model, store, codec)
+    train_data = _join(stores, options, is_training=True)
+    validation_data = _join(stores, options, is_training=False)
 
     seed_everything(options.training.seed, verbose=False)
     model = VAB(options.model)
@@ -55,7 +57,7 @@ def run(options: PretrainOptions) -> int:
         device=options.device,
     )
     path = options.out / "model.safetensors"
-    save_model(path, model, _card(options, store, len(train_data)))
+    save_model(path, model, _card(options, stores[0], len(train_data)))
     console.print(f"trained on {len(train_data)} clips; weights in {path}", markup=False)
     return 0
 
@@ -89,16 +91,27 @@ def check_fits(model: VABConfig, store: FeatureStore, codec: Codec) -> None:
         raise ConfigError(f"{store.path}: {'; '.join(wrong)}")
 
 
-def _dataset(
-    store: FeatureStore, options: PretrainOptions, split: str, *, is_training: bool
-) -> FeatureDataset:
-    indices: Sequence[int] = store.select(split=split)
-    if not is_training:
-        indices = indices[: options.data.num_validation_clips]
-    if not len(indices):
+def _join(stores: Sequence[FeatureStore], options: PretrainOptions, *, is_training: bool) -> JoinedDataset:
+    """The clips of a split in all stores that have it."""
+    split = options.data.train_split if is_training else options.data.validation_split
+    parts = []
+    for store in stores:
+        indices: Sequence[int] = store.select(split=split)
+        if not is_training:
+            indices = indices[: options.data.num_validation_clips]
+        if len(indices):
+            parts.append(_dataset(store, indices, options, is_training=is_training))
+    if not parts:
+        splits = sorted({name for store in stores for name in store.splits})
         raise StoreError(
-            f"{store.path} has no clips in the split {split!r}; it has: {', '.join(store.splits)}"
+            f"{', '.join(map(str, options.store))}: no clips in split {split!r}; there are: {', '.join(splits)}"
         )
+    return JoinedDataset(parts)
+
+
+def _dataset(
+    store: FeatureStore, indices: Sequence[int], options: PretrainOptions, *, is_training: bool
+) -> FeatureDataset:
     return FeatureDataset(
         store,
         indices,
@@ -122,7 +135,7 @@ def _card(options: PretrainOptions, store: FeatureStore, num_clips: int) -> Mode
         window_seconds=seconds,
         overlap_seconds=seconds / 5,
         provenance={
-            "trained_on": f"{num_clips} clips of {options.store.name}",
+            "trained_on": f"{num_clips} clips of {', '.join(path.name for path in options.store)}",
             "options": to_dict(options),
             "date": datetime.now(UTC).date().isoformat(),
             "vab": __version__,

@@ -55,7 +55,7 @@ class SampleLogger(Callback):
         rate = self.codec.sample_rate
         figure, axes = new_figure(2)
         for row, (kind, codes) in enumerate((("true", self.batch.codes[index]), ("generated", generated))):
-            sound = self.codec.decode(codes[None].to(torch.long))[0].float().cpu()
+            sound = self.codec.decode(codes[None].to(torch.long))[0].float().cpu().clamp(-1, 1)
             draw_spectrogram(axes[row], sound, rate, title=f"{kind}: {self.batch.ids[index]}")
             board.add_audio(f"{self.batch.ids[index]}/{kind}", sound[0], step, sample_rate=rate)
         board.add_figure(self.batch.ids[index], figure, step)

@@ -10,6 +10,7 @@ from made_clips import clicks, steady
 
 from vab.errors import MediaError
 from vab.media import AudioInfo, VideoInfo, iter_frames, probe, read_audio
+from vab.media.container import read_packets
 
 
 def test_streams_and_duration(make_clip):
@@ -51,6 +52,29 @@ def test_times_count_from_where_a_player_starts(make_clip):
     """An MPEG-TS clock starts at 1.4 s, this sound half a second later than the pictures."""
     path = make_clip("clip.ts", steady(50), sound=clicks([0.1], 1.0, 48_000), audio_start=0.5)
     assert probe(path).duration == pytest.approx(2.0, abs=1e-3)
+
+
+class LateStreamContainer:
+    """Stands for a file in which a further stream appears: PyAV's demux then raises once and goes on anew."""
+
+    def __init__(self, path):
+        self.container = av.open(str(path))
+        self.has_raised = False
+
+    def demux(self, stream):
+        for number, packet in enumerate(self.container.demux(stream)):
+            yield packet
+            if number == 3 and not self.has_raised:
+                self.has_raised = True
+                raise IndexError("list index out of range")
+
+
+def test_a_stream_that_appears_late_does_no_harm(make_clip):
+    path = make_clip("clip.ts", steady(10))
+    container = LateStreamContainer(path)
+    packets = list(read_packets(container, container.container.streams.video[0], path))
+    assert container.has_raised
+    assert len(packets) == 10
 
 
 def test_a_cover_picture_is_no_video(tmp_path, make_clip):

@@ -16,10 +16,12 @@ from vab.media import iter_audio, read_audio
 TWO_MILLISECONDS = 0.002
 
 
-def write_frames(path: Path, frames: list[tuple[int, np.ndarray]], codec: str, rate: int, layout="mono"):
+def write_frames(
+    path: Path, frames: list[tuple[int, np.ndarray]], codec: str, rate: int, layout="mono", options=None
+):
     """Write sound frame by frame, each (first sample's number, samples in the codec's own format)."""
     with av.open(str(path), "w") as output:
-        stream = output.add_stream(codec, rate=rate, layout=layout)
+        stream = output.add_stream(codec, rate=rate, layout=layout, options=options)
         for number, samples in frames:
             frame = av.AudioFrame.from_ndarray(samples, format=stream.format.name, layout=layout)
             frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), number
@@ -168,12 +170,14 @@ def test_channels_fold_down_by_their_place(tmp_path, layout, shares):
 
 def test_more_than_eight_channels_are_no_danger(tmp_path):
     """PyAV's own conversion reads past the end of such frames; it crashes, or not, by luck."""
-    wave = np.repeat(tone(0.5, 16_000), 16, axis=0)
-    path = write_frames(tmp_path / "sound.wv", [(0, wave)], "wavpack", 16_000, "hexadecagonal")
+    packed = np.repeat(tone(0.5, 48_000), 16, axis=0).T.reshape(1, -1) * 2**15
+    path = tmp_path / "sound.mka"
+    options = {"mapping_family": "255"}
+    write_frames(path, [(0, packed.astype("i2"))], "libopus", 48_000, "hexadecagonal", options)
     with av.open(str(path)) as container:
         assert next(container.decode(audio=0)).format.is_planar
     for _ in range(20):
-        assert torch.allclose(read_audio(path, 16_000), torch.from_numpy(wave[:1]), atol=1e-4)
+        assert read_audio(path, 16_000)[:, 1000:7000].abs().max() == pytest.approx(0.5, abs=0.05)
 
 
 def test_a_lone_effects_channel_is_heard(tmp_path):

@@ -62,12 +62,12 @@ def test_every_shipped_configuration_is_valid_and_says_its_command(path: Path) -
     text = path.read_text()
     assert text.startswith("# ")
     assert "vab " in text.split("\nmodel:")[0]
-    values = {**yaml.safe_load(text), "store": "store", "out": "out"}
+    values = {**yaml.safe_load(text), "store": ["store"], "out": "out"}
     options = from_dict(PretrainOptions, values, source=str(path))
     assert options.model.num_codebooks == 4
 
 
 def test_a_configuration_with_an_unknown_key_is_refused() -> None:
     with pytest.raises(ConfigError, match="widht"):
-        values = {"store": "s", "out": "o", "training": {"max_steps": 1}, "model": {"widht": 3}}
+        values = {"store": ["s"], "out": "o", "training": {"max_steps": 1}, "model": {"widht": 3}}
         from_dict(PretrainOptions, values, source="x.yaml")
