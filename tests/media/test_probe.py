@@ -10,7 +10,6 @@ from made_clips import clicks, steady
 
 from vab.errors import MediaError
 from vab.media import AudioInfo, VideoInfo, iter_frames, probe, read_audio
-from vab.media.container import read_packets
 
 
 def test_streams_and_duration(make_clip):
@@ -54,27 +53,21 @@ def test_times_count_from_where_a_player_starts(make_clip):
     assert probe(path).duration == pytest.approx(2.0, abs=1e-3)
 
 
-class LateStreamContainer:
-    """Stands for a file in which a further stream appears: PyAV's demux then raises once and goes on anew."""
-
-    def __init__(self, path):
-        self.container = av.open(str(path))
-        self.has_raised = False
-
-    def demux(self, stream):
-        for number, packet in enumerate(self.container.demux(stream)):
-            yield packet
-            if number == 3 and not self.has_raised:
-                self.has_raised = True
-                raise IndexError("list index out of range")
-
-
 def test_a_stream_that_appears_late_does_no_harm(make_clip):
-    path = make_clip("clip.ts", steady(10))
-    container = LateStreamContainer(path)
-    packets = list(read_packets(container, container.container.streams.video[0], path))
-    assert container.has_raised
-    assert len(packets) == 10
+    """Here a tag of sound late in an FLV file is made one of text, which FFmpeg takes for a new stream."""
+    path = make_clip("late.flv", steady(150), sound=clicks([0.1], 6.0, 44_100), sample_rate=44_100)
+    content = bytearray(path.read_bytes())
+    position, sound_tags = 13, []
+    while position < len(content):
+        if content[position] == 8:
+            sound_tags.append(position)
+        position += 11 + int.from_bytes(content[position + 1 : position + 4], "big") + 4
+    content[sound_tags[-20]] = 18
+    path.write_bytes(content)
+    with av.open(str(path)) as container, pytest.raises(IndexError):
+        list(container.demux(video=0))
+    assert probe(path).duration == pytest.approx(6.0, abs=0.03)
+    assert sum(len(batch) for batch in iter_frames(path, 25, duration=6)) == 150
 
 
 def test_a_cover_picture_is_no_video(tmp_path, make_clip):
