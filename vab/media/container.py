@@ -146,7 +146,7 @@ def frames_from(path: Path, kind: Kind, seconds: float = 0.0) -> Generator[tuple
                 continue
             try:
                 container.seek(int((zero + seconds - seek_back) / stream.time_base), stream=stream)
-            except av.FFmpegError:
+            except (av.FFmpegError, OverflowError):
                 continue
             timed = _timed(frames, stream, zero, begin=None)
             first = next(timed, None)

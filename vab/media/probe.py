@@ -109,7 +109,7 @@ def _duration(container: InputContainer, stream: Any, path: Path) -> float:
         try:
             container.seek(int(promised / stream.time_base), stream=stream)
             end = _last_end(container, stream, path)
-        except av.FFmpegError:
+        except (av.FFmpegError, OverflowError):
             end = None
     if end is None:
         with open_input(path) as again:
