@@ -17,6 +17,7 @@ from vab import __version__, media
 from vab.codecs import Codec, load_codec
 from vab.config import to_dict
 from vab.decoding.options import DecodingOptions
+from vab.device import choose_device
 from vab.errors import WeightsError
 from vab.models import find_model
 from vab.models.base import Sound, SoundGenerator
@@ -241,8 +242,7 @@ def load(name: str | Path = "demo", *, device: str = "auto", dtype: str = "auto"
     """
     path = resolve("demo-vab" if str(name) == "demo" else name)
     model, card = load_model(path)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = choose_device(device)
     if dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") else "float32"
     codec = load_codec(_beside(card.codec, path), device=device)

@@ -14,6 +14,7 @@ from tasks.bench.options import BenchModelOptions
 from tasks.console import console
 from vab.config import from_dict
 from vab.decoding.options import DecodingOptions
+from vab.device import choose_device
 from vab.features.batch import FeatureBatch
 from vab.models.vab.config import VABConfig
 from vab.models.vab.generate import Windows, generate_codes
@@ -24,7 +25,7 @@ from vab.models.vab.options import MaskedPredictionOptions
 
 def run(options: BenchModelOptions) -> int:
     """Print a table, a row a configuration."""
-    device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    device = choose_device(options.device)
     table = Table(
         title=f"{options.batch_size} x {options.seconds:g} s, {options.dtype}, {device}", title_justify="left"
     )

@@ -60,7 +60,7 @@ def run(options: TokensOptions) -> int:
     metrics = {name: total / len(data) for name, total in sums.items()}
     for prefix, what in (
         ("all_hidden/", "all codes hidden, as generation begins"),
-        ("", "ratios of pretraining"),
+        ("", "hidden by the paper's ratios"),
     ):
         chosen = {
             name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)

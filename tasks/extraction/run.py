@@ -13,6 +13,7 @@ from rich.table import Table
 from tasks.console import console, errors, progress_bar
 from tasks.extraction.options import ExtractOptions
 from vab.codecs import load_codec
+from vab.device import choose_device
 from vab.errors import ManifestError
 from vab.features.extract import ExtractionOptions, ExtractionReport, Progress, extract
 from vab.features.manifest import Manifest, load_manifest, merge
@@ -36,9 +37,7 @@ def run(options: ExtractOptions) -> int:
             markup=False,
             soft_wrap=True,
         )
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = choose_device(options.device)
     report = _extract(manifest, options, device)
     now = status(options.store)
     console.print(

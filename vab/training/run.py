@@ -22,6 +22,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from vab.device import choose_device
 from vab.errors import WeightsError
 from vab.features.sampler import StepSampler
 from vab.training.module import TrainingModule
@@ -149,8 +150,7 @@ def _trainer(
         save_top_k=1,
     )
     averaging = [EMAWeightAveraging(decay=options.ema_decay)] if options.ema_decay else []
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = choose_device(device)
     return Trainer(
         accelerator="gpu" if device == "cuda" else "cpu",
         devices=options.num_devices if device == "cuda" else 1,
