@@ -19,7 +19,8 @@ class ExtractOptions:
 
     inputs: list[str] = positional(default_factory=list)
     """Videos, folders, glob patterns, or lists of clips: a CSV with a column 'path' (and id, start, duration, split,
-    label, labels, caption), VGGSound's or AudioSet's csv, or ESC-50's folder. None = go on with what is planned."""
+    label, labels, caption), VGGSound's or AudioSet's csv, or the folder of ESC-50 or Speech Commands. None = go on with
+    what is planned."""
     store: Path
     """Folder of the feature store."""
     codec: str = "demo-codec"
@@ -40,8 +41,10 @@ class ExtractOptions:
     """What a clip must have. With 'any', training on pairs still leaves out clips that lack one of the two."""
     media_root: Path | None = None
     """Where the files of a list lie; next to the list by default."""
-    format: Literal["auto", "folder", "csv", "vggsound", "audioset", "esc50"] = "auto"
-    """Format of the lists; told from their content by default."""
+    format: Literal["auto", "folder", "classes", "csv", "vggsound", "audioset", "esc50", "speechcommands"] = (
+        "auto"
+    )
+    """Format of the lists; told from their content by default. Say 'classes' for a folder with a folder a class."""
     workers: int | None = None
     """Processes that decode; chosen by the number of processors by default."""
     shard_size: int = 1000

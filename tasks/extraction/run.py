@@ -20,7 +20,10 @@ from vab.features.manifest import Manifest, load_manifest, merge
 from vab.features.status import ExtractionStatus, status
 from vab.media import find_media
 from vab.vision import load_encoder
+from vab.weights import write_atomically
 
+MISSING = "missing.txt"
+"""File of a store with the ids of clips that its lists name and that have no file."""
 MOST_WORKERS = 16
 
 
@@ -33,12 +36,14 @@ def run(options: ExtractOptions) -> int:
     if manifest.missing:
         errors.print(
             f"vab extract: {len(manifest.missing)} listed clips have no file and are left out "
-            f"(first: {manifest.missing[0]})",
+            f"(first: {manifest.missing[0]}; all: {options.store / MISSING})",
             markup=False,
             soft_wrap=True,
         )
     device = choose_device(options.device)
     report = _extract(manifest, options, device)
+    if options.inputs:
+        write_atomically(options.store / MISSING, "".join(f"{name}\n" for name in manifest.missing))
     now = status(options.store)
     console.print(
         f"{report.num_done} clips done in {report.seconds:.0f} s "

@@ -177,6 +177,44 @@ def test_bad_lists_name_file_and_line(tmp_path: Path, text: str, message: str) -
     assert "\n" not in str(caught.value)
 
 
+def test_a_folder_a_class(tmp_path: Path) -> None:
+    touch(tmp_path, "two/dog/1.wav", "two/cat/1.wav", "three/train/dog/1.wav", "three/test/cat/2.wav")
+    flat = load_manifest(tmp_path / "two", format="classes")
+    assert [(clip.id, clip.split, clip.labels) for clip in flat.clips] == [
+        ("cat/1", "", ("cat",)),
+        ("dog/1", "", ("dog",)),
+    ]
+    split = load_manifest(tmp_path / "three", format="classes")
+    assert [(clip.id, clip.split, clip.labels) for clip in split.clips] == [
+        ("test/cat/2", "test", ("cat",)),
+        ("train/dog/1", "train", ("dog",)),
+    ]
+    touch(tmp_path, "two/loose.wav")
+    with pytest.raises(ManifestError, match=r"loose.wav: lies neither in <class>/ nor in <split>/<class>/"):
+        load_manifest(tmp_path / "two", format="classes")
+    with pytest.raises(ManifestError, match=r"two: is a folder, not a list in the format vggsound"):
+        load_manifest(tmp_path / "two", format="vggsound")
+
+
+def test_speech_commands_splits_by_its_own_lists(tmp_path: Path) -> None:
+    touch(
+        tmp_path, "bed/a_nohash_0.wav", "bed/b_nohash_0.wav", "cat/c_nohash_1.wav", "_background_noise_/x.wav"
+    )
+    write(tmp_path / "testing_list.txt", "bed/b_nohash_0.wav\ncat/gone_nohash_0.wav\n")
+    write(tmp_path / "validation_list.txt", "cat/c_nohash_1.wav\n")
+    manifest = load_manifest(tmp_path)
+    assert manifest.format == "speechcommands"
+    assert [(clip.id, clip.split, clip.labels) for clip in manifest.clips] == [
+        ("bed/a_nohash_0", "train", ("bed",)),
+        ("bed/b_nohash_0", "test", ("bed",)),
+        ("cat/c_nohash_1", "validation", ("cat",)),
+    ]
+    assert manifest.missing == ("cat/gone_nohash_0.wav",)
+    (tmp_path / "testing_list.txt").unlink()
+    with pytest.raises(ManifestError, match=r"testing_list.txt: cannot be read"):
+        load_manifest(tmp_path, format="speechcommands")
+
+
 def test_bad_inputs(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="no such file or folder"):
         read_manifest(tmp_path / "nowhere")

@@ -89,7 +89,8 @@ def test_a_second_run_has_nothing_to_do(
     assert main(command(corpus, store_folder)) == 0
     output = capsys.readouterr()
     assert "0 clips done" in output.out and "holds 6" in output.out and "--retry-failures" in output.out
-    assert "1 listed clips have no file and are left out (first: gone)" in output.err
+    assert "1 listed clips have no file and are left out (first: gone; all: " in output.err
+    assert (store_folder / "missing.txt").read_text() == "gone\n"
     assert contents(store_folder) == before
 
 

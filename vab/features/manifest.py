@@ -1,4 +1,4 @@
-"""Lists of clips in the datasets' own formats: a folder, a CSV, VGGSound's, AudioSet's and ESC-50's.
+"""Lists of clips in the datasets' own formats: a folder, a CSV, VGGSound's, AudioSet's, ESC-50's, Speech Commands'.
 
 The format is told from the content, and every format becomes the same list of :class:`Clip`.
 """
@@ -9,7 +9,7 @@ import csv
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -18,7 +18,7 @@ from vab.media import VIDEO_SUFFIXES
 
 logger = logging.getLogger(__name__)
 
-Format = Literal["auto", "folder", "csv", "vggsound", "audioset", "esc50"]
+Format = Literal["auto", "folder", "classes", "csv", "vggsound", "audioset", "esc50", "speechcommands"]
 YOUTUBE_CLIP_SECONDS = 10.0
 """Length of every clip of VGGSound and AudioSet."""
 MEDIA_SUFFIXES = VIDEO_SUFFIXES | {
@@ -26,6 +26,7 @@ MEDIA_SUFFIXES = VIDEO_SUFFIXES | {
 }
 ESC50_META = Path("meta") / "esc50.csv"
 ESC50_COLUMNS = {"filename", "fold", "category"}
+SPEECH_COMMANDS_LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,10 @@ def read_manifest(path: Path, *, media_root: Path | None = None, format: Format 
     """The clips of a folder, a media file or a manifest; those without a file are counted in the log.
 
     Args:
-        path: a media file, a folder (searched throughout; one with ``meta/esc50.csv`` is ESC-50) or a CSV.
+        path: a media file, a folder (searched throughout; one with ``meta/esc50.csv`` is ESC-50, one with
+            ``testing_list.txt`` Speech Commands) or a CSV.
         media_root: where the files lie; default: next to the manifest.
-        format: ``auto`` tells it from the content.
+        format: ``auto`` tells it from the content; ``classes``, a folder with a folder a class, has to be said.
 
     Raises:
         ManifestError: names the file and the line.
@@ -89,7 +91,7 @@ def load_manifest(path: Path, *, media_root: Path | None = None, format: Format 
     if not path.exists():
         raise ManifestError(f"{path}: no such file or folder")
     if path.is_dir():
-        return _read_folder(path)
+        return _read_any_folder(path, format)
     if path.suffix.lower() not in (".csv", ".txt", ".tsv"):
         return Manifest("folder", (Clip(id=path.stem, path=path),))
     table = _Table.read(path)
@@ -193,6 +195,18 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _read_any_folder(folder: Path, format: Format) -> Manifest:
+    if format == "speechcommands" or (
+        format == "auto" and all((folder / name).is_file() for name in SPEECH_COMMANDS_LISTS.values())
+    ):
+        return _read_speech_commands(folder)
+    if format == "classes":
+        return _read_classes(folder)
+    if format in ("auto", "folder"):
+        return _read_folder(folder)
+    raise ManifestError(f"{folder}: is a folder, not a list in the format {format}")
+
+
 def _read_folder(folder: Path) -> Manifest:
     """All media below a folder; an id is the path without its ending, unless two files share that."""
     paths = _media_below(folder)
@@ -208,6 +222,43 @@ def _read_folder(folder: Path) -> Manifest:
         stem = name.with_suffix("").as_posix()
         clips.append(Clip(id=stem if stems[stem] == 1 else name.as_posix(), path=path))
     return Manifest("folder", tuple(clips))
+
+
+def _read_classes(folder: Path) -> Manifest:
+    """``<class>/<file>`` or ``<split>/<class>/<file>``: the folder that holds a file is its label.
+
+    Raises:
+        ManifestError: a file at another depth, named.
+    """
+    clips = []
+    for clip in _read_folder(folder).clips:
+        *above, label = clip.path.relative_to(folder).parts[:-1] or ("",)
+        if not label or len(above) > 1:
+            raise ManifestError(f"{clip.path}: lies neither in <class>/ nor in <split>/<class>/ of {folder}")
+        clips.append(replace(clip, labels=(label,), split="".join(above)))
+    return Manifest("classes", tuple(clips))
+
+
+def _read_speech_commands(folder: Path) -> Manifest:
+    """``<word>/<file>.wav`` with lists of the test and the validation files; the rest is ``train`` (Warden, 2018).
+
+    The background noise, minutes of no word, is left out.
+    """
+    split_of: dict[str, str] = {}
+    for split, name in SPEECH_COMMANDS_LISTS.items():
+        try:
+            lines = (folder / name).read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ManifestError(f"{folder / name}: cannot be read ({error})") from error
+        split_of |= dict.fromkeys(lines, split)
+    clips = []
+    for path in _media_below(folder):
+        name = path.relative_to(folder)
+        if len(name.parts) == 2 and not name.parts[0].startswith("_"):
+            split = split_of.pop(name.as_posix(), "train")
+            id = name.with_suffix("").as_posix()
+            clips.append(Clip(id=id, path=path, split=split, labels=(name.parts[0],)))
+    return Manifest("speechcommands", tuple(clips), tuple(sorted(split_of)))
 
 
 def _media_below(folder: Path) -> list[Path]:
