@@ -253,11 +253,16 @@ def _read_speech_commands(folder: Path) -> Manifest:
         split_of |= dict.fromkeys(lines, split)
     clips = []
     for path in _media_below(folder):
-        name = path.relative_to(folder)
-        if len(name.parts) == 2 and not name.parts[0].startswith("_"):
-            split = split_of.pop(name.as_posix(), "train")
-            id = name.with_suffix("").as_posix()
-            clips.append(Clip(id=id, path=path, split=split, labels=(name.parts[0],)))
+        inside = path.relative_to(folder)
+        if len(inside.parts) == 2 and not inside.parts[0].startswith("_"):
+            clips.append(
+                Clip(
+                    id=inside.with_suffix("").as_posix(),
+                    path=path,
+                    split=split_of.pop(inside.as_posix(), "train"),
+                    labels=(inside.parts[0],),
+                )
+            )
     return Manifest("speechcommands", tuple(clips), tuple(sorted(split_of)))
 
 
