@@ -1,0 +1,1 @@
+"""Numbers about generated sound: pure functions, and thin torchmetrics over clips."""
