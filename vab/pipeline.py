@@ -101,7 +101,23 @@ class Pipeline:
         self.encoder = encoder
         self.provenance = provenance
         self.device = torch.device(device)
-        self.generator: SoundGenerator = find_model(card.type).generator(model, card, codec)
+        make_generator = find_model(card.type).generator
+        self._generator = make_generator(model, card, codec) if make_generator else None
+        self.visual_fps: float = (self._generator or model.config).visual_fps
+
+    @property
+    def generator(self) -> SoundGenerator:
+        """What makes the sound.
+
+        Raises:
+            WeightsError: the weights are of an encoder, which makes none.
+        """
+        if self._generator is None:
+            raise WeightsError(
+                f"{self.provenance.get('weights', 'these weights')}: a {self.card.type!r} embeds and makes no "
+                "sound; generate with the weights of the whole model, such as 'demo'"
+            )
+        return self._generator
 
     def generate(
         self,
@@ -128,11 +144,12 @@ class Pipeline:
         Raises:
             MediaError: the file cannot be read or has no video.
         """
+        generator = self.generator
         length = media.probe(Path(video)).require_video().duration
         seconds = length if duration is None else min(duration, length)
         visual = self.encode_video(video, duration=seconds)
         options = self.decoding_options(num_steps=num_steps, cfg_scale=cfg_scale, temperature=temperature)
-        [sound] = self.generator.generate(
+        [sound] = generator.generate(
             [visual], [seconds], options=options, seeds=[seed], batch_size=1, on_window=on_window
         )
         return Generation(sound, Path(video), self.settings(seconds, seed, options))
@@ -168,7 +185,7 @@ class Pipeline:
         """
         batches = media.iter_frames(
             Path(video),
-            self.generator.visual_fps,
+            self.visual_fps,
             start=start,
             duration=duration,
             max_size=self.encoder.image_size,

@@ -2,7 +2,8 @@
 
 ``vab/models/<name>/__init__.py`` says where its parts are, as ``"module:attribute"`` strings so that nothing heavy is
 imported: ``CONFIG``, ``MODEL`` (built from a CONFIG) and ``GENERATOR`` (see ``base.py``). Adding a folder adds a model;
-nothing else changes.
+nothing else changes. ``VARIANTS``, where there are any, name networks made from the model that do not generate: the
+``encoder`` of the folder ``vab`` is the model ``vab-encoder``.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ class ModelFolder:
 
     config: type[Any]
     model: type[Any]
-    generator: type[Any]
+    generator: type[Any] | None
+    """None = this model makes no sound."""
 
 
 def model_names() -> list[str]:
-    """Names of all models."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+    """Names of all models, variants too."""
+    folders = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+    return [
+        name for folder in folders for name in (folder, *(f"{folder}-{key}" for key in _variants(folder)))
+    ]
 
 
 def find_model(name: str) -> ModelFolder:
@@ -37,10 +42,21 @@ def find_model(name: str) -> ModelFolder:
     """
     if name not in model_names():
         raise WeightsError(f"no model is called {name!r}; there are: {', '.join(model_names())}")
-    folder = importlib.import_module(f"{__name__}.{name}")
+    folder, _, variant = name.partition("-")
+    package = importlib.import_module(f"{__name__}.{folder}")
+    places = (
+        _variants(folder)[variant]
+        if variant
+        else {"CONFIG": package.CONFIG, "MODEL": package.MODEL, "GENERATOR": package.GENERATOR}
+    )
 
-    def part(where: str) -> type[Any]:
-        module, attribute = where.split(":")
-        return getattr(importlib.import_module(f"{folder.__name__}.{module}"), attribute)
+    def part(key: str) -> type[Any]:
+        module, attribute = places[key].split(":")
+        return getattr(importlib.import_module(f"{package.__name__}.{module}"), attribute)
 
-    return ModelFolder(part(folder.CONFIG), part(folder.MODEL), part(folder.GENERATOR))
+    return ModelFolder(part("CONFIG"), part("MODEL"), part("GENERATOR") if "GENERATOR" in places else None)
+
+
+def _variants(folder: str) -> dict[str, dict[str, str]]:
+    """``VARIANTS`` of a folder: ``{"encoder": {"CONFIG": "config:...", "MODEL": "encoder:..."}}``."""
+    return getattr(importlib.import_module(f"{__name__}.{folder}"), "VARIANTS", {})

@@ -32,7 +32,7 @@ class ModelCard:
     """What a model is, what it goes with, how it likes to be decoded, where it came from."""
 
     type: str
-    """Folder under ``vab/models``."""
+    """Folder under ``vab/models``, with a variant where it is one: ``vab``, ``vab-encoder``."""
     config: dict[str, Any]
     """The network's configuration."""
     codec: Component

@@ -3,3 +3,4 @@
 CONFIG = "config:VABConfig"
 MODEL = "model:VAB"
 GENERATOR = "generate:VABGenerator"
+VARIANTS = {"encoder": {"CONFIG": "config:VABConfig", "MODEL": "encoder:VABEncoder"}}

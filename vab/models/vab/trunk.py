@@ -1,0 +1,121 @@
+"""What VAB and its encoder share: frames and codes in one sequence, the blocks, the first N1 of which encode."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from vab.models.vab.config import VABConfig
+from vab.nn.attention import alibi_bias
+from vab.nn.embedding import CodeEmbedding
+from vab.nn.multiway import FeedForward, ModalityExperts, MultiwayBlock
+from vab.shapes import Bool, Float, Int, Tensor
+from vab.timing import frame_times, step_times
+
+
+class Trunk(nn.Module):
+    """Input embeddings and multiway blocks (paper section 3.2); subclasses say how many and what follows."""
+
+    no_visual: nn.Parameter | None
+
+    def __init__(self, config: VABConfig, num_layers: int) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.code_embedding = CodeEmbedding(
+            config.num_codebooks, config.codebook_size, config.codebook_dim, width
+        )
+        self.visual_embedding = nn.Linear(config.visual_dim, width)
+        self.register_parameter("no_visual", None)  # only a model whose condition can be dropped has it
+        self.audio_modality = nn.Parameter(torch.zeros(width))
+        self.visual_modality = nn.Parameter(torch.zeros(width))
+        self.blocks = nn.ModuleList(
+            MultiwayBlock(width, config.num_heads, self._feed_forward(layer)) for layer in range(num_layers)
+        )
+
+    def encode(
+        self,
+        codes: Int[Tensor, "B K S"] | None = None,
+        visual: Float[Tensor, "B F E"] | None = None,
+        *,
+        is_valid: Bool[Tensor, "B S"] | None = None,
+        is_valid_visual: Bool[Tensor, "B F"] | None = None,
+    ) -> Float[Tensor, "B N D"]:
+        """Features of one modality, or of both jointly, from the first N1 layers (sections 3.4 and 3.5).
+
+        Args:
+            codes: sound codes, none hidden.
+            visual: frame features at ``config.visual_fps``.
+            is_valid: False where codes are padding, which nothing attends to; all real by default.
+            is_valid_visual: the same of the frames.
+
+        Raises:
+            ValueError: neither codes nor visual features were given.
+        """
+        x, bias = self._join(codes, visual, None, is_valid, is_valid_visual)
+        for block in self.blocks[: self.config.num_encoder_layers]:
+            x = block(x, bias, 0 if visual is None else visual.shape[1])
+        return x
+
+    def _feed_forward(self, layer: int) -> FeedForward | ModalityExperts:
+        is_expert = self.config.has_experts and layer < self.config.num_encoder_layers
+        kind = ModalityExperts if is_expert else FeedForward
+        return kind(self.config.width, self.config.feed_forward_ratio)
+
+    def _join(
+        self,
+        codes: Tensor | None,
+        visual: Tensor | None,
+        is_dropped: Tensor | None,
+        is_valid: Tensor | None,
+        is_valid_visual: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The input sequence, frames first, and the attention bias that goes with it."""
+        parts, times = [], []
+        if visual is not None:
+            embedded = self.visual_embedding(visual.to(self.visual_embedding.weight.dtype))
+            if is_dropped is not None:
+                assert self.no_visual is not None
+                embedded = torch.where(is_dropped[:, None, None], self.no_visual.to(embedded.dtype), embedded)
+            parts.append(embedded + self.visual_modality)
+            times.append(frame_times(visual.shape[1], self.config.visual_fps))
+        if codes is not None:
+            parts.append(self.code_embedding(codes) + self.audio_modality)
+            times.append(step_times(codes.shape[2], self.config.frame_rate))
+        if not parts:
+            raise ValueError("a VAB needs codes, visual features or both")
+        x = torch.cat(parts, dim=1)
+
+        if self.config.alibi == "time":
+            positions = torch.cat(times) * self.config.frame_rate
+        else:
+            positions = torch.arange(x.shape[1], dtype=torch.float32)
+        bias = alibi_bias(positions.to(x.device), self.config.num_heads)
+        is_key = joined_validity(codes, visual, is_valid, is_valid_visual)
+        if not is_key.all():
+            bias = bias.masked_fill(~is_key[:, None, None, :], float("-inf"))
+        return x, bias
+
+
+def joined_validity(
+    codes: Int[Tensor, "B K S"] | None,
+    visual: Float[Tensor, "B F E"] | None,
+    is_valid: Bool[Tensor, "B S"] | None,
+    is_valid_visual: Bool[Tensor, "B F"] | None,
+) -> Bool[Tensor, "B N"]:
+    """Which positions of the joint sequence are real, frames first; what is not said is real."""
+    parts = []
+    if visual is not None:
+        everything = torch.ones(visual.shape[:2], dtype=torch.bool, device=visual.device)
+        parts.append(everything if is_valid_visual is None else is_valid_visual)
+    if codes is not None:
+        everything = torch.ones(codes.shape[0], codes.shape[2], dtype=torch.bool, device=codes.device)
+        parts.append(everything if is_valid is None else is_valid)
+    return torch.cat(parts, dim=1)
+
+
+def initialise(module: nn.Module) -> None:
+    """Small normal weights and zero biases in the linears; the rest keeps its own start (for ``apply``)."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
