@@ -1,0 +1,95 @@
+"""Two clips' curves over time compared: onset strength (TiVA, MM 2024) and novelty (MaskVAT, ECCV 2024)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from vab.metrics.onsets import CURVE_RATE
+from vab.shapes import Float, Tensor
+
+
+def wasserstein_seconds(
+    first: Float[Tensor, " T"], second: Float[Tensor, " U"], *, rate: float = CURVE_RATE
+) -> float:
+    """Seconds by which onset strength has to move, on average, to turn one curve into the other.
+
+    The first Wasserstein distance of the curves as distributions over time, each of mass 1, so blind to loudness.
+    A curve that is zero throughout has nothing to move: 0 to another such, else the length of the clip, the worst.
+    """
+    _check_same_length(first, second)
+    masses = [curve.double().sum() for curve in (first, second)]
+    if not all(mass > 0 for mass in masses):
+        return 0.0 if masses[0] == masses[1] else len(first) / rate
+    shares = [curve.double() / mass for curve, mass in zip((first, second), masses, strict=True)]
+    return ((shares[0] - shares[1]).cumsum(0).abs().sum() / rate).item()
+
+
+def dtw_distance(first: Float[Tensor, " T"], second: Float[Tensor, " U"]) -> float:
+    """Dynamic time warping of the curves, each divided by its maximum: root of the best path's summed squares.
+
+    Steps are one forward in either or both. The path may linger, so a constant shift costs nearly nothing: read it
+    beside :func:`wasserstein_seconds`.
+    """
+    a, b = (_to_maximum_one(curve) for curve in (first, second))
+    if not len(a) or not len(b):
+        raise ValueError("an empty curve cannot be warped")
+    # Cells whose indices sum to ``total`` depend on the two antidiagonals before them only: each is one array step.
+    last = np.full(len(a) + 1, np.inf)
+    before_last = last.copy()
+    before_last[0] = 0.0
+    for total in range(len(a) + len(b) - 1):
+        rows = np.arange(max(0, total - len(b) + 1), min(total, len(a) - 1) + 1)
+        now = np.full(len(a) + 1, np.inf)
+        best = np.minimum(np.minimum(last[rows], last[rows + 1]), before_last[rows])
+        now[rows + 1] = (a[rows] - b[total - rows]) ** 2 + best
+        before_last, last = last, now
+    return float(np.sqrt(last[len(a)]))
+
+
+def novelty(
+    features: Float[Tensor, "T E"], *, rate: float, kernel_seconds: float = 0.5
+) -> Float[Tensor, " T"]:
+    """How much each moment parts what is before it from what is after it: [T], peaks at changes (Foote, ICME 2000).
+
+    A checkerboard with Gaussian taper, ``kernel_seconds`` to either side, runs along the diagonal of the features'
+    cosine self-similarity.
+
+    Args:
+        features: one row a moment.
+        rate: moments a second.
+        kernel_seconds: reach to either side.
+    """
+    radius = max(1, round(kernel_seconds * rate))
+    offsets = torch.arange(-radius, radius, dtype=torch.float64) + 0.5
+    taper = torch.exp(-0.5 * (offsets / (radius / 2)).square())
+    side = offsets.sign() * taper
+    unit = F.normalize(features.double(), dim=1)
+    # Rows beyond the ends repeat the last: nothing new happens there. The checkerboard is an outer product, so the sum
+    # over it is the squared length of one weighted sum of rows: no [T, T] matrix is needed.
+    padded = F.pad(unit.T[None], (radius, radius - 1), mode="replicate")[0]
+    return F.conv1d(padded[:, None], side[None, None])[:, 0].square().sum(dim=0)
+
+
+def correlation(first: Float[Tensor, " T"], second: Float[Tensor, " U"]) -> float:
+    """Pearson correlation of two curves in [-1, 1]; of two constant ones 1, of one constant one 0."""
+    _check_same_length(first, second)
+    a, b = (curve.double() - curve.double().mean() for curve in (first, second))
+    flat = [bool(curve.abs().max() <= 1e-9) for curve in (a, b)]
+    if any(flat):
+        return float(all(flat))
+    return (a @ b / (a.norm() * b.norm())).clamp(-1, 1).item()
+
+
+def _to_maximum_one(curve: Tensor) -> np.ndarray:
+    values = curve.double().numpy()
+    top = values.max(initial=0.0)
+    return values / top if top > 0 else values
+
+
+def _check_same_length(first: Tensor, second: Tensor) -> None:
+    if len(first) != len(second):
+        raise ValueError(
+            f"the curves have {len(first)} and {len(second)} values; cut the clips to one length"
+        )
