@@ -41,6 +41,7 @@ def fit(
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
     device: str = "auto",
+    weights: Sequence[float] | None = None,
 ) -> None:
     """Train ``objective`` in place; afterwards it holds the final (or averaged) weights.
 
@@ -57,6 +58,7 @@ def fit(
         resume: go on from the newest checkpoint in ``out``, or start where there is none.
         callbacks: more Lightning callbacks, such as one that logs samples.
         device: ``auto``, ``cpu`` or ``cuda``.
+        weights: how often each training clip is drawn, in proportion; None = each once an epoch.
 
     Raises:
         WeightsError: ``out`` already holds a run and ``resume`` is off, or its checkpoint is damaged.
@@ -87,6 +89,7 @@ def fit(
             options.batch_size,
             seed=options.seed,
             start_batch=first_step * options.accumulate,
+            weights=weights,
             rank=trainer.global_rank,
             num_replicas=trainer.world_size,
         )

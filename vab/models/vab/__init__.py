@@ -3,4 +3,7 @@
 CONFIG = "config:VABConfig"
 MODEL = "model:VAB"
 GENERATOR = "generate:VABGenerator"
-VARIANTS = {"encoder": {"CONFIG": "config:VABConfig", "MODEL": "encoder:VABEncoder"}}
+VARIANTS = {
+    "encoder": {"CONFIG": "config:VABConfig", "MODEL": "encoder:VABEncoder"},
+    "classifier": {"CONFIG": "classifier:VABClassifierConfig", "MODEL": "classifier:VABClassifier"},
+}

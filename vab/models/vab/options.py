@@ -17,3 +17,11 @@ class MaskedPredictionOptions:
     """How often a whole clip's frames are taken away, for classifier-free guidance."""
     label_smoothing: float = 0.1
     """Of the cross-entropy over hidden tokens."""
+
+
+@dataclass(frozen=True)
+class ClassificationOptions:
+    """How errors of a classifier are counted."""
+
+    label_smoothing: float = 0.1
+    """Of the binary cross-entropy: how far every target moves towards 1 / classes."""
