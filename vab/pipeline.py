@@ -257,13 +257,13 @@ def load(name: str | Path = "demo", *, device: str = "auto", dtype: str = "auto"
     Raises:
         WeightsError: weights are absent or damaged, or a codec or encoder is not the one of the training.
     """
-    path = resolve("demo-vab" if str(name) == "demo" else name)
+    path = model_path(name)
     model, card = load_model(path)
     device = choose_device(device)
     if dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") else "float32"
-    codec = load_codec(_beside(card.codec, path), device=device)
-    encoder = load_encoder(_beside(card.encoder, path), device=device)
+    codec = load_codec(component_source(card.codec, path), device=device)
+    encoder = load_encoder(component_source(card.encoder, path), device=device)
     _check_same(card.codec, codec, path)
     _check_same(card.encoder, encoder, path)
     provenance = {"weights": str(name), "weights_sha256": sha256_of(path)}
@@ -271,8 +271,17 @@ def load(name: str | Path = "demo", *, device: str = "auto", dtype: str = "auto"
     return Pipeline(model, card, codec, encoder, provenance=provenance, device=device)
 
 
-def _beside(component: Component, model_path: Path) -> str:
-    """A file of the component's name beside the model's own, else the name itself."""
+def model_path(name: str | Path = "demo") -> Path:
+    """The file of a model's weights, whose bundled one is simply called ``demo``.
+
+    Raises:
+        WeightsError: it is not there.
+    """
+    return resolve("demo-vab" if str(name) == "demo" else name)
+
+
+def component_source(component: Component, model_path: Path) -> str:
+    """What loads a model's codec or encoder: a file of its name beside the model's own, else the name itself."""
     file = model_path.parent / f"{component.name}.safetensors"
     return str(file) if file.exists() else component.name
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.options import short
+from tasks.options import positional, short
 
 
 @dataclass(frozen=True)
@@ -56,5 +56,92 @@ class TrainOptions:
     """Of corpus and training."""
     workers: int = 2
     """Processes that render and decode."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+@dataclass(frozen=True)
+class RulerOptions:
+    """Measure a model of Foley world on held-out clips, whose every event is known.
+
+    Events in time, loudness and brightness over time, class, beside what bounds them: the true sound, the codec's
+    reconstruction, sound made for another clip's video, sound made for none. Also the codec beside Opus, accuracy on
+    hidden codes with and without the frames, and how much two seeds differ. Writes ruler.json and ruler.html, with
+    clips to see and hear. A run that was stopped goes on.
+    """
+
+    output: Path = short("o", default=Path("out/ruler"))
+    """Folder for the numbers, the page and the sounds."""
+    weights: str = "demo"
+    """'demo', or a model's .safetensors file."""
+    clips: int = 200
+    """Held-out clips."""
+    judge_clips: int = 540
+    """Real training sounds that the judge of classes learns from."""
+    store: Path | None = None
+    """Feature store of Foley world made for this model; one is rendered and extracted by default."""
+    steps: int | None = None
+    """Decoding steps; this and the next two are the weights' own by default."""
+    cfg_scale: float | None = None
+    """Guidance; 1 is none."""
+    temperature: float | None = None
+    """Noise on the confidence."""
+    seed: int = 0
+    """Of the generated sounds."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """How decoding steps, guidance and confidence noise change what is heard, one at a time (paper tables 16 to 18).
+
+    The other two stay as the weights recommend. Writes sweep.json and sweep.png. A run that was stopped goes on.
+    """
+
+    output: Path = short("o", default=Path("out/sweep"))
+    """Folder for the numbers, the picture and the sounds."""
+    weights: str = "demo"
+    """'demo', or a model's .safetensors file."""
+    clips: int = 36
+    """Held-out clips."""
+    judge_clips: int = 540
+    """Real training sounds that the judge of classes learns from."""
+    store: Path | None = None
+    """Feature store of Foley world made for this model; one is rendered and extracted by default."""
+    steps: list[int] = field(default_factory=lambda: [1, 2, 4, 8, 16, 32, 64])
+    """Decoding steps to try."""
+    cfg_scale: list[float] = field(default_factory=lambda: [1.0, 2.0, 3.0, 5.0, 8.0, 11.0])
+    """Guidance to try."""
+    temperature: list[float] = field(default_factory=lambda: [0.0, 1.0, 3.0, 10.0, 30.0])
+    """Noise on the confidence to try."""
+    seed: int = 0
+    """Of the generated sounds."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+@dataclass(frozen=True)
+class AblationOptions:
+    """Train small models that differ in one thing, and measure each with the ruler.
+
+    'alibi': distance in seconds or by index; 'visual_rate': 8, 4 or 1 frames a second; 'experts': with or without;
+    'mask_ratio': mean 0.35, 0.55 or 0.75 (paper appendix C.5). Writes ablation.json. Each training resumes.
+    """
+
+    what: list[str] = positional(default_factory=lambda: ["alibi", "visual_rate", "experts", "mask_ratio"])
+    """Which comparisons; all by default."""
+    store: Path = Path("out/bundle/store")
+    """Feature store of Foley world with training and test clips, as 'vab demo train' leaves it."""
+    output: Path = short("o", default=Path("out/ablation"))
+    """Folder for the models and the numbers."""
+    steps: int = 1200
+    """Training steps of each model."""
+    clips: int = 100
+    """Held-out clips."""
+    judge_clips: int = 540
+    """Real training sounds that the judge of classes learns from."""
+    seed: int = 0
+    """Of the trainings and the generated sounds."""
     device: str = "auto"
     """auto, cpu or cuda."""

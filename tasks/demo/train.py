@@ -34,12 +34,12 @@ CAPTIONED_FPS = 4.0
 CLIP_SECONDS = 10.0
 CODEC = EncodecConfig(
     sample_rate=SAMPLE_RATE,
-    n_filters=16,
+    n_filters=32,
     dimension=64,
-    ratios=(8, 5, 4, 2),
+    ratios=(2, 4, 5, 8),  # most of the rate goes in the first step down: twice the filters for the same time
     lstm=0,
     num_codebooks=4,
-    codebook_size=512,
+    codebook_size=256,
 )
 TOWER: dict[str, Any] = {
     "embed_dim": 128,
@@ -63,7 +63,7 @@ def full_plan(seed: int) -> Plan:
     return Plan(
         num_clips={"train": 1600, "validation": 64, "test": 200},
         codec=TrainingOptions(
-            max_steps=4000,
+            max_steps=6000,
             batch_size=8,
             learning_rate=1e-3,
             warmup_steps=200,

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import Dataset
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
+from tasks.demo.training.codebooks import CodebookCare
 from vab.shapes import Float, Tensor
 
 WINDOWS = (128, 512, 2048)
@@ -20,11 +21,9 @@ WINDOWS = (128, 512, 2048)
 WAVEFORM_WEIGHT = 5.0
 SPECTRUM_WEIGHT = 1.0
 COMMITMENT_WEIGHT = 1.0
-FLOOR = 1e-4
-"""Amplitude below which spectra do not differ: -80 dB of full scale."""
-DEAD_BELOW = 0.1
-"""Uses a batch below which a codebook entry is moved. The package's 2 suits batches of many thousand vectors; here
-every entry would be dead all the time."""
+FLOOR = 3e-3
+"""Mean amplitude in a band below which spectra hardly differ: -50 dB of full scale. Foley world's room tone lies at
+-60 dB: were it heard, half of all codes would spell noise that no frame foretells."""
 
 
 class WaveformPieces(Dataset[Tensor]):
@@ -65,15 +64,14 @@ class CodecReconstruction(nn.Module):
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):  # torch's start is ten times louder than the sound, and would drown it
                 nn.init.zeros_(parameter)
-        for layer in model.quantizer.vq.layers:
-            layer._codebook.threshold_ema_dead_code = DEAD_BELOW
+        self.care = CodebookCare(model.quantizer)
         self.register_buffer("num_batches", torch.zeros((), dtype=torch.long))
         self.spectrograms = nn.ModuleList(
             torchaudio.transforms.MelSpectrogram(
                 model.sample_rate,
                 n_fft=window,
                 hop_length=window // 4,
-                n_mels=min(64, window // 8),
+                n_mels=window // 12,  # fine enough at 2048 to tell one pitch from the next
                 power=1,
                 normalized="window",
             )
@@ -85,8 +83,12 @@ class CodecReconstruction(nn.Module):
         encoded = self.model.encoder(batch)
         commitment = encoded.new_zeros(())
         if self.num_batches >= self.warmup_batches:
-            quantised = self.model.quantizer(encoded, self.model.frame_rate)
+            if self.num_batches == self.warmup_batches:
+                self.care.start(self.model.quantizer, encoded, self.model.frame_rate)
+            latents = encoded
+            quantised = self.model.quantizer(latents, self.model.frame_rate)
             encoded, commitment = quantised.quantized, quantised.penalty.mean()
+            self.care.update(latents, generator=generator)
         self.num_batches += 1
         decoded = self.model.decoder(encoded)[..., : batch.shape[-1]]
         waveform = F.l1_loss(decoded, batch)
@@ -109,7 +111,9 @@ class CodecReconstruction(nn.Module):
 
     def _spectral_distance(self, decoded: Tensor, target: Tensor) -> Tensor:
         distance = decoded.new_zeros(())
-        for spectrogram in self.spectrograms:
-            ours, theirs = (spectrogram(sound).clamp_min(FLOOR).log() for sound in (decoded, target))
+        for module in self.spectrograms:
+            spectrogram: Any = module
+            width = spectrogram.mel_scale.fb.sum(dim=0)[:, None]  # of each band, in bins
+            ours, theirs = ((spectrogram(sound) / width + FLOOR).log() for sound in (decoded, target))
             distance = distance + F.l1_loss(ours, theirs)
         return distance / len(self.spectrograms)

@@ -3,7 +3,7 @@
 from tasks.demo.world.captions import frame_captions
 from tasks.demo.world.classes import CLASSES
 from tasks.demo.world.corpus import write_corpus
-from tasks.demo.world.rendering import render
+from tasks.demo.world.rendering import render, render_waveform
 from tasks.demo.world.sampling import sample_scene
 from tasks.demo.world.scene import FPS, FRAME_SIZE, SAMPLE_RATE, SPLITS, Scene, Source
 from tasks.demo.world.sidecar import scene_sidecar, source_state
@@ -18,6 +18,7 @@ __all__ = [
     "Source",
     "frame_captions",
     "render",
+    "render_waveform",
     "sample_scene",
     "scene_sidecar",
     "source_state",

@@ -1,0 +1,167 @@
+"""The ruler's clips: their truth, their sound, the frames' features that a model is given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tasks.cli import main
+from tasks.console import progress_bar
+from tasks.demo.world import CLASSES, Scene, render_waveform, sample_scene, write_corpus
+from vab import media
+from vab.errors import VABError
+from vab.features.dataset import FeatureDataset
+from vab.features.store import FeatureStore
+from vab.pipeline import Pipeline, component_source, model_path
+from vab.shapes import Float, Tensor
+
+SPLIT = "test"
+CLIP_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class RulerClip:
+    """One held-out clip."""
+
+    video: Path
+    truth: dict[str, Any]
+    """Its sidecar."""
+    waveform: Float[Tensor, "1 L"]
+    """True sound at the codec's rate."""
+    visual: Float[Tensor, "F E"]
+    """Frame features at the model's rate."""
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        return str(self.truth["id"])
+
+    @property
+    def source(self) -> dict[str, Any] | None:
+        """What sounds, where it is one thing and to be seen; None in the harder clips."""
+        sources = self.truth["sources"]
+        return sources[0] if len(sources) == 1 and sources[0]["on_screen"] else None
+
+    @property
+    def label(self) -> str:
+        """Class of its first source."""
+        return str(self.truth["label"])
+
+    @cached_property
+    def event_times(self) -> Float[Tensor, " m"]:
+        """Seconds, float64."""
+        return torch.tensor([event["time"] for event in self.truth["events"]], dtype=torch.float64)
+
+
+def prepare_store(output: Path, counts: dict[str, int], weights: str, pipeline: Pipeline) -> Path:
+    """Render clips and extract the features that a model wants, with the project's own commands; both resume.
+
+    Args:
+        output: gets the folders ``corpus`` and ``store``.
+        counts: clips of each split.
+        weights: the model's name or file.
+        pipeline: the same, loaded.
+
+    Raises:
+        VABError: the extraction failed.
+    """
+    corpus, store = output / "corpus", output / "store"
+    with progress_bar("clips") as progress:
+        task = progress.add_task("rendering", total=sum(counts.values()))
+        write_corpus(
+            corpus,
+            counts,
+            duration=CLIP_SECONDS,
+            progress=lambda done, total: progress.update(task, completed=done),
+        )
+    path, card = model_path(weights), pipeline.card
+    words = ["--store", str(store), "--clip-seconds", str(CLIP_SECONDS)]
+    words += [
+        "--codec",
+        component_source(card.codec, path),
+        "--encoder",
+        component_source(card.encoder, path),
+    ]
+    words += ["--visual-fps", str(pipeline.generator.visual_fps), "--device", str(pipeline.device)]
+    if code := main(["extract", str(corpus / "manifest.csv"), *words]):
+        raise VABError(f"'vab extract' failed with exit code {code}; what it did is kept in {store}")
+    return store
+
+
+def read_clips(store_path: Path, num_clips: int, pipeline: Pipeline) -> list[RulerClip]:
+    """The first held-out clips of a store of Foley world, in the order of their names, so that classes take turns.
+
+    Raises:
+        StoreError: the store has no held-out clips, or was made for another rate.
+    """
+    store = FeatureStore(store_path)
+    indices = sorted(store.select(split=SPLIT), key=lambda index: store.clips.ids[index])[:num_clips]
+    if not indices:
+        raise VABError(f"{store_path} has no clips of the split {SPLIT!r}")
+    config = pipeline.model.config
+    data = FeatureDataset(
+        store,
+        indices,
+        num_codebooks=config.num_codebooks,
+        visual_fps=config.visual_fps,
+        crop_seconds=CLIP_SECONDS,
+    )
+    clips = []
+    with progress_bar("clips") as progress:
+        for row in progress.track(range(len(indices)), description="reading"):
+            video = Path(store.clips[indices[row]].source)
+            waveform = media.read_audio(video, pipeline.codec.sample_rate, duration=CLIP_SECONDS)
+            truth = json.loads(video.with_suffix(".json").read_text())
+            clips.append(RulerClip(video, truth, waveform, data[row, 0].visual[0]))
+    return clips
+
+
+def partner_of(clips: Sequence[RulerClip]) -> list[int]:
+    """For each clip another of the same kind (impact, continuous, texture) and of another class."""
+    kinds = [CLASSES[clip.label].kind for clip in clips]
+    partners = []
+    for index, clip in enumerate(clips):
+        others = [(index + step) % len(clips) for step in range(1, len(clips))]
+        partners.append(
+            next(
+                (
+                    other
+                    for other in others
+                    if kinds[other] == kinds[index] and clips[other].label != clip.label
+                ),
+                index,
+            )
+        )
+    return partners
+
+
+def training_sounds(num_clips: int, seed: int, cache: Path) -> tuple[Float[Tensor, "N L"], list[str]]:
+    """Sounds of training scenes with one source, and their classes, rendered without pictures; kept in ``cache``."""
+    labels: list[str] = []
+    scenes: list[Scene] = []
+    index = 0
+    while len(scenes) < num_clips:
+        scene = sample_scene(seed, "train", index, CLIP_SECONDS)
+        index += 1
+        if len(scene.sources) == 1:
+            scenes.append(scene)
+            labels.append(scene.sources[0].name)
+    if not cache.exists():
+        with progress_bar("sounds") as progress:
+            sounds = [
+                (render_waveform(scene)[0] * 32767).astype(np.int16)
+                for scene in progress.track(scenes, description="training sounds")
+            ]
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        partial = cache.with_name(f".{cache.name}")
+        with partial.open("wb") as file:
+            np.save(file, np.stack(sounds))
+        partial.replace(cache)
+    return torch.from_numpy(np.load(cache, allow_pickle=False)).float() / 32767, labels

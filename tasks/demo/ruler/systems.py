@@ -1,0 +1,83 @@
+"""The sounds that are compared: a model's own, and the bounds between which they must lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from tasks.console import progress_bar
+from tasks.demo.ruler.material import RulerClip
+from vab import media
+from vab.decoding.options import DecodingOptions
+from vab.pipeline import Pipeline
+from vab.shapes import Float, Tensor
+
+BATCH = 4
+
+
+def reconstruct(waveforms: Sequence[Float[Tensor, "1 L"]], pipeline: Pipeline) -> list[Float[Tensor, "1 L"]]:
+    """Each sound through the codec: the best that any codes could give."""
+    with progress_bar("clips") as progress:
+        return [
+            reconstruct_one(waveform, pipeline) for waveform in progress.track(waveforms, description="codec")
+        ]
+
+
+def reconstruct_one(waveform: Float[Tensor, "1 L"], pipeline: Pipeline) -> Float[Tensor, "1 L"]:
+    """One sound through the codec, in the levels that the model reads."""
+    codes = pipeline.encode_audio(waveform)
+    return pipeline.codec.decode(codes[None].to(pipeline.device))[0, :, : waveform.shape[1]].cpu()
+
+
+def generate(
+    name: str,
+    clips: Sequence[RulerClip],
+    pipeline: Pipeline,
+    options: DecodingOptions,
+    *,
+    seed: int,
+    folder: Path | None = None,
+) -> list[Float[Tensor, "1 L"]]:
+    """A sound for each clip's pictures.
+
+    Args:
+        name: for the progress bar.
+        clips: what to do.
+        pipeline: the model.
+        options: of the decoding.
+        seed: of all clips; a clip's sound depends on nothing else.
+        folder: keeps the sounds as FLAC; those that are there are read, so that a long run resumes.
+    """
+    sounds: dict[int, Tensor] = {}
+    rate = pipeline.generator.sample_rate
+    files = [folder / f"{clip.id}.flac" if folder else None for clip in clips]
+    for index, file in enumerate(files):
+        if file and file.exists():
+            sounds[index] = media.read_audio(file, rate)
+    missing = [index for index in range(len(clips)) if index not in sounds]
+    with progress_bar("clips") as progress:
+        task = progress.add_task(name, total=len(clips), completed=len(sounds))
+        for start in range(0, len(missing), BATCH):
+            batch = missing[start : start + BATCH]
+            made = pipeline.generator.generate(
+                [clips[index].visual for index in batch],
+                [clips[index].waveform.shape[1] / rate for index in batch],
+                options=options,
+                seeds=[seed] * len(batch),
+                batch_size=BATCH,
+            )
+            for index, sound in zip(batch, made, strict=True):
+                sounds[index] = torch.cat(list(sound.pieces()), dim=1)
+                if file := files[index]:
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    media.write_audio(file, [sounds[index]], rate)
+            progress.advance(task, len(batch))
+    return [sounds[index] for index in range(len(clips))]
+
+
+def unconditional(options: DecodingOptions) -> DecodingOptions:
+    """The same decoding without the pictures."""
+    return replace(options, cfg_scale=0.0)
