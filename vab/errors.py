@@ -26,3 +26,7 @@ class ManifestError(VABError):
 
 class ConfigError(VABError):
     """A configuration with an unknown key, a missing value or a value of the wrong type."""
+
+
+class RetrievalError(VABError):
+    """An index that is absent, damaged or of another model, or embeddings that cannot be ranked."""

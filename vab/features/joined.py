@@ -5,12 +5,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
 
+from vab.errors import StoreError
 from vab.features.batch import FeatureBatch
 from vab.features.dataset import FeatureDataset, Item
+from vab.features.store import FeatureStore
 
 
 class JoinedDataset(Dataset[FeatureBatch]):
@@ -38,6 +41,31 @@ class JoinedDataset(Dataset[FeatureBatch]):
                 )
         self.parts = list(parts)
         self._ends = list(accumulate(len(part) for part in parts))
+
+    @classmethod
+    def of_split(
+        cls, stores: Sequence[FeatureStore], split: str, *, limit: int | None = None, **settings: Any
+    ) -> JoinedDataset:
+        """The clips of a split, with sound and pictures, of all stores that have any.
+
+        Args:
+            stores: opened stores.
+            split: name of the split.
+            limit: at most so many clips of each store, the first; None = all.
+            settings: of every ``FeatureDataset``.
+
+        Raises:
+            StoreError: no store has such clips.
+        """
+        chosen = [(store, store.select(split=split)[:limit]) for store in stores]
+        parts = [FeatureDataset(store, indices, **settings) for store, indices in chosen if indices]
+        if not parts:
+            splits = sorted({name for store in stores for name in store.splits})
+            raise StoreError(
+                f"{', '.join(str(store.path) for store in stores)}: no clips in split {split!r}; "
+                f"there are: {', '.join(splits)}"
+            )
+        return cls(parts)
 
     def __len__(self) -> int:
         return self._ends[-1]

@@ -12,6 +12,8 @@ from torch import nn
 from vab.checkpoint import load_state, load_tensors, save_tensors
 from vab.config import from_dict, to_dict
 from vab.decoding.options import DecodingOptions
+from vab.errors import StoreError
+from vab.features.store import FeatureStore
 from vab.models import find_model
 
 FORMAT = "model"
@@ -44,6 +46,22 @@ class ModelCard:
     """Sound that a window takes over from the one before."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """Data, command, date, hardware, licence, measured quality."""
+
+    def check_store(self, store: FeatureStore) -> None:
+        """Refuse features that another codec or encoder made.
+
+        Raises:
+            StoreError: says which is which.
+        """
+        for kind, here, wanted in (
+            ("codec", store.info.codec, self.codec),
+            ("encoder", store.info.encoder, self.encoder),
+        ):
+            if here.fingerprint != wanted.fingerprint:
+                raise StoreError(
+                    f"{store.path} was made with {kind} {here.name} {here.fingerprint}, the weights go with "
+                    f"{wanted.name} {wanted.fingerprint}; extract again with theirs"
+                )
 
 
 def save_model(path: Path, model: nn.Module, card: ModelCard, *, dtype: torch.dtype = torch.float32) -> None:

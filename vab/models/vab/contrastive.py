@@ -1,0 +1,125 @@
+"""Adaptation for retrieval: sound and pictures of one clip together, all others apart (paper section 3.4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.distributed
+import torch.nn.functional as F
+from torch import nn
+from torch.distributed.nn.functional import all_gather
+from torch.utils.checkpoint import checkpoint
+
+from vab.features.batch import FeatureBatch
+from vab.models.vab.encoder import VABEncoder
+from vab.models.vab.options import ContrastiveOptions
+from vab.nn.pooling import mean_pool
+from vab.retrieval.ranking import pair_ranks, recall_at
+from vab.shapes import Float, Tensor
+
+
+def contrastive_loss(
+    audio: Float[Tensor, "b P"],
+    visual: Float[Tensor, "b P"],
+    all_audio: Float[Tensor, "B P"],
+    all_visual: Float[Tensor, "B P"],
+    temperature: Float[Tensor, ""],
+    first: int = 0,
+) -> Float[Tensor, ""]:
+    """Mean of the cross-entropies of finding a clip's pictures by its sound and its sound by its pictures.
+
+    Equation 4 is the half that searches pictures by sound; the other half is its mirror image.
+
+    Args:
+        audio: unit-norm embeddings of some of the clips.
+        visual: of the same clips.
+        all_audio: of all clips; those that are not a clip's own are its negatives.
+        all_visual: of all clips.
+        temperature: what similarities are divided by.
+        first: which of all clips the first of ``audio`` is.
+    """
+    target = torch.arange(first, first + len(audio), device=audio.device)
+    by_sound = F.cross_entropy(audio @ all_visual.T / temperature, target)
+    by_pictures = F.cross_entropy(visual @ all_audio.T / temperature, target)
+    return (by_sound + by_pictures) / 2
+
+
+class ContrastiveAdaptation(nn.Module):
+    """The contrastive objective around an encoder, in plain torch."""
+
+    def __init__(self, model: VABEncoder, options: ContrastiveOptions) -> None:
+        super().__init__()
+        self.model = model
+        self.options = options
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(options.temperature)))
+
+    @property
+    def temperature(self) -> float:
+        """What similarities are divided by, as learnt so far."""
+        return self.log_temperature.exp().item()
+
+    def forward(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
+        """Loss of one training batch; with several processes the negatives are those of all of them.
+
+        Args:
+            batch: clips that have both sound and pictures.
+            generator: not needed; mixup and rolling are the dataset's.
+        """
+        with torch.no_grad():
+            self.log_temperature.clamp_(min=math.log(self.options.minimum_temperature))
+        audio, visual = self.embed(batch)
+        first, all_audio, all_visual = _gathered(audio, visual)
+        temperature = self.log_temperature.exp()
+        with torch.autocast(audio.device.type, enabled=False):
+            loss = contrastive_loss(audio, visual, all_audio, all_visual, temperature, first)
+        return {"loss": loss, "temperature": temperature.detach()}
+
+    @torch.no_grad()
+    def evaluate(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
+        """Loss, and how often a clip's other half is the nearest of the batch."""
+        audio, visual = self.embed(batch)
+        with torch.autocast(audio.device.type, enabled=False):
+            loss = contrastive_loss(audio, visual, audio, visual, self.log_temperature.exp())
+            return {
+                "loss": loss,
+                "recall_1/visual_to_audio": torch.tensor(recall_at(pair_ranks(visual, audio), 1)),
+                "recall_1/audio_to_visual": torch.tensor(recall_at(pair_ranks(audio, visual), 1)),
+            }
+
+    def embed(self, batch: FeatureBatch) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P"]]:
+        """Unit-norm embeddings of sound and of pictures, in two passes that do not see each other."""
+        return (
+            self._in_chunks(self._embed_audio, batch.codes, batch.is_valid),
+            self._in_chunks(self._embed_visual, batch.visual, batch.is_valid_visual),
+        )
+
+    def _in_chunks(
+        self, embed: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, is_valid: Tensor
+    ) -> Tensor:
+        """All at once, or chunk by chunk with nothing kept between.
+
+        The loss needs all embeddings at once but no more than these: a chunk's activations are computed again when
+        the gradient reaches it (gradient caching, Gao et al. 2021), so memory is that of one chunk.
+        """
+        size = self.options.chunk_size
+        if size is None or len(inputs) <= size:
+            return embed(inputs, is_valid)
+        chunks = zip(inputs.split(size), is_valid.split(size), strict=True)
+        return torch.cat([checkpoint(embed, *chunk, use_reentrant=False) for chunk in chunks])
+
+    def _embed_audio(self, codes: Tensor, is_valid: Tensor) -> Tensor:
+        return F.normalize(mean_pool(*self.model(codes=codes, is_valid=is_valid)), dim=-1)
+
+    def _embed_visual(self, visual: Tensor, is_valid: Tensor) -> Tensor:
+        return F.normalize(mean_pool(*self.model(visual=visual, is_valid_visual=is_valid)), dim=-1)
+
+
+def _gathered(audio: Tensor, visual: Tensor) -> tuple[int, Tensor, Tensor]:
+    """This process's first row, and the rows of all processes, through which gradients flow back to each."""
+    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return 0, audio, visual
+    first = torch.distributed.get_rank() * len(audio)
+    both = torch.cat(all_gather(torch.stack([audio, visual])), dim=1)
+    return first, both[0], both[1]
