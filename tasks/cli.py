@@ -55,6 +55,17 @@ VERBS = {
         "tasks.pretraining.run:run",
         has_config=True,
     ),
+    "finetune": Verb(
+        "turn a VAB into a classifier, over official folds or splits",
+        "tasks.classification.options:FinetuneOptions",
+        "tasks.classification.finetune:run",
+        has_config=True,
+    ),
+    "classify": Verb(
+        "say what is heard and seen in clips",
+        "tasks.classification.options:ClassifyOptions",
+        "tasks.classification.classify:run",
+    ),
     "evaluate tokens": Verb(
         "accuracy on hidden codes, with and without vision",
         "tasks.evaluation.options:TokensOptions",

@@ -214,6 +214,7 @@ def _quiet_lightning() -> None:
         ".*log_dir.*",
         ".*LeafSpec.*",
         ".*Experiment logs directory.*",
+        ".*no .val_dataloader.*",
     ):
         warnings.filterwarnings("ignore", message=message)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -1,0 +1,285 @@
+"""``vab finetune``: a labelled feature store and a pretrained VAB in, classifiers and their scores out."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import seed_everything
+
+from tasks.classification.baselines import baseline_inputs, predict_by_baseline
+from tasks.classification.classes import Classes
+from tasks.classification.options import FinetuneOptions
+from tasks.classification.predictions import Predictions
+from tasks.classification.probe import cached_features, fit_probe, probe_probabilities
+from tasks.classification.protocol import Fold, plan_folds
+from tasks.classification.report import report
+from tasks.classification.training import build_classifier, finetune, go_on_masked, probabilities
+from tasks.console import console
+from vab import __version__
+from vab.codecs import load_codec
+from vab.config import to_dict
+from vab.errors import StoreError, WeightsError
+from vab.features.files import read_lines
+from vab.features.store import FeatureStore
+from vab.models.files import ModelCard, load_model, save_model
+from vab.models.vab.classifier import MODEL_TYPE, VABClassifier
+from vab.models.vab.encoder import VABEncoder, encoder_of
+from vab.models.vab.model import VAB
+from vab.weights import resolve, sha256_of, write_atomically
+
+PREDICTIONS = "predictions.parquet"
+
+
+def run(options: FinetuneOptions) -> int:
+    """Train and measure every fold that is not done; write classifiers, predictions and scores."""
+    store = FeatureStore(options.store)
+    require = "audio" if options.baseline else options.modality
+    folds = plan_folds(store, options.data, require=require)
+    classes = _classes(store, folds, options)
+    used = sorted({clip for fold in folds for clip in (*fold.train, *fold.test)})
+    targets = _targets(store, used, classes, options)
+    _start(options)
+    start = None if options.baseline else _Start.load(options, store)
+    inputs = baseline_inputs(store, used, options.baseline) if options.baseline else {}
+    done: dict[str, Predictions] = {}
+    for fold in folds:
+        out = options.out / fold.name
+        if not (out / PREDICTIONS).exists():
+            began = time.perf_counter()
+            if start is None:
+                guesses = predict_by_baseline(inputs, fold, targets, options, out)
+            else:
+                guesses = _train_and_predict(start, store, fold, used, targets, classes, options, out)
+            predictions = Predictions(
+                tuple(store.clips.ids[clip] for clip in fold.test),
+                classes.names,
+                guesses,
+                np.stack([targets[clip] for clip in fold.test]),
+            )
+            predictions.write(out / PREDICTIONS, fold=fold.name)
+            _print_speed(fold, options, time.perf_counter() - began)
+        done[fold.name] = Predictions.read(out / PREDICTIONS)
+    counts = _counts(store, len(used))
+    console.print(_in_words(counts), markup=False, soft_wrap=True)
+    report(
+        done,
+        options.out,
+        is_multilabel=options.data.multilabel,
+        title=f"{method(options)} on {store.path.name}, {_what_it_is_given(options)}",
+        facts=_facts(options, store, counts, start),
+    )
+    return 0
+
+
+def method(options: FinetuneOptions) -> str:
+    """What was done, in words."""
+    if options.baseline:
+        return {"forest": "random forest on MFCC statistics", "cnn": "log-mel CNN"}[options.baseline]
+    ways = ["linear probe" if options.freeze else "fine-tuned"]
+    ways += ["from scratch"] if options.scratch else []
+    ways += ["after masked prediction on the training sound"] if options.masked_epochs else []
+    return " ".join(ways)
+
+
+class _Start:
+    """The network that every fold starts from, and what its weights file says."""
+
+    def __init__(self, model: VAB | VABEncoder, card: ModelCard, sha256: str) -> None:
+        self.model = model
+        self.card = card
+        self.sha256 = sha256
+
+    @classmethod
+    def load(cls, options: FinetuneOptions, store: FeatureStore) -> _Start:
+        path = resolve("demo-vab" if options.init == "demo" else options.init)
+        model, card = load_model(path)
+        for kind, here, wanted in (
+            ("codec", store.info.codec, card.codec),
+            ("encoder", store.info.encoder, card.encoder),
+        ):
+            if here.fingerprint != wanted.fingerprint:
+                raise StoreError(
+                    f"{store.path} was made with {kind} {here.name} {here.fingerprint}, "
+                    f"{options.init} goes with {wanted.name} {wanted.fingerprint}"
+                )
+        if not isinstance(model, VAB | VABEncoder):
+            raise WeightsError(f"{path}: holds a {card.type!r}; start from a VAB or its encoder")
+        if options.masked_epochs and not isinstance(model, VAB):
+            raise WeightsError(f"{path}: holds a {card.type!r}; --masked-epochs needs a whole VAB")
+        return cls(model.requires_grad_(True), card, sha256_of(path))
+
+    def encoder(self) -> VABEncoder:
+        """The first N1 layers."""
+        encoder = encoder_of(self.model)
+        assert encoder is not None
+        return encoder.requires_grad_(True)
+
+    def random_encoder(self, store: FeatureStore, seed: int) -> VABEncoder:
+        """The same size with random weights; code tables as pretraining starts them, from the codec."""
+        seed_everything(seed, verbose=False)
+        encoder = VABEncoder(self.model.config)
+        codec = load_codec(store.info.codec.name)
+        encoder.code_embedding.load_codebooks(codec.codebooks[: self.model.config.num_codebooks])
+        return encoder
+
+
+def _train_and_predict(
+    start: _Start,
+    store: FeatureStore,
+    fold: Fold,
+    used: list[int],
+    targets: dict[int, np.ndarray],
+    classes: Classes,
+    options: FinetuneOptions,
+    out: Path,
+) -> np.ndarray:
+    model = build_classifier(_encoder_for(start, store, fold, options, out), classes.names, options)
+    if options.freeze:
+        features = cached_features(model, store, used, options.out, device=options.device)
+        row_of = {clip: row for row, clip in enumerate(used)}
+        train = np.stack([targets[clip] for clip in fold.train])
+        rows = [row_of[clip] for clip in fold.train]
+        fit_probe(model, features[rows], train, seed=options.training.seed)
+        guesses = probe_probabilities(model, features[[row_of[clip] for clip in fold.test]])
+    else:
+        finetune(model, store, fold.train, classes.class_of, options, out)
+        guesses = probabilities(model, store, fold.test, device=options.device)
+    save_model(out / "model.safetensors", model, _card(start, store, model, fold, options))
+    return guesses.numpy()
+
+
+def _encoder_for(
+    start: _Start, store: FeatureStore, fold: Fold, options: FinetuneOptions, out: Path
+) -> VABEncoder:
+    if options.scratch:
+        return start.random_encoder(store, options.training.seed)
+    if not options.masked_epochs:
+        return start.encoder()
+    assert isinstance(start.model, VAB)
+    model = VAB(start.model.config)
+    model.load_state_dict(start.model.state_dict())
+    go_on_masked(model, store, fold.train, options, out / "masked")
+    return VABEncoder.from_vab(model.cpu())
+
+
+def _classes(store: FeatureStore, folds: list[Fold], options: FinetuneOptions) -> Classes:
+    if options.data.class_list:
+        return Classes.read(options.data.class_list)
+    learnt = sorted({clip for fold in folds for clip in fold.train})
+    return Classes.of_labels((store.clips.labels[clip] for clip in learnt), str(store.path))
+
+
+def _targets(
+    store: FeatureStore, used: list[int], classes: Classes, options: FinetuneOptions
+) -> dict[int, np.ndarray]:
+    rows = classes.targets(
+        [store.clips.ids[clip] for clip in used],
+        [store.clips.labels[clip] for clip in used],
+        is_multilabel=options.data.multilabel,
+    )
+    return dict(zip(used, rows, strict=True))
+
+
+def _start(options: FinetuneOptions) -> None:
+    """Note what is done in the run's folder; what is there already must be the same.
+
+    Raises:
+        WeightsError: the folder holds a run, and this is not to go on with it, or has other options.
+    """
+    path = options.out / "options.json"
+    text = json.dumps(_lasting(options), indent=2) + "\n"
+    if path.exists():
+        if not options.resume:
+            raise WeightsError(
+                f"{options.out} already holds a run; add --resume to go on with it, or choose another folder"
+            )
+        if path.read_text() != text:
+            raise WeightsError(f"{path}: that run has other options; give the same, or choose another folder")
+    write_atomically(path, text)
+
+
+def _lasting(options: FinetuneOptions) -> dict[str, Any]:
+    """Options that a result depends on: not whether it was reached in one go."""
+    return to_dict(replace(options, resume=False))
+
+
+def _card(
+    start: _Start, store: FeatureStore, model: VABClassifier, fold: Fold, options: FinetuneOptions
+) -> ModelCard:
+    return ModelCard(
+        type=MODEL_TYPE,
+        config=to_dict(model.config),
+        codec=start.card.codec,
+        encoder=start.card.encoder,
+        window_seconds=store.info.clip_seconds,
+        provenance={
+            "trained_on": f"{len(fold.train)} clips of {store.path.name}"
+            + (f", all folds but {fold.name}" if fold.name else ""),
+            "started_from": {"weights": options.init, "sha256": start.sha256},
+            "options": _lasting(options),
+            "date": datetime.now(UTC).date().isoformat(),
+            "vab": __version__,
+            "machine": platform.machine(),
+        },
+    )
+
+
+def _counts(store: FeatureStore, num_used: int) -> dict[str, int]:
+    """Clips used, and those that the lists name and the store lacks."""
+    failures, missing = store.path / "failures.jsonl", store.path / "missing.txt"
+    return {
+        "used": num_used,
+        "unreadable": len(read_lines(failures)) if failures.exists() else 0,
+        "without_file": len(missing.read_text().split("\n")) - 1 if missing.exists() else 0,
+    }
+
+
+def _in_words(counts: dict[str, int]) -> str:
+    words = f"{counts['used']} clips used"
+    if counts["unreadable"]:
+        words += f"; {counts['unreadable']} could not be read (failures.jsonl of the store has the reasons)"
+    if counts["without_file"]:
+        words += f"; {counts['without_file']} have no file (missing.txt of the store lists them)"
+    return words
+
+
+def _what_it_is_given(options: FinetuneOptions) -> str:
+    if options.baseline or options.modality == "audio":
+        return "sound alone"
+    return "pictures alone" if options.modality == "visual" else "sound and pictures"
+
+
+def _print_speed(fold: Fold, options: FinetuneOptions, seconds: float) -> None:
+    is_one_pass = options.freeze or options.baseline == "forest"
+    passes = 1 if is_one_pass else options.training.epochs + options.masked_epochs
+    console.print(
+        f"{fold.name or 'trained'}: {seconds:.0f} s, {passes * len(fold.train) / seconds:.1f} clips a second",
+        markup=False,
+    )
+
+
+def _facts(
+    options: FinetuneOptions, store: FeatureStore, counts: dict[str, int], start: _Start | None
+) -> dict[str, Any]:
+    return {
+        "method": method(options),
+        "modality": "audio" if options.baseline else options.modality,
+        "store": store.path.name,
+        "clips": counts,
+        "clip_seconds": store.info.clip_seconds,
+        "codec": to_dict(store.info.codec),
+        "encoder": to_dict(store.info.encoder),
+        "visual_fps": store.info.visual_fps,
+        "started_from": None if start is None else {"weights": options.init, "sha256": start.sha256},
+        "options": _lasting(options),
+        "seed": options.training.seed,
+        "vab": __version__,
+        "machine": platform.machine(),
+    }

@@ -1,0 +1,150 @@
+"""One fold of fine-tuning: a classifier from an encoder, trained, and its predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from tasks.classification.options import DataOptions, FinetuneOptions
+from tasks.console import progress_bar
+from vab.device import choose_device
+from vab.features.batch import FeatureBatch
+from vab.features.dataset import FeatureDataset
+from vab.features.sampler import class_balanced_weights
+from vab.features.store import FeatureStore
+from vab.models.vab.classifier import Classification, VABClassifier, VABClassifierConfig
+from vab.models.vab.config import VABConfig
+from vab.models.vab.encoder import VABEncoder
+from vab.models.vab.model import VAB
+from vab.models.vab.objective import MaskedPrediction
+from vab.models.vab.options import MaskedPredictionOptions
+from vab.shapes import Float, Tensor
+from vab.training.run import fit
+
+CLIPS_A_PASS = 32
+"""Clips that a network without gradients takes at a time."""
+
+
+def build_classifier(encoder: VABEncoder, classes: Sequence[str], options: FinetuneOptions) -> VABClassifier:
+    """A classifier on a copy of an encoder."""
+    config = VABClassifierConfig(list(classes), options.modality, encoder.config)
+    model = VABClassifier(config)
+    model.encoder.load_state_dict(encoder.state_dict())
+    return model
+
+
+def finetune(
+    model: VABClassifier,
+    store: FeatureStore,
+    clips: Sequence[int],
+    class_of: Mapping[str, int],
+    options: FinetuneOptions,
+    out: Path,
+) -> None:
+    """Train a classifier in place (paper section 3.5, table 8)."""
+    labels = [store.clips.labels[clip] for clip in clips]
+    fit(
+        Classification(model, class_of, options.objective),
+        training_data(store, clips, model.config, options.data),
+        None,
+        options.training.for_clips(len(clips)),
+        out,
+        resume=options.resume,
+        device=options.device,
+        weights=class_balanced_weights(labels) if options.data.class_balanced else None,
+    )
+
+
+def go_on_masked(
+    model: VAB, store: FeatureStore, clips: Sequence[int], options: FinetuneOptions, out: Path
+) -> None:
+    """Masked prediction on the sound of some clips alone, in place: their pictures are always taken away."""
+    schedule = replace(options.training, epochs=options.masked_epochs)
+    fit(
+        MaskedPrediction(model, MaskedPredictionOptions(condition_drop_prob=1.0)),
+        training_data(store, clips, model.config, options.data),
+        None,
+        schedule.for_clips(len(clips)),
+        out,
+        resume=options.resume,
+        device=options.device,
+    )
+
+
+def training_data(
+    store: FeatureStore, clips: Sequence[int], config: VABConfig | VABClassifierConfig, data: DataOptions
+) -> FeatureDataset:
+    """Clips as they are learnt from: mixed and rolled (appendix B.3)."""
+    return FeatureDataset(
+        store,
+        clips,
+        num_codebooks=config.num_codebooks,
+        visual_fps=config.visual_fps,
+        mixup_prob=data.mixup_prob,
+        roll_prob=data.roll_prob,
+        is_training=True,
+    )
+
+
+@torch.inference_mode()
+def for_each_clip(
+    what: Callable[[FeatureBatch], Float[Tensor, "B _"]],
+    model: VABClassifier,
+    store: FeatureStore,
+    clips: Sequence[int],
+    *,
+    device: str,
+    description: str,
+) -> Float[Tensor, "clips _"]:
+    """Rows of numbers for clips as they are measured: whole, neither mixed nor rolled; float32 on the CPU.
+
+    Args:
+        what: of a batch, such as the model's pooled features.
+        model: moved to the device, in evaluation mode.
+        store: the clips.
+        clips: indices into it.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        description: of the progress bar.
+    """
+    data = FeatureDataset(
+        store, clips, num_codebooks=model.config.num_codebooks, visual_fps=model.config.visual_fps
+    )
+    device = choose_device(device)
+    model.to(device).eval()
+    rows = []
+    with progress_bar("clips") as progress:
+        task = progress.add_task(description, total=len(clips))
+        for start in range(0, len(clips), CLIPS_A_PASS):
+            items = [(index, 0) for index in range(start, min(start + CLIPS_A_PASS, len(clips)))]
+            rows.append(what(data.__getitems__(items).to(device)).float().cpu())
+            progress.advance(task, len(items))
+    return torch.cat(rows)
+
+
+def probabilities(
+    model: VABClassifier, store: FeatureStore, clips: Sequence[int], *, device: str
+) -> Float[Tensor, "clips classes"]:
+    """What the classifier says of clips."""
+
+    def of(batch: FeatureBatch) -> Tensor:
+        return model(
+            batch.codes, batch.visual, is_valid=batch.is_valid, is_valid_visual=batch.is_valid_visual
+        ).sigmoid()
+
+    return for_each_clip(of, model, store, clips, device=device, description="predicting")
+
+
+def pooled_features(
+    model: VABClassifier, store: FeatureStore, clips: Sequence[int], *, device: str
+) -> Float[Tensor, "clips D"]:
+    """What the head would see of clips."""
+
+    def of(batch: FeatureBatch) -> Tensor:
+        return model.pool(
+            batch.codes, batch.visual, is_valid=batch.is_valid, is_valid_visual=batch.is_valid_visual
+        )
+
+    return for_each_clip(of, model, store, clips, device=device, description="encoding")
