@@ -1,0 +1,149 @@
+"""The ruler: what it says of sounds whose worth is known."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tasks import cli
+from tasks.demo.ruler.classifier import ClassJudge
+from tasks.demo.ruler.codec import distances, through_opus
+from tasks.demo.ruler.material import RulerClip, partner_of, training_sounds
+from tasks.demo.ruler.scores import brightness_course, correlation, loudness_course, score
+from tasks.demo.training.codebooks import CodebookCare
+from tasks.demo.world import CLASSES, SAMPLE_RATE, render_waveform, sample_scene, scene_sidecar
+from vab.codecs import EncodecConfig, build_encodec
+from vab.shapes import Tensor
+
+NUM_CLIPS = 36
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[RulerClip]:
+    scenes = [sample_scene(5, "test", index, 6.0) for index in range(NUM_CLIPS)]
+    return [
+        RulerClip(
+            Path("none.mp4"),
+            scene_sidecar(scene),
+            torch.from_numpy(render_waveform(scene)),
+            torch.zeros(1, 1),
+        )
+        for scene in scenes
+    ]
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> ClassJudge:
+    sounds, labels = training_sounds(90, 0, tmp_path_factory.mktemp("judge") / "sounds.npy")
+    return ClassJudge(sounds, labels, SAMPLE_RATE)
+
+
+def test_true_sound_is_near_the_top_and_another_clips_sound_at_the_bottom(
+    clips: list[RulerClip], judge: ClassJudge
+) -> None:
+    truths = [clip.waveform for clip in clips]
+    true = score(truths, clips, SAMPLE_RATE, judge)
+    other = score([truths[partner] for partner in partner_of(clips)], clips, SAMPLE_RATE, judge)
+    assert true["f1_50ms"] > 0.9
+    assert true["f1_100ms"] >= true["f1_50ms"]
+    assert true["loudness"] > 0.8
+    assert true["brightness"] > 0.7
+    assert true["class"] > 0.6
+    assert other["f1_50ms"] < 0.4
+    assert abs(other["loudness"]) < 0.4
+    assert other["class"] < 0.2
+
+
+def test_sound_that_comes_late_meets_the_wide_window_only(clips: list[RulerClip], judge: ClassJudge) -> None:
+    late = [torch.roll(clip.waveform, round(0.075 * SAMPLE_RATE), dims=1) for clip in clips]
+    scores = score(late, clips, SAMPLE_RATE, judge)
+    assert scores["f1_50ms"] < 0.4 < 0.8 < scores["f1_100ms"]
+
+
+def test_only_clips_with_one_visible_source_count(clips: list[RulerClip], judge: ClassJudge) -> None:
+    counts = score([clip.waveform for clip in clips], clips, SAMPLE_RATE, judge)["num_clips"]
+    clear = [clip for clip in clips if clip.source]
+    assert counts["class"] == len(clear) < len(clips)
+    assert counts["f1"] + counts["loudness"] == counts["class"]
+    assert all(len(clip.truth["sources"]) == 1 for clip in clear)
+
+
+def test_a_partner_has_the_kind_and_not_the_class(clips: list[RulerClip]) -> None:
+    for clip, partner in zip(clips, partner_of(clips), strict=True):
+        assert CLASSES[clips[partner].label].kind == CLASSES[clip.label].kind
+        assert clips[partner].label != clip.label
+
+
+def test_courses_follow_what_they_should() -> None:
+    time = torch.arange(4 * SAMPLE_RATE) / SAMPLE_RATE
+    swell = torch.linspace(0.01, 0.5, len(time))
+    noise = torch.randn(len(time), generator=torch.Generator().manual_seed(0))
+    rising = torch.sin(2 * torch.pi * torch.cumsum(300 + 200 * time, 0) / SAMPLE_RATE)
+    ramp = np.linspace(0, 1, 100)
+    assert correlation(loudness_course((swell * noise)[None], SAMPLE_RATE), ramp) > 0.95
+    assert correlation(brightness_course(rising[None], SAMPLE_RATE), ramp) > 0.95
+    assert correlation(np.ones(10), ramp[:10]) == 0.0
+
+
+def test_opus_and_the_distances(clips: list[RulerClip]) -> None:
+    truth = clips[0].waveform
+    coded, bits = through_opus(truth, SAMPLE_RATE)
+    assert coded.shape == truth.shape
+    assert 1000 < bits < 12000
+    same = distances([truth], [truth], SAMPLE_RATE)
+    assert same["log_mel"] == 0
+    assert same["si_sdr"] > 60
+    worse = distances([coded], [truth], SAMPLE_RATE)
+    assert worse["log_mel"] > 0
+    assert worse["si_sdr"] < 60
+
+
+def test_useless_codebook_entries_move_to_where_the_error_is() -> None:
+    config = EncodecConfig(
+        sample_rate=16000,
+        n_filters=4,
+        dimension=8,
+        ratios=(8, 5, 4, 2),
+        lstm=0,
+        num_codebooks=2,
+        codebook_size=16,
+    )
+    quantizer = build_encodec(config).quantizer
+    generator = torch.Generator().manual_seed(0)
+
+    def latents(size: int) -> Tensor:
+        """Half the vectors lie close to zero, half are spread far out."""
+        near = 0.01 * torch.randn(size, 8, 50, generator=generator)
+        far = 3 * torch.randn(size, 8, 50, generator=generator)
+        return torch.cat([near, far], dim=2)
+
+    torch.manual_seed(0)
+    care = CodebookCare(quantizer)
+    care.start(quantizer, 0.01 * torch.randn(4, 8, 50), 50.0)  # every entry starts in the crowd near zero
+    book = care.books[0]
+    assert (book.embed.norm(dim=1) < 0.1).all()
+    quantizer.train()
+    for _ in range(150):
+        batch = latents(4)
+        quantizer(batch, 50.0)
+        care.update(batch, generator=generator)
+    assert (book.embed.norm(dim=1) > 1).sum() >= 12
+
+
+@pytest.mark.slow
+def test_the_whole_ruler_on_the_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--clips", "9", "--judge-clips", "54", "--steps", "2", "-o", str(tmp_path)]
+    assert cli.main(["evaluate", "demo", *words]) == 0
+    document = json.loads((tmp_path / "ruler.json").read_text())
+    assert document["num_clips"] == document["num_clips_expected"] == 9
+    assert document["systems"]["true sound"]["f1_50ms"] > 0.9
+    assert document["systems"]["codec reconstruction"]["f1_50ms"] > 0.7
+    assert document["codec"]["codec"]["log_mel"] > 0
+    assert "all_hidden/loss_with_vision" in document["tokens"]
+    assert "data:audio/flac" in (tmp_path / "ruler.html").read_text()
+    sounds = list((tmp_path / "sounds").rglob("*.flac"))
+    before = {path: path.stat().st_mtime_ns for path in sounds}
+    assert cli.main(["evaluate", "demo", *words]) == 0  # goes on with what is there
+    assert before == {path: path.stat().st_mtime_ns for path in sounds}
