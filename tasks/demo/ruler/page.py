@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from vab.weights import write_atomically
 NUM_CLIPS = 18
 NUM_PICTURES = 10
 PICTURES_FPS = 1.0
+CAPTION_WIDTH = 120
+"""Letters in a line; a title wider than the figure would leave no room for it."""
 SOUNDS = ("true", "codec", "generated")
 
 
@@ -74,7 +77,7 @@ def draw_clip(
         np.concatenate(list(frames[:NUM_PICTURES]), axis=1), extent=(0, seconds, 0, 1), aspect="auto"
     )
     strip.set_yticks([])
-    strip.set_title(clip.truth["captions"][0], loc="left", fontsize=9)
+    strip.set_title(textwrap.fill(clip.truth["captions"][0], CAPTION_WIDTH), loc="left", fontsize=9)
     for axes, sound, title in zip(rows, (truth, coded, generated), SOUNDS, strict=True):
         draw_spectrogram(axes, sound, SAMPLE_RATE, title=title)
         for moment in clip.event_times.tolist():
