@@ -66,6 +66,12 @@ VERBS = {
         "tasks.classification.options:ClassifyOptions",
         "tasks.classification.classify:run",
     ),
+    "adapt": Verb(
+        "adapt a model for search: sound and pictures of a clip together",
+        "tasks.retrieval.options:AdaptOptions",
+        "tasks.retrieval.adapt:run",
+        has_config=True,
+    ),
     "evaluate tokens": Verb(
         "accuracy on hidden codes, with and without vision",
         "tasks.evaluation.options:TokensOptions",

@@ -1,0 +1,93 @@
+"""``vab adapt``: a pretrained model and a feature store in, an encoder for search out."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import torch
+from lightning.pytorch import seed_everything
+
+from tasks.console import console
+from tasks.retrieval.options import AdaptOptions
+from vab import __version__
+from vab.codecs import load_codec
+from vab.config import to_dict
+from vab.features.joined import JoinedDataset
+from vab.features.store import FeatureStore
+from vab.models.files import ModelCard
+from vab.models.vab.contrastive import ContrastiveAdaptation
+from vab.models.vab.encoder import VABEncoder, load_encoder_of, save_encoder
+from vab.pipeline import component_source, model_path
+from vab.training.run import fit
+from vab.weights import sha256_of, write_atomically
+
+
+def run(options: AdaptOptions) -> int:
+    """Train, then write ``encoder.safetensors`` into the run's folder."""
+    path = model_path(options.weights)
+    encoder, card = load_encoder_of(path)
+    stores = [FeatureStore(store) for store in options.store]
+    for store in stores:
+        card.check_store(store)
+    train_data = _dataset(stores, encoder, options, is_training=True)
+    validation_data = _dataset(stores, encoder, options, is_training=False)
+
+    seed_everything(options.training.seed, verbose=False)
+    if options.init == "scratch":
+        encoder = VABEncoder(encoder.config)
+        codebooks = load_codec(component_source(card.codec, path)).codebooks
+        encoder.code_embedding.load_codebooks(codebooks[: encoder.config.num_codebooks])
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_atomically(options.out / "options.json", json.dumps(to_dict(options), indent=2) + "\n")
+    objective = ContrastiveAdaptation(encoder, options.objective)
+    fit(
+        objective,
+        train_data,
+        validation_data,
+        options.training,
+        options.out,
+        resume=options.resume,
+        device=options.device,
+    )
+    written = options.out / "encoder.safetensors"
+    provenance = {
+        "trained_on": f"{len(train_data)} clips of {', '.join(store.path.name for store in stores)}",
+        "from": {"weights": options.weights, "sha256": sha256_of(path), "init": options.init},
+        "temperature": objective.temperature,
+        "options": to_dict(options),
+        "date": datetime.now(UTC).date().isoformat(),
+        "vab": __version__,
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+    }
+    save_encoder(written, encoder, _card(card, options, stores[0].info.clip_seconds, provenance))
+    console.print(f"adapted on {len(train_data)} clips; weights in {written}", markup=False)
+    return 0
+
+
+def _dataset(
+    stores: list[FeatureStore], encoder: VABEncoder, options: AdaptOptions, *, is_training: bool
+) -> JoinedDataset:
+    data = options.data
+    return JoinedDataset.of_split(
+        stores,
+        data.train_split if is_training else data.validation_split,
+        limit=None if is_training else data.num_validation_clips,
+        num_codebooks=encoder.config.num_codebooks,
+        visual_fps=encoder.config.visual_fps,
+        crop_seconds=data.crop_seconds,
+        mixup_prob=data.mixup_prob if is_training else 0.0,
+        roll_prob=data.roll_prob if is_training else 0.0,
+        is_training=is_training,
+    )
+
+
+def _card(
+    card: ModelCard, options: AdaptOptions, clip_seconds: float, provenance: dict[str, object]
+) -> ModelCard:
+    """What it goes with is as before; its windows are as long as what it was adapted on."""
+    seconds = options.data.crop_seconds or clip_seconds
+    return replace(card, window_seconds=seconds, overlap_seconds=seconds / 2, provenance=provenance)
