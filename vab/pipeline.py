@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from vab import __version__, media
 from vab.codecs import Codec, load_codec
@@ -19,15 +20,21 @@ from vab.config import to_dict
 from vab.decoding.options import DecodingOptions
 from vab.device import choose_device
 from vab.errors import WeightsError
+from vab.features.grid import TimeGrid
 from vab.models import find_model
 from vab.models.base import Sound, SoundGenerator
 from vab.models.files import Component, ModelCard, load_model
+from vab.nn.pooling import mean_pool
+from vab.retrieval.windows import WindowCutter
 from vab.shapes import Float, Int, Tensor
 from vab.vision import VisualEncoder, load_encoder
 from vab.weights import resolve, sha256_of, write_atomically
 
 FRAMES_PER_BATCH = 64
 """Frames decoded and encoded at a time: what bounds memory on long videos."""
+
+CLIPS_PER_BATCH = 32
+"""Windows embedded at a time."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +223,6 @@ class Pipeline:
             waveform = media.read_audio(Path(audio), self.codec.sample_rate, start=start, duration=duration)
         return self.codec.encode(waveform[None].to(self.device))[0, : self.model.config.num_codebooks].cpu()
 
-    @torch.inference_mode()
     def embed_audio(
         self,
         audio: str | Path | Float[Tensor, "1 L"],
@@ -224,26 +230,60 @@ class Pipeline:
         start: float = 0.0,
         duration: float | None = None,
     ) -> Float[Tensor, " P"]:
-        """Unit-norm embedding of a sound: mean of the first N1 layers' outputs (section 3.4)."""
-        codes = self.encode_audio(audio, start=start, duration=duration)
-        return _pool(self.model.encode(codes=codes[None].to(self.device)))[0]
+        """Unit-norm embedding of a sound: mean of the first N1 layers' outputs (section 3.4).
 
-    @torch.inference_mode()
+        A sound longer than the model's window is embedded in windows and has their mean.
+        """
+        codes = self.encode_audio(audio, start=start, duration=duration)
+        windows = self.cutter.cut(codes.shape[1], 0)
+        return _mean(self.embed_codes([codes[:, window.steps] for window in windows]))
+
     def embed_video(
         self, video: str | Path, *, start: float = 0.0, duration: float | None = None
     ) -> Float[Tensor, " P"]:
-        """Unit-norm embedding of the pictures of a video."""
+        """Unit-norm embedding of the pictures of a video, in windows as a sound is."""
         visual = self.encode_video(video, start=start, duration=duration)
-        return _pool(self.model.encode(visual=visual[None].to(self.device)))[0]
+        windows = self.cutter.cut(0, len(visual))
+        return _mean(self.embed_frames([visual[window.frames] for window in windows]))
 
-    @torch.inference_mode()
     def embed_text(self, text: str) -> Float[Tensor, " P"]:
         """Unit-norm embedding of words: the text tower's feature as a video of one frame.
 
         Nothing is trained for words; they come in because the text tower shares the frames' space.
         """
-        visual = self.encoder.encode_text([text]).to(self.device)
-        return _pool(self.model.encode(visual=visual[None]))[0]
+        return self.embed_frames([self.encoder.encode_text([text]).float().cpu()])[0]
+
+    @cached_property
+    def cutter(self) -> WindowCutter:
+        """How long clips are cut for embedding."""
+        card = self.card
+        grid = TimeGrid.of(self.codec.sample_rate, self.codec.hop_length, self.visual_fps)
+        return WindowCutter(grid, card.window_seconds, card.window_seconds - card.overlap_seconds)
+
+    @torch.inference_mode()
+    def embed_codes(self, codes: Sequence[Int[Tensor, "K _"]]) -> Float[Tensor, "B P"]:
+        """Unit-norm embeddings of several sounds' codes, of any lengths, in batches; on the CPU."""
+        batches = [codes[first : first + CLIPS_PER_BATCH] for first in range(0, len(codes), CLIPS_PER_BATCH)]
+        return torch.cat([self._embed("codes", [each.T for each in batch]) for batch in batches])
+
+    @torch.inference_mode()
+    def embed_frames(self, visual: Sequence[Float[Tensor, "_ E"]]) -> Float[Tensor, "B P"]:
+        """The same of several clips' frame features."""
+        batches = [
+            visual[first : first + CLIPS_PER_BATCH] for first in range(0, len(visual), CLIPS_PER_BATCH)
+        ]
+        return torch.cat([self._embed("visual", batch) for batch in batches])
+
+    def _embed(self, modality: Literal["codes", "visual"], clips: Sequence[Tensor]) -> Tensor:
+        """One batch, each clip a tensor [length, numbers]; padded to the longest, which changes nothing."""
+        padded = pad_sequence(list(clips), batch_first=True).to(self.device)
+        lengths = torch.tensor([len(clip) for clip in clips])[:, None]
+        is_valid = (torch.arange(padded.shape[1]) < lengths).to(self.device)
+        if modality == "codes":
+            features = self.model.encode(codes=padded.transpose(1, 2), is_valid=is_valid)
+        else:
+            features = self.model.encode(visual=padded, is_valid_visual=is_valid)
+        return F.normalize(mean_pool(features, is_valid), dim=-1).cpu()
 
 
 def load(name: str | Path = "demo", *, device: str = "auto", dtype: str = "auto") -> Pipeline:
@@ -294,5 +334,6 @@ def _check_same(component: Component, loaded: Codec | VisualEncoder, path: Path)
         )
 
 
-def _pool(features: Float[Tensor, "B N D"]) -> Float[Tensor, "B D"]:
-    return F.normalize(features.float().mean(dim=1), dim=-1)
+def _mean(embeddings: Float[Tensor, "B P"]) -> Float[Tensor, " P"]:
+    """Of unit norm again."""
+    return F.normalize(embeddings.mean(dim=0), dim=0)

@@ -1,0 +1,107 @@
+"""The one room that knows FAISS: vectors to an index file and back, nearest by inner product."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from vab.errors import RetrievalError
+from vab.retrieval.options import IndexKind
+
+HNSW_LINKS = 32
+HNSW_BUILD_WIDTH = 80
+HNSW_SEARCH_WIDTH = 256
+IVF_PROBES = 64
+REFINE_FACTOR = 16
+"""How many times the wanted number of candidates is compared again with their full vectors."""
+IVF_MINIMUM = 2_000
+"""Vectors below which cells and codes cannot be learnt well, and exact search is fast anyway."""
+
+
+def build_vectors(vectors: np.ndarray, kind: IndexKind) -> Any:
+    """A FAISS index over vectors float32 [n, P]; number i is row i.
+
+    Raises:
+        RetrievalError: a kind that must be learnt from more vectors than there are.
+    """
+    dim = vectors.shape[1]
+    if kind == "flat":
+        index = faiss.IndexFlatIP(dim)
+    elif kind == "hnsw":
+        index = faiss.IndexHNSWFlat(dim, HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = HNSW_BUILD_WIDTH
+    else:
+        if len(vectors) < IVF_MINIMUM:
+            raise RetrievalError(
+                f"ivfpq must learn from at least {IVF_MINIMUM} vectors, there are {len(vectors)}; use --kind flat"
+            )
+        cells = 2 ** round(math.log2(2 * math.sqrt(len(vectors))))
+        codes = dim // 4 if dim % 4 == 0 else math.gcd(dim, 64)
+        index = faiss.index_factory(dim, f"IVF{cells},PQ{codes},Refine(SQfp16)", faiss.METRIC_INNER_PRODUCT)
+        index.train(_sample(vectors, 64 * cells))
+    index.add(np.ascontiguousarray(vectors))
+    return index
+
+
+def write_vectors(index: Any, path: Path) -> None:
+    """Write an index file, whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    faiss.write_index(index, str(temporary))
+    temporary.replace(path)
+
+
+def open_vectors(path: Path, *, num_vectors: int, dim: int) -> Any:
+    """Open an index file, memory-mapped, and see that it holds what it should.
+
+    Raises:
+        RetrievalError: absent, damaged or of another size.
+    """
+    try:
+        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    except RuntimeError:
+        reason = "cannot be read" if path.exists() else "is missing"
+        raise RetrievalError(f"{path} {reason}; `vab index add {path.parent}` makes it again") from None
+    if (index.ntotal, index.d) != (num_vectors, dim):
+        raise RetrievalError(
+            f"{path} holds {index.ntotal} vectors of {index.d}, not {num_vectors} of {dim}; delete it, "
+            f"then `vab index add {path.parent}` makes it again"
+        )
+    return index
+
+
+def nearest(index: Any, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores float32 [Q, count] and rows int64 [Q, count], best first; row -1 where there is no more.
+
+    Args:
+        index: of ``build_vectors`` or ``open_vectors``.
+        queries: float32 [Q, P].
+        count: how many.
+    """
+    count = max(1, min(count, index.ntotal))
+    return index.search(np.ascontiguousarray(queries, np.float32), count, params=_parameters(index, count))
+
+
+def recall_of(index: Any, vectors: np.ndarray, queries: np.ndarray, count: int = 10) -> float:
+    """Share of the exact ``count`` nearest that the index finds."""
+    _, exact = nearest(build_vectors(vectors, "flat"), queries, count)
+    _, found = nearest(index, queries, count)
+    return float(np.mean([len(set(a) & set(b)) / len(a) for a, b in zip(exact, found, strict=True)]))
+
+
+def _parameters(index: Any, count: int) -> Any:
+    if isinstance(index, faiss.IndexHNSW):
+        return faiss.SearchParametersHNSW(efSearch=max(HNSW_SEARCH_WIDTH, 2 * count))
+    if isinstance(index, faiss.IndexRefine):
+        return faiss.IndexRefineSearchParameters(
+            k_factor=REFINE_FACTOR, base_index_params=faiss.SearchParametersIVF(nprobe=IVF_PROBES)
+        )
+    return None
+
+
+def _sample(vectors: np.ndarray, size: int) -> np.ndarray:
+    rows = np.random.default_rng(0).permutation(len(vectors))[:size]
+    return np.ascontiguousarray(vectors[np.sort(rows)])
