@@ -62,16 +62,26 @@ def baseline_inputs(
 def predict_by_baseline(
     inputs: Mapping[int, Tensor],
     fold: Fold,
-    targets: Mapping[int, np.ndarray],
+    targets: np.ndarray,
     options: FinetuneOptions,
     out: Path,
 ) -> np.ndarray:
-    """Learn from a fold's training clips and say what its test clips are: float32 [clips, classes]."""
+    """Learn from a fold's training clips and say what its test clips are.
+
+    Args:
+        inputs: what the baseline looks at, by clip.
+        fold: the clips.
+        targets: bool [training clips, classes], one class a clip.
+        options: of the run; which baseline is one of them.
+        out: folder of the fold, for the CNN's curve and checkpoints.
+
+    Returns:
+        Probabilities, float32 [test clips, classes].
+    """
     train, test = (torch.stack([inputs[clip] for clip in clips]) for clips in (fold.train, fold.test))
-    learnt = np.stack([targets[clip] for clip in fold.train])
     if options.baseline == "forest":
-        return predict_by_forest(train.numpy(), learnt, test.numpy(), seed=options.training.seed)
-    return _predict_by_cnn(train, learnt, test, options, out)
+        return predict_by_forest(train.numpy(), targets, test.numpy(), seed=options.training.seed)
+    return _predict_by_cnn(train, targets, test, options, out)
 
 
 def mfcc_statistics(waveform: Float[Tensor, "1 L"], sample_rate: int) -> Float[Tensor, " n"]:

@@ -67,28 +67,30 @@ class Classes:
             raise ManifestError(f"{source}: {len(names)} classes; a classifier needs at least two")
         return cls(tuple(names), class_of, source)
 
-    def targets(
-        self, ids: Sequence[str], labels: Sequence[Sequence[str]], *, is_multilabel: bool
-    ) -> np.ndarray:
-        """Which classes each clip has: bool [clips, classes].
+    def check(self, ids: Sequence[str], labels: Sequence[Sequence[str]], *, is_multilabel: bool) -> None:
+        """Every clip's labels are classes, and exactly one where clips have one.
 
         Raises:
-            ManifestError: labels that are no class, or not exactly one where clips have one; named in one line.
+            ManifestError: they are not; named in one line.
         """
-        unknown = {label: id for id, clip in zip(ids, labels, strict=True) for label in clip}
-        unknown = {label: id for label, id in unknown.items() if label not in self.class_of}
+        unknown: dict[str, str] = {}
+        for id, clip in zip(ids, labels, strict=True):
+            unknown |= {label: id for label in clip if label not in self.class_of}
+            if not is_multilabel and len(clip) != 1:
+                raise ManifestError(
+                    f"clip {id} has {len(clip)} labels{': ' if clip else ''}{', '.join(clip)}; "
+                    "leave it out, or allow any number with --data.multilabel true"
+                )
         if unknown:
             label, id = next(iter(unknown.items()))
             raise ManifestError(
                 f"{self.source}: {len(unknown)} labels of clips are not among its {len(self.names)} classes "
                 f"(such as {label!r} of clip {id}); correct the labels, or give a --data.class_list that has them"
             )
-        result = np.zeros((len(ids), len(self.names)), bool)
+
+    def targets(self, labels: Sequence[Sequence[str]]) -> np.ndarray:
+        """Which classes clips have, whose labels were checked: bool [clips, classes]."""
+        result = np.zeros((len(labels), len(self.names)), bool)
         for row, clip in enumerate(labels):
-            if not is_multilabel and len(clip) != 1:
-                raise ManifestError(
-                    f"clip {ids[row]} has {len(clip)} labels{': ' if clip else ''}{', '.join(clip)}; "
-                    "leave it out, or allow any number with --data.multilabel true"
-                )
             result[row, [self.class_of[label] for label in clip]] = True
         return result

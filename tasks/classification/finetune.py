@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning.pytorch import seed_everything
 
 from tasks.classification.baselines import baseline_inputs, predict_by_baseline
 from tasks.classification.classes import Classes
 from tasks.classification.options import FinetuneOptions
+from tasks.classification.origin import Origin
 from tasks.classification.predictions import Predictions
 from tasks.classification.probe import cached_features, fit_probe, probe_probabilities
 from tasks.classification.protocol import Fold, plan_folds
@@ -23,16 +23,15 @@ from tasks.classification.report import report
 from tasks.classification.training import build_classifier, finetune, go_on_masked, probabilities
 from tasks.console import console
 from vab import __version__
-from vab.codecs import load_codec
 from vab.config import to_dict
-from vab.errors import StoreError, WeightsError
+from vab.errors import WeightsError
 from vab.features.files import read_lines
 from vab.features.store import FeatureStore
-from vab.models.files import ModelCard, load_model, save_model
+from vab.models.files import ModelCard, save_model
 from vab.models.vab.classifier import MODEL_TYPE, VABClassifier
-from vab.models.vab.encoder import VABEncoder, encoder_of
+from vab.models.vab.encoder import VABEncoder
 from vab.models.vab.model import VAB
-from vab.weights import resolve, sha256_of, write_atomically
+from vab.weights import write_atomically
 
 PREDICTIONS = "predictions.parquet"
 
@@ -44,24 +43,29 @@ def run(options: FinetuneOptions) -> int:
     folds = plan_folds(store, options.data, require=require)
     classes = _classes(store, folds, options)
     used = sorted({clip for fold in folds for clip in (*fold.train, *fold.test)})
-    targets = _targets(store, used, classes, options)
-    _start(options)
-    start = None if options.baseline else _Start.load(options, store)
+    classes.check(
+        [store.clips.ids[clip] for clip in used],
+        _labels(store, used),
+        is_multilabel=options.data.multilabel,
+    )
+    origin = None if options.baseline else Origin.load(options, store)
+    _claim(options)
     inputs = baseline_inputs(store, used, options.baseline) if options.baseline else {}
     done: dict[str, Predictions] = {}
     for fold in folds:
         out = options.out / fold.name
         if not (out / PREDICTIONS).exists():
             began = time.perf_counter()
-            if start is None:
-                guesses = predict_by_baseline(inputs, fold, targets, options, out)
+            if origin is None:
+                learnt = classes.targets(_labels(store, fold.train))
+                guesses = predict_by_baseline(inputs, fold, learnt, options, out)
             else:
-                guesses = _train_and_predict(start, store, fold, used, targets, classes, options, out)
+                guesses = _train_and_predict(origin, store, fold, used, classes, options, out)
             predictions = Predictions(
                 tuple(store.clips.ids[clip] for clip in fold.test),
                 classes.names,
                 guesses,
-                np.stack([targets[clip] for clip in fold.test]),
+                classes.targets(_labels(store, fold.test)),
             )
             predictions.write(out / PREDICTIONS, fold=fold.name)
             _print_speed(fold, options, time.perf_counter() - began)
@@ -73,7 +77,7 @@ def run(options: FinetuneOptions) -> int:
         options.out,
         is_multilabel=options.data.multilabel,
         title=f"{method(options)} on {store.path.name}, {_what_it_is_given(options)}",
-        facts=_facts(options, store, counts, start),
+        facts=_facts(options, store, counts, origin),
     )
     return 0
 
@@ -88,83 +92,40 @@ def method(options: FinetuneOptions) -> str:
     return " ".join(ways)
 
 
-class _Start:
-    """The network that every fold starts from, and what its weights file says."""
-
-    def __init__(self, model: VAB | VABEncoder, card: ModelCard, sha256: str) -> None:
-        self.model = model
-        self.card = card
-        self.sha256 = sha256
-
-    @classmethod
-    def load(cls, options: FinetuneOptions, store: FeatureStore) -> _Start:
-        path = resolve("demo-vab" if options.init == "demo" else options.init)
-        model, card = load_model(path)
-        for kind, here, wanted in (
-            ("codec", store.info.codec, card.codec),
-            ("encoder", store.info.encoder, card.encoder),
-        ):
-            if here.fingerprint != wanted.fingerprint:
-                raise StoreError(
-                    f"{store.path} was made with {kind} {here.name} {here.fingerprint}, "
-                    f"{options.init} goes with {wanted.name} {wanted.fingerprint}"
-                )
-        if not isinstance(model, VAB | VABEncoder):
-            raise WeightsError(f"{path}: holds a {card.type!r}; start from a VAB or its encoder")
-        if options.masked_epochs and not isinstance(model, VAB):
-            raise WeightsError(f"{path}: holds a {card.type!r}; --masked-epochs needs a whole VAB")
-        return cls(model.requires_grad_(True), card, sha256_of(path))
-
-    def encoder(self) -> VABEncoder:
-        """The first N1 layers."""
-        encoder = encoder_of(self.model)
-        assert encoder is not None
-        return encoder.requires_grad_(True)
-
-    def random_encoder(self, store: FeatureStore, seed: int) -> VABEncoder:
-        """The same size with random weights; code tables as pretraining starts them, from the codec."""
-        seed_everything(seed, verbose=False)
-        encoder = VABEncoder(self.model.config)
-        codec = load_codec(store.info.codec.name)
-        encoder.code_embedding.load_codebooks(codec.codebooks[: self.model.config.num_codebooks])
-        return encoder
-
-
 def _train_and_predict(
-    start: _Start,
+    origin: Origin,
     store: FeatureStore,
     fold: Fold,
     used: list[int],
-    targets: dict[int, np.ndarray],
     classes: Classes,
     options: FinetuneOptions,
     out: Path,
 ) -> np.ndarray:
-    model = build_classifier(_encoder_for(start, store, fold, options, out), classes.names, options)
+    model = build_classifier(_encoder_for(origin, store, fold, options, out), classes.names, options)
     if options.freeze:
         features = cached_features(model, store, used, options.out, device=options.device)
         row_of = {clip: row for row, clip in enumerate(used)}
-        train = np.stack([targets[clip] for clip in fold.train])
         rows = [row_of[clip] for clip in fold.train]
-        fit_probe(model, features[rows], train, seed=options.training.seed)
+        learnt = classes.targets(_labels(store, fold.train))
+        fit_probe(model, features[rows], learnt, seed=options.training.seed)
         guesses = probe_probabilities(model, features[[row_of[clip] for clip in fold.test]])
     else:
         finetune(model, store, fold.train, classes.class_of, options, out)
         guesses = probabilities(model, store, fold.test, device=options.device)
-    save_model(out / "model.safetensors", model, _card(start, store, model, fold, options))
+    save_model(out / "model.safetensors", model, _card(origin, store, model, fold, options))
     return guesses.numpy()
 
 
 def _encoder_for(
-    start: _Start, store: FeatureStore, fold: Fold, options: FinetuneOptions, out: Path
+    origin: Origin, store: FeatureStore, fold: Fold, options: FinetuneOptions, out: Path
 ) -> VABEncoder:
     if options.scratch:
-        return start.random_encoder(store, options.training.seed)
+        return origin.random_encoder(options)
     if not options.masked_epochs:
-        return start.encoder()
-    assert isinstance(start.model, VAB)
-    model = VAB(start.model.config)
-    model.load_state_dict(start.model.state_dict())
+        return origin.encoder()
+    assert isinstance(origin.model, VAB)
+    model = VAB(origin.model.config)
+    model.load_state_dict(origin.model.state_dict())
     go_on_masked(model, store, fold.train, options, out / "masked")
     return VABEncoder.from_vab(model.cpu())
 
@@ -173,21 +134,14 @@ def _classes(store: FeatureStore, folds: list[Fold], options: FinetuneOptions) -
     if options.data.class_list:
         return Classes.read(options.data.class_list)
     learnt = sorted({clip for fold in folds for clip in fold.train})
-    return Classes.of_labels((store.clips.labels[clip] for clip in learnt), str(store.path))
+    return Classes.of_labels(_labels(store, learnt), str(store.path))
 
 
-def _targets(
-    store: FeatureStore, used: list[int], classes: Classes, options: FinetuneOptions
-) -> dict[int, np.ndarray]:
-    rows = classes.targets(
-        [store.clips.ids[clip] for clip in used],
-        [store.clips.labels[clip] for clip in used],
-        is_multilabel=options.data.multilabel,
-    )
-    return dict(zip(used, rows, strict=True))
+def _labels(store: FeatureStore, clips: list[int]) -> list[tuple[str, ...]]:
+    return [store.clips.labels[clip] for clip in clips]
 
 
-def _start(options: FinetuneOptions) -> None:
+def _claim(options: FinetuneOptions) -> None:
     """Note what is done in the run's folder; what is there already must be the same.
 
     Raises:
@@ -211,18 +165,18 @@ def _lasting(options: FinetuneOptions) -> dict[str, Any]:
 
 
 def _card(
-    start: _Start, store: FeatureStore, model: VABClassifier, fold: Fold, options: FinetuneOptions
+    origin: Origin, store: FeatureStore, model: VABClassifier, fold: Fold, options: FinetuneOptions
 ) -> ModelCard:
     return ModelCard(
         type=MODEL_TYPE,
         config=to_dict(model.config),
-        codec=start.card.codec,
-        encoder=start.card.encoder,
+        codec=origin.card.codec,
+        encoder=origin.card.encoder,
         window_seconds=store.info.clip_seconds,
         provenance={
             "trained_on": f"{len(fold.train)} clips of {store.path.name}"
             + (f", all folds but {fold.name}" if fold.name else ""),
-            "started_from": {"weights": options.init, "sha256": start.sha256},
+            "started_from": {"weights": options.init, "sha256": origin.sha256},
             "options": _lasting(options),
             "date": datetime.now(UTC).date().isoformat(),
             "vab": __version__,
@@ -266,7 +220,7 @@ def _print_speed(fold: Fold, options: FinetuneOptions, seconds: float) -> None:
 
 
 def _facts(
-    options: FinetuneOptions, store: FeatureStore, counts: dict[str, int], start: _Start | None
+    options: FinetuneOptions, store: FeatureStore, counts: dict[str, int], origin: Origin | None
 ) -> dict[str, Any]:
     return {
         "method": method(options),
@@ -277,7 +231,7 @@ def _facts(
         "codec": to_dict(store.info.codec),
         "encoder": to_dict(store.info.encoder),
         "visual_fps": store.info.visual_fps,
-        "started_from": None if start is None else {"weights": options.init, "sha256": start.sha256},
+        "started_from": None if origin is None else {"weights": options.init, "sha256": origin.sha256},
         "options": _lasting(options),
         "seed": options.training.seed,
         "vab": __version__,

@@ -46,7 +46,7 @@ class ScheduleOptions:
     epochs: int
     """Passes over the training clips."""
     batch_size: int = 60
-    """Clips a batch on each device."""
+    """Clips a batch."""
     accumulate: int = 1
     """Batches whose gradients are summed into one step."""
     learning_rate: float = 1e-4
@@ -57,8 +57,6 @@ class ScheduleOptions:
     """Arithmetic of the forward pass."""
     seed: int = 0
     """Of initialisation, data order and augmentation."""
-    num_devices: int = 1
-    """GPUs of this machine to train on."""
     log_every: int = 10
     """Steps between two rows of the loss curve."""
     checkpoint_every: int = 500
@@ -70,7 +68,7 @@ class ScheduleOptions:
 
     def for_clips(self, num_clips: int) -> TrainingOptions:
         """The same in optimiser steps."""
-        clips_a_step = self.batch_size * self.accumulate * self.num_devices
+        clips_a_step = self.batch_size * self.accumulate
         return TrainingOptions(
             max_steps=math.ceil(self.epochs * num_clips / clips_a_step),
             batch_size=self.batch_size,
@@ -79,7 +77,6 @@ class ScheduleOptions:
             warmup_steps=self.warmup_steps,
             precision=self.precision,
             seed=self.seed,
-            num_devices=self.num_devices,
             log_every=self.log_every,
             checkpoint_every=self.checkpoint_every,
         )

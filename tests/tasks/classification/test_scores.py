@@ -67,8 +67,9 @@ def test_classes_from_labels_and_files(tmp_path: Path) -> None:
     )
     classes = Classes.read(ontology)
     assert classes.names == ("Speech", "Male speech, man speaking")
-    found = classes.targets(["x", "y"], [("/m/05zppz", "/m/09x0r"), ()], is_multilabel=True)
-    assert found.tolist() == [[True, True], [False, False]]
+    labels = [("/m/05zppz", "/m/09x0r"), ()]
+    classes.check(["x", "y"], labels, is_multilabel=True)
+    assert classes.targets(labels).tolist() == [[True, True], [False, False]]
 
 
 @pytest.mark.parametrize(
@@ -91,11 +92,11 @@ def test_bad_class_lists(tmp_path: Path, text: str, message: str) -> None:
 def test_labels_that_do_not_fit_are_named() -> None:
     classes = Classes.of_labels([("a",), ("b",)], "store")
     with pytest.raises(ManifestError, match=r"2 labels .* \(such as 'c' of clip y\)"):
-        classes.targets(["x", "y"], [("a",), ("c", "d")], is_multilabel=True)
+        classes.check(["x", "y"], [("a",), ("c", "d")], is_multilabel=True)
     with pytest.raises(ManifestError, match="clip y has 2 labels: a, b"):
-        classes.targets(["x", "y"], [("a",), ("a", "b")], is_multilabel=False)
+        classes.check(["x", "y"], [("a",), ("a", "b")], is_multilabel=False)
     with pytest.raises(ManifestError, match="clip x has 0 labels"):
-        classes.targets(["x"], [()], is_multilabel=False)
+        classes.check(["x"], [()], is_multilabel=False)
 
 
 def _predictions(seed: int, size: int = 6) -> Predictions:
