@@ -72,6 +72,36 @@ VERBS = {
         "tasks.retrieval.adapt:run",
         has_config=True,
     ),
+    "embed": Verb(
+        "one vector a file, of its sound, its pictures, or of words",
+        "tasks.retrieval.options:EmbedOptions",
+        "tasks.retrieval.embed:run",
+    ),
+    "index build": Verb(
+        "make clips searchable by pictures, sound and words",
+        "tasks.retrieval.options:IndexBuildOptions",
+        "tasks.retrieval.index:build",
+    ),
+    "index add": Verb(
+        "add clips to an index, or complete a stopped run",
+        "tasks.retrieval.options:IndexAddOptions",
+        "tasks.retrieval.index:add",
+    ),
+    "index remove": Verb(
+        "take clips out of an index",
+        "tasks.retrieval.options:IndexRemoveOptions",
+        "tasks.retrieval.index:remove",
+    ),
+    "search": Verb(
+        "find clips by a video, by a sound or by words",
+        "tasks.retrieval.options:SearchOptions",
+        "tasks.retrieval.search:run",
+    ),
+    "serve": Verb(
+        "a web page to search an index",
+        "tasks.retrieval.options:ServeOptions",
+        "tasks.retrieval.serve:run",
+    ),
     "evaluate tokens": Verb(
         "accuracy on hidden codes, with and without vision",
         "tasks.evaluation.options:TokensOptions",

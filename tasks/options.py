@@ -23,7 +23,10 @@ def short(letter: str, **kwargs: Any) -> Any:
 
 
 def add_options(parser: ArgumentParser, options: type[Any]) -> None:
-    """Give a parser one argument for each field of a dataclass; ``num_samples`` becomes ``--num-samples``."""
+    """Give a parser one argument for each field of a dataclass; ``num_samples`` becomes ``--num-samples``.
+
+    A field may end in ``_`` where its name is a word of Python: ``in_`` becomes ``--in``.
+    """
     types = typing.get_type_hints(options)
     texts = {param.arg_name: param.description for param in parse_from_object(options).params}
     for field in dataclasses.fields(options):
@@ -47,11 +50,12 @@ def add_options(parser: ArgumentParser, options: type[Any]) -> None:
 
 def build(options: type[T], parsed: Namespace) -> T:
     """The dataclass with what was parsed."""
-    return options(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(options)})  # type: ignore[arg-type]
+    fields = dataclasses.fields(options)  # type: ignore[arg-type]
+    return options(**{field.name: getattr(parsed, field.name.rstrip("_")) for field in fields})
 
 
 def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 def _items(keywords: dict[str, Any]) -> dict[str, Any]:

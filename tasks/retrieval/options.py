@@ -55,3 +55,109 @@ class AdaptOptions:
     """Go on with the run in --out."""
     device: str = "auto"
     """auto, cpu or cuda."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedOptions:
+    """One unit-norm vector a file, of its sound, of its pictures, or of words."""
+
+    inputs: list[str] = positional()
+    """Files; with --modality text, words, each argument one query."""
+    modality: Literal["audio", "video", "text"] = "video"
+    """What of a file is embedded. A file longer than the model's window has the mean of its windows."""
+    output: Path | None = short("o", default=None)
+    """File to write: .npy (the vectors), .parquet (file, modality, vector) or .json; JSON on the screen by default."""
+    weights: str = "demo"
+    """'demo', a name that 'vab info' lists, or a .safetensors file of 'vab adapt' or 'vab pretrain'."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexBuildOptions:
+    """Embed the pictures and the sound of every clip, long ones in windows, so that they can be searched.
+
+    Stopped, the same command goes on where it was. Files may be moved together with the index.
+    """
+
+    inputs: list[Path] = positional()
+    """Videos, sounds, folders of them, or feature stores."""
+    output: Path = short("o")
+    """Folder of the index."""
+    kind: IndexKind = "flat"
+    """flat: exact. hnsw: a graph, for speed. ivfpq: cells and codes; candidates compared again in half precision."""
+    weights: str = "demo"
+    """'demo', a name that 'vab info' lists, or a .safetensors file of 'vab adapt' or 'vab pretrain'."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexAddOptions:
+    """Add clips to an index; those that are there are left alone unless their file has changed."""
+
+    index: list[Path] = positional()
+    """The index, then videos, sounds, folders of them or feature stores; nothing more completes a stopped run."""
+    weights: str | None = None
+    """Weights that the index was built with, where they have been moved."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexRemoveOptions:
+    """Take clips out of an index; no file but the index is touched."""
+
+    index: list[str] = positional()
+    """The index, then files, folders or clip ids."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """Find the clips of an index that look or sound like a file, or match words.
+
+    Words are read by CLIP's text tower and take the way of a picture: they find what can be seen in one frame, such as
+    objects and places. Order, number, motion and sounds without a visible source are beyond them.
+    """
+
+    index: list[Path] = positional()
+    """The index."""
+    video: Path | None = None
+    """Find by the pictures of this file."""
+    audio: Path | None = None
+    """Find by the sound of this file."""
+    text: str | None = None
+    """Find by words."""
+    in_: Literal["video", "audio"] | None = None
+    """Where to look: pictures or sound; by default the other of the query's, for words pictures."""
+    top: int = 10
+    """How many clips."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    html: Path | None = None
+    """Also write a page with pictures, sounds and spectrograms, all in one file."""
+    weights: str | None = None
+    """Weights that the index was built with, where they have been moved."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """A web page on this machine to search an index by a file, a clip of it, or words; a JSON API under /api.
+
+    Only this machine can reach it unless --host says otherwise; there is no log-in.
+    """
+
+    index: list[Path] = positional()
+    """The index."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = 8000
+    """Port to listen on."""
+    max_upload_mb: int = 200
+    """Largest file that may be sent."""
+    weights: str | None = None
+    """Weights that the index was built with, where they have been moved."""
+    device: str = "auto"
+    """auto, cpu or cuda."""

@@ -71,7 +71,7 @@ class Segment:
     path: Path
     """Without suffix."""
     clips: tuple[ClipRecord, ...]
-    counts: dict[str, int]
+    counts: dict[Branch, int]
     """Rows of each branch."""
     digest: str
 

@@ -29,6 +29,7 @@ def build_vectors(vectors: np.ndarray, kind: IndexKind) -> Any:
         RetrievalError: a kind that must be learnt from more vectors than there are.
     """
     dim = vectors.shape[1]
+    index: Any
     if kind == "flat":
         index = faiss.IndexFlatIP(dim)
     elif kind == "hnsw":
@@ -93,11 +94,12 @@ def recall_of(index: Any, vectors: np.ndarray, queries: np.ndarray, count: int =
 
 
 def _parameters(index: Any, count: int) -> Any:
+    library: Any = faiss  # its stubs lack these classes' arguments
     if isinstance(index, faiss.IndexHNSW):
-        return faiss.SearchParametersHNSW(efSearch=max(HNSW_SEARCH_WIDTH, 2 * count))
+        return library.SearchParametersHNSW(efSearch=max(HNSW_SEARCH_WIDTH, 2 * count))
     if isinstance(index, faiss.IndexRefine):
-        return faiss.IndexRefineSearchParameters(
-            k_factor=REFINE_FACTOR, base_index_params=faiss.SearchParametersIVF(nprobe=IVF_PROBES)
+        return library.IndexRefineSearchParameters(
+            k_factor=REFINE_FACTOR, base_index_params=library.SearchParametersIVF(nprobe=IVF_PROBES)
         )
     return None
 

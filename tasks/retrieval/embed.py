@@ -1,0 +1,71 @@
+"""``vab embed``: files or words to vectors."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+
+import numpy as np
+
+import vab
+from tasks.console import errors, progress_bar
+from tasks.retrieval.options import EmbedOptions
+from vab.errors import ConfigError, VABError
+from vab.shapes import Tensor
+from vab.weights import write_atomically
+
+
+def run(options: EmbedOptions) -> int:
+    """Exit code 0, or 2 where any input failed; the others are written all the same."""
+    suffix = options.output.suffix.lower() if options.output else ".json"
+    if suffix not in (".npy", ".parquet", ".json"):
+        raise ConfigError(f"{options.output}: unknown kind of file; write .npy, .parquet or .json")
+    pipeline = vab.load(options.weights, device=options.device)
+    embed: dict[str, Callable[[str], Tensor]] = {
+        "audio": pipeline.embed_audio,
+        "video": pipeline.embed_video,
+        "text": pipeline.embed_text,
+    }
+    names, vectors, failures = [], [], []
+    with progress_bar("files") as progress:
+        task = progress.add_task("embedding", total=len(options.inputs))
+        for name in options.inputs:
+            try:
+                vectors.append(embed[options.modality](name).numpy())
+                names.append(name)
+            except VABError as error:
+                failures.append(str(error))
+            progress.advance(task)
+    for failure in failures:
+        errors.print(f"vab embed: {failure}", markup=False, soft_wrap=True)
+    content = _content(suffix, names, vectors, options, pipeline.provenance)
+    if options.output:
+        write_atomically(options.output, content)
+    else:
+        print(content.decode())
+    return 2 if failures else 0
+
+
+def _content(
+    suffix: str,
+    names: list[str],
+    vectors: list[np.ndarray],
+    options: EmbedOptions,
+    provenance: dict[str, object],
+) -> bytes:
+    buffer = io.BytesIO()
+    if suffix == ".npy":
+        np.save(buffer, np.array(vectors, np.float32), allow_pickle=False)
+    elif suffix == ".parquet":
+        import pandas
+
+        table = {"input": names, "modality": options.modality, "embedding": vectors}
+        pandas.DataFrame(table).to_parquet(buffer, index=False)
+    else:
+        embeddings = [
+            {"input": name, "embedding": vector.tolist()} for name, vector in zip(names, vectors, strict=True)
+        ]
+        document = {**provenance, "modality": options.modality, "embeddings": embeddings}
+        buffer.write(json.dumps(document).encode())
+    return buffer.getvalue()

@@ -1,0 +1,83 @@
+"""An index with its model, ready for questions: what search and the web page share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import vab
+from vab.errors import RetrievalError
+from vab.pipeline import Pipeline
+from vab.retrieval.building import check_model
+from vab.retrieval.index import Hit, SearchIndex
+from vab.retrieval.log import EmbeddingLog
+from vab.retrieval.options import Branch
+from vab.shapes import Float, Tensor
+
+BRANCH_OF: dict[str, Branch] = {"video": "visual", "audio": "audio"}
+OTHER = {"video": "audio", "audio": "video", "text": "video"}
+"""Where a query of each modality looks unless told."""
+
+
+def load_for(log: EmbeddingLog, weights: str | None, device: str) -> Pipeline:
+    """The model of an index.
+
+    Raises:
+        RetrievalError: other weights than it was built with.
+        WeightsError: they are not where they were.
+    """
+    pipeline = vab.load(weights or log.info.model, device=device)
+    check_model(log, pipeline)
+    return pipeline
+
+
+def the_one(paths: list[Path]) -> Path:
+    """The only one.
+
+    Raises:
+        RetrievalError: there are several.
+    """
+    if len(paths) != 1:
+        raise RetrievalError(f"one index, please, not {len(paths)}: {', '.join(map(str, paths))}")
+    return paths[0]
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """An index and its model."""
+
+    index: SearchIndex
+    pipeline: Pipeline
+
+    @classmethod
+    def open(cls, path: Path, weights: str | None, device: str) -> Searcher:
+        """Open both; see ``SearchIndex`` and ``load_for`` for what can be wrong."""
+        index = SearchIndex(path)
+        return cls(index, load_for(index.log, weights, device))
+
+    def embed(self, modality: str, what: str | Path) -> Float[Tensor, " P"]:
+        """The embedding of a file's pictures or sound, or of words.
+
+        Raises:
+            VABError: the file cannot be read or lacks that modality.
+        """
+        if modality == "text":
+            return self.pipeline.embed_text(str(what))
+        return self.pipeline.embed_video(what) if modality == "video" else self.pipeline.embed_audio(what)
+
+    def search(self, query: Float[Tensor, " P"], where: str, top: int) -> list[Hit]:
+        """The nearest clips by their pictures (``video``) or their sound (``audio``)."""
+        return self.index.search(query, BRANCH_OF[where], top)
+
+
+def as_document(hit: Hit, rank: int) -> dict[str, Any]:
+    """A hit for JSON."""
+    return {
+        "rank": rank,
+        "score": round(hit.score, 6),
+        "id": hit.key,
+        "file": hit.path,
+        "start": hit.start,
+        "seconds": hit.seconds,
+    }

@@ -1,0 +1,158 @@
+"""What goes into an index: files, and clips of a feature store whose codes and features are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from vab import media
+from vab.errors import MediaError, RetrievalError
+from vab.features.manifest import MEDIA_SUFFIXES
+from vab.features.store import FeatureStore, StoredClip
+from vab.pipeline import Pipeline
+from vab.shapes import Float, Int, Tensor
+
+
+@dataclass(frozen=True)
+class EncodedClip:
+    """A clip as the model reads it; at least one of the two is there."""
+
+    codes: Int[Tensor, "K _"] | None
+    visual: Float[Tensor, "_ E"] | None
+
+
+class Source(Protocol):
+    """One clip to embed."""
+
+    @property
+    def path(self) -> Path:
+        """The file it comes from, absolute."""
+        ...
+
+    @property
+    def start(self) -> float:
+        """Seconds into that file."""
+        ...
+
+    def key(self, root: Path) -> str:
+        """Its name in an index."""
+        ...
+
+    def stamp(self) -> tuple[int, ...]:
+        """What changes when its content does."""
+        ...
+
+    def encode(self, pipeline: Pipeline) -> EncodedClip:
+        """Codes and features.
+
+        Raises:
+            VABError: it cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A sound or video file."""
+
+    path: Path
+    start: float = 0.0
+
+    def key(self, root: Path) -> str:
+        """Its path from the media root."""
+        return self.path.relative_to(root).as_posix()
+
+    def stamp(self) -> tuple[int, ...]:
+        """Size and time of change."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return ()
+        return (status.st_size, status.st_mtime_ns)
+
+    def encode(self, pipeline: Pipeline) -> EncodedClip:
+        """Decode and encode whatever of sound and pictures there is."""
+        info = media.probe(self.path)
+        if not info.audio and not info.video:
+            raise MediaError(f"{self.path}: has neither sound nor pictures")
+        return EncodedClip(
+            pipeline.encode_audio(self.path) if info.audio else None,
+            pipeline.encode_video(self.path) if info.video else None,
+        )
+
+
+@dataclass(frozen=True)
+class StoredSource:
+    """A clip of a feature store."""
+
+    store: FeatureStore
+    number: int
+
+    @property
+    def clip(self) -> StoredClip:
+        """What the store knows of it."""
+        return self.store.clips[self.number]
+
+    @property
+    def path(self) -> Path:
+        """The file it was extracted from."""
+        return Path(self.clip.source).absolute()
+
+    @property
+    def start(self) -> float:
+        """Seconds into that file."""
+        return self.clip.start
+
+    def key(self, root: Path) -> str:
+        """Its id."""
+        return self.clip.id
+
+    def stamp(self) -> tuple[int, ...]:
+        """Stored clips do not change."""
+        return ()
+
+    def encode(self, pipeline: Pipeline) -> EncodedClip:
+        """Read codes and frames at the model's rate, without padding."""
+        batch, config = self.store.read([self.number]), pipeline.model.config
+        codes = batch.codes[0, : config.num_codebooks, batch.is_valid[0]]
+        every = round(self.store.info.visual_fps / pipeline.visual_fps)
+        visual = batch.visual[0, batch.is_valid_visual[0]][every // 2 :: every]
+        return EncodedClip(codes if codes.shape[1] else None, visual if len(visual) else None)
+
+
+def find_sources(inputs: Sequence[Path], pipeline: Pipeline) -> list[Source]:
+    """Files, files in folders and below, clips of feature stores; each once.
+
+    Raises:
+        RetrievalError: an input gives nothing.
+        StoreError: a store of another codec or encoder, or at a rate that the model's does not divide.
+    """
+    found: dict[tuple[Path, float], Source] = {}
+    for path in inputs:
+        sources = list(_expand(path, pipeline))
+        if not sources:
+            raise RetrievalError(f"{path}: no sound, video or feature store there; check the name")
+        found |= {(source.path, source.start): source for source in sources}
+    return list(found.values())
+
+
+def _expand(path: Path, pipeline: Pipeline) -> Sequence[Source]:
+    if (path / "store.json").is_file():
+        store = FeatureStore(path)
+        pipeline.card.check_store(store)
+        if (ratio := store.info.visual_fps / pipeline.visual_fps) != round(ratio):
+            raise RetrievalError(
+                f"{path} has {store.info.visual_fps:g} frames a second, the model's {pipeline.visual_fps:g} "
+                "do not divide that; extract at its rate"
+            )
+        return [StoredSource(store, number) for number in range(len(store))]
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in MEDIA_SUFFIXES)
+        return [FileSource(file.absolute()) for file in files if not _is_hidden(file, path)]
+    return [FileSource(path.absolute())] if path.is_file() else []
+
+
+def _is_hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
