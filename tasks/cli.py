@@ -107,6 +107,11 @@ VERBS = {
         "tasks.evaluation.options:TokensOptions",
         "tasks.evaluation.tokens:run",
     ),
+    "evaluate generation": Verb(
+        "generated sound against true sound: numbers, problems, a page",
+        "tasks.evaluation.options:GenerationOptions",
+        "tasks.evaluation.generation:run",
+    ),
     "bench model": Verb(
         "size and speed of a configuration on this machine",
         "tasks.bench.options:BenchModelOptions",

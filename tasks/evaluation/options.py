@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from tasks.options import short
+
+Families = list[Literal["onsets", "events", "spectra", "cepstra"]]
+"""Metrics by what they look at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,5 +31,41 @@ class TokensOptions:
     """Of the masks."""
     output: Path | None = short("o", default=None)
     """JSON file for the numbers and what they were measured on."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationOptions:
+    """Measure generated sound against true sound: a folder against a folder, paired by file name.
+
+    A file that is missing, unreadable, empty, silent, of another length or another rate is never replaced: the run is
+    refused with a list of such files, or they are counted. What each number means: vab/metrics/README.md.
+    """
+
+    generated: Path
+    """Folder of generated sound or video."""
+    reference: Path
+    """Folder of the true clips; a JSON with 'events' beside a clip, as in Foley world, gives true event times."""
+    list: Path | None = None
+    """Clips to compare: any list that 'vab extract' reads, or one id a line; default: all of the reference."""
+    split: str | None = None
+    """Of the list, such as test."""
+    metrics: Families = field(default_factory=lambda: ["onsets", "events", "spectra", "cepstra"])
+    """Families that need no weights."""
+    codec: str | None = None
+    """Codec for the Frechet distance on its codes (fdd): a name that 'vab info' lists, or a file."""
+    contrastive: str | None = None
+    """Weights of 'vab adapt', for the agreement of sound and pictures."""
+    onset_threshold: float = 4.0
+    """dB by which an onset rises above its surroundings."""
+    onset_window: float = 0.05
+    """Seconds within which two onsets are one event: another number than the threshold."""
+    on_problem: Literal["refuse", "count"] = "refuse"
+    """Refuse to measure while any file has a problem, or count the problems and measure the rest."""
+    rank_by: str = "log_mel"
+    """Metric of single clips by which the page shows the ten best and the ten worst."""
+    output: Path = short("o", default=Path("report.json"))
+    """JSON with all numbers, clips and problems; a page to hear and see goes beside it."""
     device: str = "auto"
     """auto, cpu or cuda."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from made_sounds import strikes
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
@@ -16,18 +17,6 @@ from vab.metrics.onsets import (
 )
 
 RATE = 16_000
-
-
-def strikes(times, *, seconds=4.0, sample_rate=RATE, gain=0.5):
-    """A damped 900 Hz tone at each time."""
-    clock = torch.arange(round(seconds * sample_rate), dtype=torch.float64) / sample_rate
-    sound = torch.zeros_like(clock)
-    for time in times:
-        age = clock - time
-        sound += torch.where(
-            age >= 0, gain * torch.sin(2 * torch.pi * 900 * age) * torch.exp(-age.clamp_min(0) / 0.08), 0.0
-        )
-    return sound[None].float()
 
 
 def noise(seconds=4.0, *, gain=0.1, seed=0):

@@ -50,11 +50,12 @@ def dtw_distance(first: Float[Tensor, " T"], second: Float[Tensor, " U"]) -> flo
 
 def novelty(
     features: Float[Tensor, "T E"], *, rate: float, kernel_seconds: float = 0.5
-) -> Float[Tensor, " T"]:
-    """How much each moment parts what is before it from what is after it: [T], peaks at changes (Foote, ICME 2000).
+) -> Float[Tensor, " t"]:
+    """How much each moment parts what is before it from what is after it; peaks at changes (Foote, ICME 2000).
 
     A checkerboard with Gaussian taper, ``kernel_seconds`` to either side, runs along the diagonal of the features'
-    cosine self-similarity.
+    cosine self-similarity. Only where it fits: value i is the boundary before row i + radius. At its ends every clip
+    changes, and two clips would correlate by that alone. Empty where it fits nowhere.
 
     Args:
         features: one row a moment.
@@ -62,14 +63,14 @@ def novelty(
         kernel_seconds: reach to either side.
     """
     radius = max(1, round(kernel_seconds * rate))
+    if len(features) < 2 * radius:
+        return torch.zeros(0, dtype=torch.float64)
     offsets = torch.arange(-radius, radius, dtype=torch.float64) + 0.5
-    taper = torch.exp(-0.5 * (offsets / (radius / 2)).square())
-    side = offsets.sign() * taper
+    side = offsets.sign() * torch.exp(-0.5 * (offsets / (radius / 2)).square())
     unit = F.normalize(features.double(), dim=1)
-    # Rows beyond the ends repeat the last: nothing new happens there. The checkerboard is an outer product, so the sum
-    # over it is the squared length of one weighted sum of rows: no [T, T] matrix is needed.
-    padded = F.pad(unit.T[None], (radius, radius - 1), mode="replicate")[0]
-    return F.conv1d(padded[:, None], side[None, None])[:, 0].square().sum(dim=0)
+    # The checkerboard is an outer product, so the sum over it is the squared length of one weighted sum of rows: no
+    # [T, T] matrix is needed.
+    return F.conv1d(unit.T[:, None], side[None, None])[:, 0].square().sum(dim=0)
 
 
 def correlation(first: Float[Tensor, " T"], second: Float[Tensor, " U"]) -> float:

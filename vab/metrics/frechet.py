@@ -12,6 +12,8 @@ from vab.shapes import Float, Tensor
 
 FEW_CLIPS = 500
 """Below this the distance is mostly the bias of too few samples; compare sets of one size only."""
+TRUSTED_FIT = 0.8
+"""R squared below which an extrapolated distance is not to be quoted."""
 
 _NUM_BAGS = 50
 _NUM_DRAWS = 25
@@ -79,7 +81,7 @@ class Extrapolation:
 
     distance: float
     r_squared: float
-    """How well the distances lie on a line over 1 / size; trust nothing below about 0.9."""
+    """How well the distances lie on a line over 1 / size: see ``TRUSTED_FIT``."""
 
 
 def extrapolate(
@@ -126,6 +128,7 @@ class FrechetDistance(Metric):
     higher_is_better = False
     is_differentiable = False
     full_state_update = False
+    generated_clips: Tensor
 
     def __init__(self, width: int) -> None:
         """Start empty.
@@ -150,6 +153,11 @@ class FrechetDistance(Metric):
         for name in ("count", "total", "outer"):
             getattr(self, f"{side}_{name}")[bag] += getattr(moments, name)
         clips += 1
+
+    @property
+    def num_clips(self) -> int:
+        """Generated clips so far."""
+        return int(self.generated_clips)
 
     def compute(self) -> float:
         """The distance between all generated and all reference clips."""

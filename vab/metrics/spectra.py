@@ -19,7 +19,7 @@ _MEL_WINDOW_SECONDS = 0.064
 _MEL_HOP_SECONDS = 0.01
 _NUM_MELS = 80
 _MFCC_WINDOW = 2048
-_MFCC_HOP = 512
+MFCC_HOP = 512
 _MFCC_MELS = 128
 _NUM_MFCC = 64
 
@@ -58,7 +58,7 @@ def mfcc(waveform: Float[Tensor, "1 L"]) -> Float[Tensor, "T M"]:
 
     Windows of 2048, 128 mel bands, power in dB above ``FLOOR_DB``, orthonormal cosine transform. Level is in them.
     """
-    power = _mel_power(waveform, MFCC_RATE, window=_MFCC_WINDOW, hop=_MFCC_HOP, num_mels=_MFCC_MELS)
+    power = _mel_power(waveform, MFCC_RATE, window=_MFCC_WINDOW, hop=MFCC_HOP, num_mels=_MFCC_MELS)
     # Counted from the floor, silence is the zero vector: no direction of its own where angles are compared.
     return (_decibels(power) - FLOOR_DB).T @ torchaudio.functional.create_dct(
         _NUM_MFCC, _MFCC_MELS, norm="ortho"

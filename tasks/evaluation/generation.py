@@ -1,0 +1,216 @@
+"""``vab evaluate generation``: generated sound against true sound, as a table, a JSON and a page."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.table import Table
+
+import vab
+from tasks.console import console, progress_bar
+from tasks.evaluation.options import GenerationOptions
+from tasks.evaluation.page import write_page
+from vab import __version__
+from vab.codecs import load_codec
+from vab.device import choose_device
+from vab.metrics.evaluation import EvaluationError, Report, evaluate
+from vab.metrics.pairing import Problem
+from vab.metrics.scorers import (
+    AgreementScorer,
+    CepstrumScorer,
+    CodecScorer,
+    EventScorer,
+    OnsetScorer,
+    Scorer,
+    SpectrumScorer,
+)
+from vab.weights import sha256_of, write_atomically
+
+_SHOWN_PROBLEMS = 20
+
+
+def run(options: GenerationOptions) -> int:
+    """Print a table, write JSON and page; the problems are in the JSON even where the run is refused."""
+    scorers = _scorers(options)
+    ranks = {name for scorer in scorers for name in scorer.columns}
+    if options.rank_by not in ranks:
+        raise ValueError(
+            f"--rank-by {options.rank_by}: not measured here; there are: {', '.join(sorted(ranks))}"
+        )
+    with progress_bar("clips") as progress:
+        bars: dict[str, Any] = {}
+
+        def on_step(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = progress.add_task(stage, total=total)
+            progress.update(bars[stage], completed=done)
+
+        try:
+            report = evaluate(
+                options.generated,
+                options.reference,
+                scorers,
+                wanted=options.list,
+                split=options.split,
+                on_problem=options.on_problem,
+                on_step=on_step,
+            )
+        except EvaluationError as error:
+            document = {**_provenance(options), "problems": [asdict(problem) for problem in error.problems]}
+            _write(options.output, document)
+            progress.stop()
+            _show_problems(error.problems)
+            raise
+    _write(options.output, _document(options, report))
+    page = options.output.with_suffix(".html")
+    write_page(page, report, rank_by=options.rank_by)
+    _show(report)
+    _show_problems(report.problems)
+    console.print(f"{options.output}, {page}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _scorers(options: GenerationOptions) -> list[Scorer]:
+    onsets = {"threshold": options.onset_threshold, "window": options.onset_window}
+    families: dict[str, Callable[[], Scorer]] = {
+        "onsets": lambda: OnsetScorer(**onsets),
+        "events": lambda: EventScorer(**onsets),
+        "spectra": SpectrumScorer,
+        "cepstra": CepstrumScorer,
+    }
+    scorers: list[Scorer] = [families[name]() for name in dict.fromkeys(options.metrics)]
+    device = choose_device(options.device)
+    if options.codec is not None:
+        scorers.append(CodecScorer(load_codec(options.codec, device=device)))
+    if options.contrastive is not None:
+        scorers.append(AgreementScorer(vab.load(options.contrastive, device=device)))
+    return scorers
+
+
+def _document(options: GenerationOptions, report: Report) -> dict[str, Any]:
+    lengths = [clip.pair.reference.duration or 0.0 for clip in report.clips]
+    return {
+        "metrics": {
+            name: {"value": number.value, "clips": number.num_clips, "interval_95": number.interval}
+            | asdict(number.column)
+            for name, number in report.numbers.items()
+        },
+        "clips_expected": report.num_expected,
+        "clips_measured": len(report.clips),
+        "clip_seconds": {"shortest": min(lengths), "median": median(lengths), "longest": max(lengths)},
+        "warnings": report.warnings,
+        **_provenance(options),
+        **report.settings,
+        "generation": _common_settings([clip.pair.generated for clip in report.clips]),
+        "problems": [asdict(problem) for problem in report.problems],
+        "clips": [
+            {
+                "id": clip.pair.id,
+                "generated": str(clip.pair.generated),
+                "reference": str(clip.pair.reference.path),
+                "numbers": clip.numbers,
+                "loudness": asdict(clip.loudness),
+                "loudness_of_truth": asdict(clip.loudness_of_truth),
+            }
+            for clip in report.clips
+        ],
+    }
+
+
+def _provenance(options: GenerationOptions) -> dict[str, Any]:
+    words = ["vab", "evaluate", "generation"]
+    for name, value in asdict(options).items():
+        if value is not None:
+            many = value if isinstance(value, list) else [value]
+            words += [f"--{name.replace('_', '-')}", *map(str, many)]
+    return {
+        "list": options.list.name if options.list else None,
+        "list_sha256": sha256_of(options.list) if options.list else None,
+        "split": options.split,
+        "on_problem": options.on_problem,
+        "command": shlex.join(words),
+        "device": choose_device(options.device),
+        "vab": __version__,
+    }
+
+
+def _common_settings(generated: Sequence[Path]) -> dict[str, Any]:
+    """What the JSON beside the generated files says, where all say the same; a list of values where they differ."""
+    found: dict[str, set[str]] = {}
+    for path in generated:
+        sidecar = path.with_name(path.name + ".json")
+        if not sidecar.is_file():
+            continue
+        try:
+            settings = json.loads(sidecar.read_text())
+        except ValueError:
+            continue
+        for name in (
+            "weights",
+            "weights_sha256",
+            "seed",
+            "decoding",
+            "codec",
+            "encoder",
+            "sample_rate",
+            "vab",
+        ):
+            if isinstance(settings, dict) and name in settings:
+                found.setdefault(name, set()).add(json.dumps(settings[name], sort_keys=True))
+    return {
+        name: json.loads(next(iter(values)))
+        if len(values) == 1
+        else [json.loads(each) for each in sorted(values)]
+        for name, values in found.items()
+    }
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    write_atomically(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def _show(report: Report) -> None:
+    table = Table(
+        title=f"{len(report.clips)} of {report.num_expected} clips", title_justify="left", show_edge=False
+    )
+    for column in ("", "better", "value", "±", "unit", "clips"):
+        table.add_column(column, justify="right" if column in ("value", "±", "clips") else "left")
+    for name, number in report.numbers.items():
+        table.add_row(
+            name,
+            "higher" if number.column.higher_is_better else "lower",
+            f"{number.value:.4g}",
+            "" if number.interval is None else f"{number.interval:.2g}",
+            number.column.unit,
+            str(number.num_clips),
+        )
+    console.print(table)
+    num_silent = sum(clip.loudness.is_silent for clip in report.clips)
+    levels = [clip.loudness.rms_db - clip.loudness_of_truth.rms_db for clip in report.clips]
+    console.print(
+        f"level against the truth: {median(levels):+.1f} dB in the median; silent clips: {num_silent}"
+    )
+    for warning in report.warnings:
+        console.print(f"beware: {warning}", markup=False, soft_wrap=True)
+
+
+def _show_problems(problems: Sequence[Problem]) -> None:
+    if not problems:
+        return
+    counts = Counter(problem.kind for problem in problems)
+    title = "problems: " + ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
+    table = Table(title=title, title_justify="left", show_edge=False)
+    for column in ("clip", "", "of the", ""):
+        table.add_column(column)
+    for problem in problems[:_SHOWN_PROBLEMS]:
+        table.add_row(problem.id, problem.kind, problem.side, problem.detail)
+    console.print(table)
+    if len(problems) > _SHOWN_PROBLEMS:
+        console.print(f"and {len(problems) - _SHOWN_PROBLEMS} more, in the JSON")

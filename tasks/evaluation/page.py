@@ -1,0 +1,82 @@
+"""The ten best and the ten worst clips of an evaluation, to hear and see."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+from tasks.pictures import draw_spectrogram, new_figure
+from vab.media import VIDEO_SUFFIXES
+from vab.metrics.evaluation import ClipReport, Report
+from vab.metrics.pairing import PairedSound
+from vab.metrics.scorers import SOUND_RATE
+from vab.weights import write_atomically
+
+_NUM_SHOWN = 10
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
+article { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; border-top: 1px solid #ddd; padding: 1rem 0 }
+article > * { min-width: 0 } h3, .numbers { grid-column: 1 / -1; margin: 0 }
+video, audio, img { width: 100% } video { max-height: 18rem; background: #000 } .numbers { color: #666 }
+"""
+
+
+def write_page(path: Path, report: Report, *, rank_by: str) -> None:
+    """Write a page beside the report; media are linked, relative to it, pictures are inside.
+
+    A metric of the set ranks nothing: the clips then stand in their order.
+    """
+    clips = list(report.clips)
+    if any(rank_by in clip.numbers for clip in clips):
+        sign = -1.0 if report.numbers[rank_by].column.higher_is_better else 1.0
+        clips = sorted(
+            (clip for clip in clips if rank_by in clip.numbers), key=lambda clip: sign * clip.numbers[rank_by]
+        )
+    num_worst = min(_NUM_SHOWN, max(0, len(clips) - _NUM_SHOWN))
+    groups = {"Best": clips[:_NUM_SHOWN], "Worst": clips[len(clips) - num_worst :][::-1]}
+    body = "".join(
+        f"<h2>{title} by {escape(rank_by)}</h2>" + "".join(_article(clip, path.parent) for clip in chosen)
+        for title, chosen in groups.items()
+        if chosen
+    )
+    rows = "".join(
+        f"<tr><td>{escape(name)}</td><td>{number.value:.4g}</td></tr>"
+        for name, number in report.numbers.items()
+    )
+    write_atomically(
+        path,
+        f"<!doctype html><meta charset=utf-8><title>Generated sound</title><style>{_STYLE}</style>"
+        f"<h1>Generated sound</h1><p>{len(report.clips)} of {report.num_expected} clips measured</p>"
+        f"<table>{rows}</table>{body}\n",
+    )
+
+
+def _article(clip: ClipReport, folder: Path) -> str:
+    numbers = " · ".join(f"{escape(name)} {value:.3g}" for name, value in clip.numbers.items())
+    return (
+        f"<article><h3>{escape(clip.pair.id)}</h3><p class=numbers>{numbers}</p>"
+        f"<div>generated{_player(clip.pair.generated, folder)}</div>"
+        f"<div>true{_player(clip.pair.reference.path, folder)}</div>"
+        f'<img alt="spectrograms" style="grid-column: 1 / -1" src="data:image/png;base64,{_picture(clip)}">'
+        "</article>"
+    )
+
+
+def _player(path: Path, folder: Path) -> str:
+    tag = "video" if path.suffix.lower() in VIDEO_SUFFIXES else "audio"
+    link = quote(os.path.relpath(path.absolute(), folder.absolute()))
+    return f'<{tag} controls preload="none" src="{link}"></{tag}>'
+
+
+def _picture(clip: ClipReport) -> str:
+    sound = PairedSound(clip.pair)
+    figure, axes = new_figure(2, width=11, row_height=1.5)
+    draw_spectrogram(axes[0], sound.generated(SOUND_RATE), SOUND_RATE, title="generated")
+    draw_spectrogram(axes[1], sound.reference(SOUND_RATE), SOUND_RATE, title="true")
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=70)
+    return base64.b64encode(file.getvalue()).decode()

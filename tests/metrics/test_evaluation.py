@@ -1,0 +1,262 @@
+"""A folder against a folder: perfect on itself, and a broken set told file by file."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from made_sounds import strikes
+from tiny import write_tiny_clip
+
+from vab.codecs import load_codec
+from vab.errors import ManifestError, MediaError
+from vab.media import write_audio
+from vab.metrics.evaluation import EvaluationError, evaluate
+from vab.metrics.pairing import find_pairs, inspect
+from vab.metrics.scorers import (
+    AgreementScorer,
+    CepstrumScorer,
+    ClassScorer,
+    CodecScorer,
+    EventScorer,
+    OnsetScorer,
+    SpectrumScorer,
+)
+
+RATE = 16_000
+TIMES = {"a": [0.3, 0.9, 1.5], "b": [0.5, 1.7], "c": [0.2, 0.65, 1.1, 1.4]}
+
+
+def write(folder, name, waveform, *, sample_rate=RATE):
+    folder.mkdir(exist_ok=True)
+    write_audio(folder / name, [waveform], sample_rate)
+
+
+@pytest.fixture
+def reference(tmp_path: Path) -> Path:
+    for name, times in TIMES.items():
+        write(tmp_path / "true", f"{name}.wav", strikes(times, seconds=2.0))
+        events = [{"time": time, "strength": 1.0, "source": 0} for time in times]
+        (tmp_path / "true" / f"{name}.json").write_text(json.dumps({"events": events}))
+    return tmp_path / "true"
+
+
+def scorers():
+    return [OnsetScorer(), EventScorer(), SpectrumScorer(), CepstrumScorer()]
+
+
+PERFECT = {
+    "onset_f1": 1,
+    "onset_precision": 1,
+    "onset_recall": 1,
+    "onset_ap": 1,
+    "onset_count_accuracy": 1,
+    "odf_w": 0,
+    "odf_dtw": 0,
+    "event_f1": 1,
+    "event_precision": 1,
+    "event_recall": 1,
+    "event_f1_of_truth": 1,
+    "log_mel": 0,
+    "multi_stft": 0,
+    "novelty": 1,
+    "fdm": 0,
+}
+
+
+def test_truth_against_itself_is_perfect(reference: Path) -> None:
+    report = evaluate(reference, reference, [*scorers(), CodecScorer(load_codec("tiny-encodec"))])
+    assert {name: number.value for name, number in report.numbers.items()} == pytest.approx(
+        {**PERFECT, "fdd": 0}, abs=1e-6
+    )
+    assert report.problems == ()
+    assert any("3 clips, fewer than" in warning for warning in report.warnings)
+
+
+def test_everything_is_worse_100_ms_late_and_worst_for_another_clip(reference: Path, tmp_path: Path) -> None:
+    names = list(TIMES)
+    for index, name in enumerate(names):
+        write(tmp_path / "late", f"{name}.wav", strikes([time + 0.1 for time in TIMES[name]], seconds=2.0))
+        other = strikes(TIMES[names[index - 1]], seconds=2.0)
+        write(tmp_path / "other", f"{name}.wav", other)
+    late, other = (evaluate(tmp_path / each, reference, scorers()).numbers for each in ("late", "other"))
+    assert late["odf_w"].value == pytest.approx(0.1, abs=0.01)
+    assert late["event_f1"].value == 0
+    assert late["event_f1_of_truth"].value == 1
+    for name in ("odf_dtw", "odf_w"):
+        assert 0 < late[name].value < other[name].value, name
+    # The same sounds in another order: a distance of sets cannot tell.
+    assert other["fdm"].value == pytest.approx(0, abs=1e-6)
+    window = [OnsetScorer(window=0.15)]
+    assert evaluate(tmp_path / "late", reference, window).numbers["onset_f1"].value == 1
+
+
+def test_silence_and_noise_score_badly_and_finitely(reference: Path, tmp_path: Path) -> None:
+    for name in TIMES:
+        write(tmp_path / "silence", f"{name}.wav", torch.zeros(1, 2 * RATE))
+        noise = 0.1 * torch.randn(1, 2 * RATE, generator=torch.Generator().manual_seed(0))
+        write(tmp_path / "noise", f"{name}.wav", noise)
+    for folder in ("silence", "noise"):
+        report = evaluate(tmp_path / folder, reference, scorers(), on_problem="count")
+        assert all(math.isfinite(number.value) for number in report.numbers.values())
+        assert report.numbers["onset_f1"].value == 0
+        assert report.numbers["novelty"].value < 0.5
+        assert report.numbers["fdm"].value > 100
+        kinds = {problem.kind for problem in report.problems}
+        assert kinds == ({"silent"} if folder == "silence" else set())
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """One clip for each thing that can be wrong."""
+    true, made = tmp_path / "all", tmp_path / "made"
+    for name in ("good", "fine", "empty", "silent", "short", "rate", "text", "missing", "twice"):
+        write(true, f"{name}.flac", strikes([0.5], seconds=2.0))
+        if name != "missing":
+            write(made, f"{name}.flac", strikes([0.5], seconds=2.0))
+    (made / "empty.flac").write_bytes(b"")
+    (made / "text.flac").write_text("not sound")
+    write(made, "silent.flac", torch.zeros(1, 2 * RATE))
+    write(made, "short.flac", strikes([0.5], seconds=1.0))
+    write(made, "rate.flac", strikes([0.5], seconds=2.0, sample_rate=44_100), sample_rate=44_100)
+    write(made, "extra.flac", strikes([0.5], seconds=2.0))
+    write(made, "twice.wav", strikes([0.5], seconds=2.0))
+    return tmp_path
+
+
+BROKEN = {
+    ("missing", "missing"),
+    ("twice", "ambiguous"),
+    ("extra", "extra"),
+    ("empty", "empty"),
+    ("text", "unreadable"),
+    ("silent", "silent"),
+    ("short", "wrong length"),
+    ("rate", "wrong rate"),
+}
+
+
+def test_a_broken_set_is_refused_with_every_problem(broken: Path) -> None:
+    with pytest.raises(EvaluationError, match=r"of 9 clips: .*1 missing.*--on-problem count") as caught:
+        evaluate(broken / "made", broken / "all", [OnsetScorer()])
+    assert {(problem.id, problem.kind) for problem in caught.value.problems} == BROKEN
+    assert {problem.side for problem in caught.value.problems} == {"generated"}
+
+
+def test_a_broken_set_is_counted_and_nothing_takes_anothers_place(broken: Path) -> None:
+    report = evaluate(broken / "made", broken / "all", [OnsetScorer()], on_problem="count")
+    assert {(problem.id, problem.kind) for problem in report.problems} == BROKEN
+    assert report.num_expected == 9
+    scores = {clip.pair.id: clip.numbers["onset_f1"] for clip in report.clips}
+    assert scores == {"fine": 1, "good": 1, "rate": 1, "short": 1, "silent": 0}
+    assert report.numbers["onset_f1"].num_clips == 5
+
+
+def test_nothing_to_measure_is_an_error_either_way(reference: Path, tmp_path: Path) -> None:
+    write(tmp_path / "made", "stranger.wav", strikes([0.5], seconds=2.0))
+    with pytest.raises(EvaluationError, match="no clip can be measured"):
+        evaluate(tmp_path / "made", reference, scorers(), on_problem="count")
+    with pytest.raises(ManifestError, match="no such folder"):
+        evaluate(tmp_path / "nowhere", reference, scorers())
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(ManifestError, match="holds no video or sound"):
+        evaluate(tmp_path / "bare", reference, scorers())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.txt", "# two of them\na\nc\n"),
+        ("list.csv", "id,label\na,x\nc,y\n"),
+        ("paths.csv", "id,path,split\na,true/a.wav,test\nb,true/b.wav,train\nc,true/c.wav,test\n"),
+    ],
+)
+def test_a_list_says_which_clips(reference: Path, tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    split = "test" if "split" in text else None
+    pairing = find_pairs(reference, reference, wanted=tmp_path / name, split=split)
+    assert [pair.id for pair in pairing.pairs] == ["a", "c"]
+    assert [(problem.id, problem.kind) for problem in pairing.problems] == [("b", "extra")]
+    assert pairing.num_expected == 2
+
+
+def test_a_listed_clip_without_a_file_is_missing_on_both_sides(reference: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("a\nb\nc\nd\n")
+    pairing = find_pairs(reference, reference, wanted=tmp_path / "list.txt")
+    assert [(p.id, p.kind, p.side) for p in pairing.problems] == [
+        ("d", "missing", "generated"),
+        ("d", "missing", "reference"),
+    ]
+
+
+def test_sound_as_long_as_the_pictures_is_not_wrong(tmp_path: Path) -> None:
+    write_tiny_clip(tmp_path / "true" / "a.mp4", 2.0)
+    write(tmp_path / "made", "a.wav", strikes([0.5], seconds=2.0))
+    [pair] = find_pairs(tmp_path / "made", tmp_path / "true").pairs
+    inspection = inspect(pair)
+    assert inspection.problems == ()
+    assert inspection.sample_rate == RATE
+    assert inspection.pair is not None
+    assert inspection.pair.reference.duration == pytest.approx(2.0, abs=0.1)
+
+
+def test_clips_without_events_have_no_event_score(reference: Path) -> None:
+    (reference / "a.json").write_text('{"events": []}')
+    (reference / "b.json").unlink()
+    report = evaluate(reference, reference, [EventScorer()])
+    assert report.numbers["event_f1"].num_clips == 1
+    (reference / "a.json").write_text('{"events": [1]}')
+    with pytest.raises(MediaError, match=r"a\.json"):
+        evaluate(reference, reference, [EventScorer()])
+
+
+class LoudnessClassifier:
+    """Hears whether a clip has three strikes or another number."""
+
+    name, sample_rate, classes = "by number", RATE, ["three", "other"]
+
+    def probabilities(self, waveform):
+        from vab.metrics.onsets import detect_onsets
+
+        is_three = len(detect_onsets(waveform, self.sample_rate)) == 3
+        return torch.tensor([0.9, 0.1] if is_three else [0.1, 0.9])
+
+
+def test_classes_by_any_classifier(reference: Path, tmp_path: Path) -> None:
+    rows = [f"{name},true/{name}.wav,{'three' if name == 'a' else 'other'}" for name in TIMES]
+    (tmp_path / "list.csv").write_text("\n".join(["id,path,label", *rows]) + "\n")
+    for name in TIMES:
+        write(tmp_path / "made", f"{name}.wav", strikes([0.3, 0.9, 1.5], seconds=2.0))
+    numbers = evaluate(
+        tmp_path / "made", reference, [ClassScorer(LoudnessClassifier())], wanted=tmp_path / "list.csv"
+    ).numbers
+    assert numbers["accuracy"].value == pytest.approx(1 / 3)
+    assert numbers["accuracy_of_truth"].value == 1
+    assert numbers["kl"].value == pytest.approx(2 / 3 * 0.8 * math.log(9), rel=1e-4)
+    assert numbers["inception_score"].value == pytest.approx(1)
+
+
+class LengthEmbedder:
+    """Embeds by what the file name or the sound's loudness says."""
+
+    provenance = {"weights": "by hand"}  # noqa: RUF012
+    codec = load_codec("tiny-encodec")
+
+    def embed_audio(self, audio):
+        return torch.nn.functional.normalize(torch.tensor([audio.abs().mean().item() * 100, 1.0]), dim=0)
+
+    def embed_video(self, video, *, start=0.0, duration=None):
+        if Path(video).suffix == ".wav":
+            raise MediaError(f"{video}: no pictures")
+        return torch.tensor([0.0, 1.0])
+
+
+def test_agreement_needs_pictures(tmp_path: Path) -> None:
+    write_tiny_clip(tmp_path / "true" / "a.mp4", 2.0)
+    for folder in ("true", "made"):
+        write(tmp_path / folder, "b.wav", strikes([0.5], seconds=2.0))
+    write(tmp_path / "made", "a.wav", 1e-2 * strikes([0.5], seconds=2.0))
+    numbers = evaluate(tmp_path / "made", tmp_path / "true", [AgreementScorer(LengthEmbedder())]).numbers
+    assert numbers["agreement"].num_clips == 1
+    assert numbers["agreement"].value > 0.99 > numbers["agreement_of_truth"].value

@@ -1,0 +1,153 @@
+"""Generated sound against true sound, a folder against a folder: every number, every clip, everything wrong."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from vab.errors import VABError
+from vab.metrics.loudness import Loudness, loudness
+from vab.metrics.pairing import Inspection, Pair, PairedSound, Problem, find_pairs, inspect, unusual_rates
+from vab.metrics.scorers import SOUND_RATE, Column, Scorer
+
+OnProblem = Literal["refuse", "count"]
+
+
+class EvaluationError(VABError):
+    """Files that cannot be compared, all of them in ``problems``."""
+
+    def __init__(self, message: str, problems: Sequence[Problem]) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True)
+class Number:
+    """One metric over the whole set."""
+
+    value: float
+    column: Column
+    num_clips: int
+    """That it was measured on."""
+    interval: float | None
+    """Half width of the 95 % interval of a mean over clips; None for numbers of the set."""
+
+
+@dataclass(frozen=True)
+class ClipReport:
+    """One clip."""
+
+    pair: Pair
+    numbers: dict[str, float]
+    loudness: Loudness
+    """Of the generated sound."""
+    loudness_of_truth: Loudness
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything an evaluation found."""
+
+    numbers: dict[str, Number]
+    clips: tuple[ClipReport, ...]
+    problems: tuple[Problem, ...]
+    num_expected: int
+    settings: dict[str, Any]
+    warnings: tuple[str, ...]
+
+
+def evaluate(
+    generated: Path,
+    reference: Path,
+    scorers: Sequence[Scorer],
+    *,
+    wanted: Path | None = None,
+    split: str | None = None,
+    on_problem: OnProblem = "refuse",
+    on_step: Callable[[str, int, int], None] | None = None,
+) -> Report:
+    """Pair two folders, look at every file, measure every pair.
+
+    Args:
+        generated: folder of generated sound or video.
+        reference: folder of the true clips.
+        scorers: fresh ones, since a set's numbers gather in them.
+        wanted: list of the clips to compare; default: all of ``reference``.
+        split: of that list.
+        on_problem: ``refuse`` to measure anything while any file has a problem; ``count`` the problems, measure what
+            can be measured and say of how many. Nothing is ever put in another file's place.
+        on_step: called with what is being done, how much of it is done, and how much there is.
+
+    Raises:
+        EvaluationError: a problem and ``refuse``, or nothing that can be measured; it holds all problems.
+        ManifestError: a folder or the list cannot be read.
+    """
+    tell = on_step or (lambda stage, done, total: None)
+    pairing = find_pairs(generated, reference, wanted=wanted, split=split)
+    inspections: list[Inspection] = []
+    for pair in pairing.pairs:
+        inspections.append(inspect(pair))
+        tell("looking", len(inspections), len(pairing.pairs))
+    problems = [
+        *pairing.problems,
+        *(problem for each in inspections for problem in each.problems),
+        *unusual_rates(inspections),
+    ]
+    measurable = [each.pair for each in inspections if each.pair is not None]
+    if problems and (on_problem == "refuse" or not measurable):
+        raise EvaluationError(_one_line(problems, pairing.num_expected, bool(measurable)), problems)
+    clips: list[ClipReport] = []
+    for pair in measurable:
+        sound = PairedSound(pair)
+        numbers = {name: value for scorer in scorers for name, value in scorer.add(sound).items()}
+        levels = [loudness(each(SOUND_RATE), SOUND_RATE) for each in (sound.generated, sound.reference)]
+        clips.append(ClipReport(pair, numbers, *levels))
+        tell("measuring", len(clips), len(measurable))
+    return Report(
+        numbers=_numbers(scorers, clips),
+        clips=tuple(clips),
+        problems=tuple(problems),
+        num_expected=pairing.num_expected,
+        settings={name: value for scorer in scorers for name, value in scorer.settings().items()},
+        warnings=tuple(warning for scorer in scorers for warning in scorer.warnings()),
+    )
+
+
+def _numbers(scorers: Sequence[Scorer], clips: Sequence[ClipReport]) -> dict[str, Number]:
+    numbers: dict[str, Number] = {}
+    for scorer in scorers:
+        of_set = scorer.of_set()
+        for name, column in scorer.columns.items():
+            values = [clip.numbers[name] for clip in clips if name in clip.numbers]
+            if name in of_set:
+                numbers[name] = Number(of_set[name], column, len(clips), None)
+            elif values:
+                numbers[name] = Number(
+                    math.fsum(values) / len(values), column, len(values), _interval(values)
+                )
+    return numbers
+
+
+def _interval(values: Sequence[float]) -> float | None:
+    """Half width by the normal approximation: clips are the sample."""
+    if len(values) < 2:
+        return None
+    mean = math.fsum(values) / len(values)
+    variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    return 1.96 * math.sqrt(variance / len(values))
+
+
+def _one_line(problems: Sequence[Problem], num_expected: int, can_measure: bool) -> str:
+    counts = Counter(f"{problem.kind} ({problem.side})" for problem in problems)
+    first = problems[0]
+    remedy = (
+        "mend them, or measure the rest with --on-problem count" if can_measure else "no clip can be measured"
+    )
+    return (
+        f"of {num_expected} clips: {', '.join(f'{count} {kind}' for kind, count in counts.items())}; "
+        f"first: {first.id}: {first.kind}{f', {first.detail}' if first.detail else ''}; {remedy}"
+    )

@@ -1,0 +1,414 @@
+"""The metrics in families: what each takes of a pair of sounds, and what it says of one clip and of all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+
+from vab.codecs.base import Codec
+from vab.errors import MediaError
+from vab.metrics.classes import InceptionScore, kl_divergence, top1_accuracy
+from vab.metrics.curves import correlation, dtw_distance, novelty, wasserstein_seconds
+from vab.metrics.frechet import FEW_CLIPS, TRUSTED_FIT, FrechetDistance
+from vab.metrics.latents import code_vectors
+from vab.metrics.onsets import (
+    CURVE_RATE,
+    DEFAULT_THRESHOLD,
+    DEFAULT_WINDOW,
+    detect_onsets,
+    find_peaks,
+    onset_average_precision,
+    onset_scores,
+    onset_strength,
+)
+from vab.metrics.pairing import PairedSound
+from vab.metrics.spectra import MFCC_HOP, MFCC_RATE, log_mel_distance, mfcc, multi_resolution_stft_distance
+from vab.shapes import Float, Tensor
+
+SOUND_RATE = 16_000
+"""Samples a second at which onsets and spectra are compared: the rate of the paper's codecs, so that a wider band is
+no advantage. Full band is what ``fdm`` looks at."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a number is."""
+
+    unit: str
+    higher_is_better: bool
+
+
+class Scorer:
+    """One family of metrics; a subclass brings ``columns`` and ``add``, the rest where it has something to say."""
+
+    columns: ClassVar[Mapping[str, Column]]
+    """Every number it gives, of clips or of the set."""
+
+    def add(self, sound: PairedSound) -> dict[str, float]:
+        """Numbers of one clip; those that do not apply to it are left out."""
+        raise NotImplementedError
+
+    def of_set(self) -> dict[str, float]:
+        """Numbers that only all clips together have; means over clips are their caller's affair."""
+        return {}
+
+    def settings(self) -> dict[str, Any]:
+        """What must be known to measure the same again."""
+        return {}
+
+    def warnings(self) -> list[str]:
+        """Why a number is not to be trusted as it stands."""
+        return []
+
+
+class OnsetScorer(Scorer):
+    """Onsets of the generated sound against those of the true one: as events, and as curves."""
+
+    columns: ClassVar[Mapping[str, Column]] = {
+        "onset_f1": Column("", True),
+        "onset_precision": Column("", True),
+        "onset_recall": Column("", True),
+        "onset_ap": Column("", True),
+        "onset_count_accuracy": Column("", True),
+        "odf_w": Column("s", False),
+        "odf_dtw": Column("", False),
+    }
+
+    def __init__(self, *, threshold: float = DEFAULT_THRESHOLD, window: float = DEFAULT_WINDOW) -> None:
+        """Nothing is kept between clips.
+
+        Args:
+            threshold: of the detector, dB.
+            window: seconds within which two onsets are one event.
+        """
+        self.threshold, self.window = threshold, window
+
+    def add(self, sound: PairedSound) -> dict[str, float]:
+        """Of one clip."""
+        ours, theirs = (onset_strength(each, SOUND_RATE) for each in _both(sound, SOUND_RATE))
+        detected, true = (find_peaks(curve, threshold=self.threshold) for curve in (ours, theirs))
+        scores = onset_scores(detected, true, window=self.window)
+        confidence = ours[(detected * CURVE_RATE).round().long()]
+        return {
+            "onset_f1": scores.f1,
+            "onset_precision": scores.precision,
+            "onset_recall": scores.recall,
+            "onset_ap": onset_average_precision(detected, confidence, true, window=self.window),
+            "onset_count_accuracy": float(len(detected) == len(true)),
+            "odf_w": wasserstein_seconds(ours, theirs),
+            "odf_dtw": dtw_distance(ours, theirs),
+        }
+
+    def settings(self) -> dict[str, Any]:
+        """The two numbers that decide."""
+        return {"onset_threshold_db": self.threshold, "onset_window_seconds": self.window}
+
+
+class EventScorer(Scorer):
+    """Onsets of the generated sound against events whose times are known, from a JSON beside the true clip.
+
+    The JSON is that of Foley world: ``{"events": [{"time": seconds, ...}, ...]}``. Clips without events are left out.
+    """
+
+    columns: ClassVar[Mapping[str, Column]] = {
+        "event_f1": Column("", True),
+        "event_precision": Column("", True),
+        "event_recall": Column("", True),
+        "event_f1_of_truth": Column("", True),
+    }
+
+    def __init__(self, *, threshold: float = DEFAULT_THRESHOLD, window: float = DEFAULT_WINDOW) -> None:
+        """Nothing is kept between clips.
+
+        Args:
+            threshold: of the detector, dB.
+            window: seconds within which an onset meets an event.
+        """
+        self.threshold, self.window = threshold, window
+
+    def add(self, sound: PairedSound) -> dict[str, float]:
+        """Of one clip, and of its true sound: what the detector can reach.
+
+        Raises:
+            MediaError: the JSON beside the clip is not one.
+        """
+        start = sound.pair.reference.start
+        times = [time - start for time in read_events(sound.pair.reference.path)]
+        times = [time for time in times if 0 <= time < sound.seconds]
+        if not times:
+            return {}
+        true = torch.tensor(times, dtype=torch.float64)
+        ours, theirs = (
+            onset_scores(detect_onsets(each, SOUND_RATE, threshold=self.threshold), true, window=self.window)
+            for each in _both(sound, SOUND_RATE)
+        )
+        return {
+            "event_f1": ours.f1,
+            "event_precision": ours.precision,
+            "event_recall": ours.recall,
+            "event_f1_of_truth": theirs.f1,
+        }
+
+    def settings(self) -> dict[str, Any]:
+        """The two numbers that decide."""
+        return {"onset_threshold_db": self.threshold, "onset_window_seconds": self.window}
+
+
+class SpectrumScorer(Scorer):
+    """Distances of the spectrograms, moment by moment."""
+
+    columns: ClassVar[Mapping[str, Column]] = {
+        "log_mel": Column("dB", False),
+        "multi_stft": Column("", False),
+    }
+
+    def add(self, sound: PairedSound) -> dict[str, float]:
+        """Of one clip."""
+        ours, theirs = _both(sound, SOUND_RATE)
+        return {
+            "log_mel": log_mel_distance(ours, theirs, SOUND_RATE),
+            "multi_stft": multi_resolution_stft_distance(ours, theirs),
+        }
+
+
+class CepstrumScorer(Scorer):
+    """MaskVAT's two metrics on MFCC: novelty correlation of a clip, Frechet distance of the set."""
+
+    columns: ClassVar[Mapping[str, Column]] = {
+        "novelty": Column("", True),
+        "fdm": Column("", False),
+        "fdm_infinity": Column("", False),
+    }
+
+    def __init__(self) -> None:
+        """Start an empty set."""
+        self._frechet = _FrechetOfClips("fdm")
+
+    def add(self, sound: PairedSound) -> dict[str, float]:
+        """Of one clip."""
+        ours, theirs = (mfcc(each) for each in _both(sound, MFCC_RATE))
+        self._frechet.add(ours, theirs)
+        curves = [novelty(each, rate=MFCC_RATE / MFCC_HOP) for each in (ours, theirs)]
+        return {"novelty": correlation(*curves)} if len(curves[0]) else {}
+
+    def of_set(self) -> dict[str, float]:
+        """The distance, and its extrapolation."""
+        return self._frechet.numbers()
+
+    def warnings(self) -> list[str]:
+        """Where the set is small."""
+        return self._frechet.warnings()
+
+
+class CodecScorer(Scorer):
+    """FDD: Frechet distance on the codebook vectors of any codec (MaskVAT has DAC's)."""
+
+    columns: ClassVar[Mapping[str, Column]] = {"fdd": Column("", False), "fdd_infinity": Column("", False)}
+
+    def __init__(self, codec: Codec) -> None:
+        """Start an empty set.
+
+        Args:
+            codec: which need not be the one of the model that is measured.
+        """
+        self._codec = codec
+        self._codebooks = codec.codebooks.cpu()
+        self._frechet = _FrechetOfClips("fdd")
+
+    def add(self, sound: PairedSound) -> dict[str, float]:
+        """Nothing of one clip."""
+        self._frechet.add(*(self._vectors(each) for each in _both(sound, self._codec.sample_rate)))
+        return {}
+
+    def of_set(self) -> dict[str, float]:
+        """The distance, and its extrapolation."""
+        return self._frechet.numbers()
+
+    def settings(self) -> dict[str, Any]:
+        """Which codec."""
+        return {"fdd_codec": self._codec.name, "fdd_codec_fingerprint": self._codec.fingerprint}
+
+    def warnings(self) -> list[str]:
+        """Where the set is small."""
+        return self._frechet.warnings()
+
+    def _vectors(self, waveform: Tensor) -> Tensor:
+        device = self._codec.codebooks.device
+        return code_vectors(self._codec.encode(waveform[None].to(device))[0].cpu(), self._codebooks)
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """Whatever gives class probabilities of a sound."""
+
+    name: str
+    """Of its weights, for the report."""
+    sample_rate: int
+    classes: list[str]
+
+    def probabilities(self, waveform: Float[Tensor, "1 L"]) -> Float[Tensor, " V"]:
+        """Of one clip at ``sample_rate``, summing to 1."""
+        ...
+
+
+class ClassScorer(Scorer):
+    """What a classifier hears: KL divergence from the true sound, inception score, accuracy on labelled clips."""
+
+    columns: ClassVar[Mapping[str, Column]] = {
+        "kl": Column("nats", False),
+        "accuracy": Column("", True),
+        "accuracy_of_truth": Column("", True),
+        "inception_score": Column("", True),
+    }
+
+    def __init__(self, classifier: Classifier) -> None:
+        """Start an empty set.
+
+        Args:
+            classifier: trained by anyone; accuracy needs labels of its classes in the list.
+        """
+        self._classifier = classifier
+        self._inception = InceptionScore()
+
+    def add(self, sound: PairedSound) -> dict[str, float]:
+        """Of one clip."""
+        ours, theirs = (
+            self._classifier.probabilities(each)[None] for each in _both(sound, self._classifier.sample_rate)
+        )
+        self._inception.update(ours)
+        numbers = {"kl": kl_divergence(ours, theirs).item()}
+        labels = sound.pair.reference.labels
+        if labels and labels[0] in self._classifier.classes:
+            target = torch.tensor([self._classifier.classes.index(labels[0])])
+            numbers["accuracy"] = top1_accuracy(ours, target)
+            numbers["accuracy_of_truth"] = top1_accuracy(theirs, target)
+        return numbers
+
+    def of_set(self) -> dict[str, float]:
+        """The inception score."""
+        return {"inception_score": self._inception.compute()}
+
+    def settings(self) -> dict[str, Any]:
+        """Which classifier."""
+        return {"classifier": self._classifier.name}
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A contrastive model's two halves; a ``vab.Pipeline`` of an adapted model is one."""
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Its weights, for the report."""
+        ...
+
+    @property
+    def codec(self) -> Codec:
+        """Whose rate its sound has."""
+        ...
+
+    def embed_audio(self, audio: Float[Tensor, "1 L"]) -> Float[Tensor, " P"]:
+        """Unit-norm embedding of a sound."""
+        ...
+
+    def embed_video(
+        self, video: str | Path, *, start: float = 0.0, duration: float | None = None
+    ) -> Float[Tensor, " P"]:
+        """Unit-norm embedding of pictures."""
+        ...
+
+
+class AgreementScorer(Scorer):
+    """Cosine of the embeddings of generated sound and of the true pictures; clips without pictures are left out."""
+
+    columns: ClassVar[Mapping[str, Column]] = {
+        "agreement": Column("", True),
+        "agreement_of_truth": Column("", True),
+    }
+
+    def __init__(self, embedder: Embedder) -> None:
+        """Nothing is kept between clips.
+
+        Args:
+            embedder: trained so that sound and pictures of one clip are near.
+        """
+        self._embedder = embedder
+
+    def add(self, sound: PairedSound) -> dict[str, float]:
+        """Of one clip, and of its true sound."""
+        clip = sound.pair.reference
+        try:
+            pictures = self._embedder.embed_video(clip.path, start=clip.start, duration=sound.seconds)
+        except MediaError:
+            return {}
+        ours, theirs = (
+            (self._embedder.embed_audio(each) @ pictures).item()
+            for each in _both(sound, self._embedder.codec.sample_rate)
+        )
+        return {"agreement": ours, "agreement_of_truth": theirs}
+
+    def settings(self) -> dict[str, Any]:
+        """Which embedder."""
+        return {f"agreement_{key}": value for key, value in self._embedder.provenance.items()}
+
+
+def read_events(clip: Path) -> list[float]:
+    """Event times in seconds from the JSON beside a clip; none where there is no such file, or none in it.
+
+    Raises:
+        MediaError: the file is damaged.
+    """
+    sidecar = clip.with_suffix(".json")
+    if not sidecar.is_file():
+        return []
+    try:
+        return [float(event["time"]) for event in json.loads(sidecar.read_text()).get("events", [])]
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        raise MediaError(f"{sidecar}: its events cannot be read; mend or remove it") from error
+
+
+class _FrechetOfClips:
+    """A Frechet distance whose width is that of the first clip."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._metric: FrechetDistance | None = None
+
+    def add(self, generated: Tensor, reference: Tensor) -> None:
+        if self._metric is None:
+            self._metric = FrechetDistance(generated.shape[1])
+        self._metric.update(generated, is_generated=True)
+        self._metric.update(reference, is_generated=False)
+
+    def numbers(self) -> dict[str, float]:
+        if self._metric is None:
+            return {}
+        numbers = {self._name: self._metric.compute()}
+        infinite = self._metric.extrapolate()
+        if infinite is not None:
+            numbers[f"{self._name}_infinity"] = infinite.distance
+        return numbers
+
+    def warnings(self) -> list[str]:
+        if self._metric is None or self._metric.num_clips >= FEW_CLIPS:
+            return []
+        few = (
+            f"{self._name}: {self._metric.num_clips} clips, fewer than {FEW_CLIPS}: too large by an unknown amount; "
+            "compare sets of the same clips only"
+        )
+        infinite = self._metric.extrapolate()
+        if infinite is None or infinite.r_squared >= TRUSTED_FIT:
+            return [few]
+        return [
+            few,
+            f"{self._name}_infinity: its line fits badly (r squared {infinite.r_squared:.2f}); do not quote it",
+        ]
+
+
+def _both(sound: PairedSound, sample_rate: int) -> tuple[Tensor, Tensor]:
+    return sound.generated(sample_rate), sound.reference(sample_rate)
