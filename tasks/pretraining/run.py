@@ -62,6 +62,10 @@ def run(options: PretrainOptions) -> int:
     return 0
 
 
+RECORDED = ("training", "model", "objective", "data", "decoding")
+"""Options that a weights file tells of: not where things lay on somebody's disk."""
+
+
 def check_fits(model: VABConfig, store: FeatureStore, codec: Codec) -> None:
     """The model, the store and the codec must agree.
 
@@ -136,7 +140,7 @@ def _card(options: PretrainOptions, store: FeatureStore, num_clips: int) -> Mode
         overlap_seconds=seconds / 5,
         provenance={
             "trained_on": f"{num_clips} clips of {', '.join(path.name for path in options.store)}",
-            "options": to_dict(options),
+            "options": {name: value for name, value in to_dict(options).items() if name in RECORDED},
             "date": datetime.now(UTC).date().isoformat(),
             "vab": __version__,
             "torch": torch.__version__,
