@@ -112,6 +112,16 @@ VERBS = {
         "tasks.evaluation.options:GenerationOptions",
         "tasks.evaluation.generation:run",
     ),
+    "evaluate listening": Verb(
+        "a blinded test by people: one page, one key",
+        "tasks.evaluation.options:ListeningOptions",
+        "tasks.evaluation.listening:make",
+    ),
+    "evaluate answers": Verb(
+        "what people answered in a listening test",
+        "tasks.evaluation.options:AnswersOptions",
+        "tasks.evaluation.listening:analyse",
+    ),
     "bench model": Verb(
         "size and speed of a configuration on this machine",
         "tasks.bench.options:BenchModelOptions",

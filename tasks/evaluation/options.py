@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tasks.options import short
+from tasks.options import positional, short
 
 Families = list[Literal["onsets", "events", "spectra", "cepstra"]]
 """Metrics by what they look at."""
@@ -69,3 +69,37 @@ class GenerationOptions:
     """JSON with all numbers, clips and problems; a page to hear and see goes beside it."""
     device: str = "auto"
     """auto, cpu or cuda."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListeningOptions:
+    """Make a blinded listening test: one page for the listeners, one key that says which sound is whose.
+
+    As in the paper's appendix A: overall quality and visual relevance, asked of pairs (ab) or of single clips (mos).
+    Listeners send back the CSV that the page saves; 'vab evaluate answers' reads it with the key.
+    """
+
+    systems: list[str]
+    """Two or more as NAME=FOLDER, files of one clip under one name; in ab the first meets each of the others."""
+    kind: Literal["ab", "mos"] = "ab"
+    """Pairs, or single clips rated 1 to 5."""
+    videos: Path | None = None
+    """Folder of the silent or true clips, whose pictures go with files that are sound only."""
+    num_clips: int = 20
+    """Clips, drawn among those that every system has."""
+    seed: int = 0
+    """Of the drawing and of every order."""
+    output: Path = short("o", default=Path("listening"))
+    """Folder for test.html, which holds all media, and key.json, which listeners must not see."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswersOptions:
+    """Analyse the answers of a listening test: mean, 95 % interval, preference and its sign test."""
+
+    answers: list[Path] = positional()
+    """CSV files that listeners sent back."""
+    key: Path
+    """The key.json of that test."""
+    output: Path | None = short("o", default=None)
+    """JSON file for the numbers."""

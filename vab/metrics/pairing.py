@@ -109,7 +109,7 @@ def find_pairs(
     Raises:
         ManifestError: a folder is absent or the list cannot be read.
     """
-    ours, theirs = _by_id(generated), _by_id(reference)
+    ours, theirs = files_by_id(generated), files_by_id(reference)
     clips: dict[str, Clip | None] = {name: Clip(name, paths[0]) for name, paths in theirs.items()}
     if wanted is not None:
         clips = _listed(wanted, split, reference, theirs)
@@ -186,7 +186,7 @@ def unusual_rates(inspections: Sequence[Inspection]) -> list[Problem]:
     ]
 
 
-def _by_id(folder: Path) -> dict[str, list[Path]]:
+def files_by_id(folder: Path) -> dict[str, list[Path]]:
     """Media files at any depth by file name without its ending, sorted; hidden ones left out."""
     if not folder.is_dir():
         raise ManifestError(f"{folder}: no such folder")

@@ -1,0 +1,211 @@
+"""``vab evaluate listening`` and ``vab evaluate answers``: a blinded test by people, made and analysed."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import json
+import mimetypes
+import random
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from tasks.console import console, progress_bar
+from tasks.evaluation.listening_page import page
+from tasks.evaluation.options import AnswersOptions, ListeningOptions
+from vab import __version__, media
+from vab.errors import VABError
+from vab.media import VIDEO_SUFFIXES
+from vab.metrics.opinion import mean_opinion, preference
+from vab.metrics.pairing import files_by_id
+from vab.weights import sha256_of, write_atomically
+
+QUESTIONS = {"quality": "overall quality", "relevance": "how well the sound goes with the pictures"}
+_KEY_FORMAT = "listening-key"
+
+
+def make(options: ListeningOptions) -> int:
+    """Write the page and the key."""
+    systems = _systems(options.systems)
+    common = sorted(set.intersection(*(set(files) for files in systems.values())))
+    if not common:
+        raise VABError(f"no clip is in all of {', '.join(systems)}: files of one clip must have one name")
+    chance = random.Random(options.seed)
+    clips = chance.sample(common, min(options.num_clips, len(common)))
+    names = list(systems)
+    shown = (
+        [(names[0], other) for other in names[1:]] if options.kind == "ab" else [(name,) for name in names]
+    )
+    trials = [(clip, tuple(chance.sample(each, len(each)))) for clip in clips for each in shown]
+    chance.shuffle(trials)
+    pictures = files_by_id(options.videos) if options.videos else {}
+    with progress_bar("trials") as progress, tempfile.TemporaryDirectory() as folder:
+        bar = progress.add_task("embedding", total=len(trials))
+        embedded = []
+        for clip, order in trials:
+            embedded.append(
+                [_as_data(systems[name][clip], pictures.get(clip, []), Path(folder)) for name in order]
+            )
+            progress.advance(bar)
+    # A digest of the trials ties answers to their key; who is who cannot be read from it.
+    test = hashlib.sha256(json.dumps([options.seed, options.kind, trials]).encode()).hexdigest()[:12]
+    key = {
+        "format": _KEY_FORMAT,
+        "version": 1,
+        "test": test,
+        "kind": options.kind,
+        "systems": {
+            name: str(Path(text.partition("=")[2])) for name, text in zip(names, options.systems, strict=True)
+        },
+        "trials": [{"clip": clip, "order": list(order)} for clip, order in trials],
+        "files_sha256": {
+            name: {clip: sha256_of(files[clip]) for clip in clips} for name, files in systems.items()
+        },
+        "seed": options.seed,
+        "vab": __version__,
+    }
+    write_atomically(options.output / "test.html", page(test, options.kind, QUESTIONS, embedded))
+    write_atomically(options.output / "key.json", json.dumps(key, indent=2) + "\n")
+    console.print(
+        f"{len(trials)} trials of {len(clips)} clips: give listeners {options.output / 'test.html'}, "
+        f"keep {options.output / 'key.json'}",
+        markup=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+def analyse(options: AnswersOptions) -> int:
+    """Print tables, write JSON if asked."""
+    key = _read_key(options.key)
+    answers = [answer for path in options.answers for answer in _read_answers(path, key)]
+    listeners = {listener for listener, *_ in answers}
+    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for _, trial, question, value in answers:
+        order = key["trials"][trial]["order"]
+        if key["kind"] == "mos":
+            groups[question, order[0]].append(value)
+        else:
+            first = next(name for name in key["systems"] if name in order)
+            other = next(name for name in order if name != first)
+            # The page counts from its left to its right; the order was drawn anew for every trial.
+            groups[question, first, other].append(value if order[0] == first else -value)
+    summarise = _show_opinions if key["kind"] == "mos" else _show_preferences
+    results = summarise(groups)
+    console.print(f"{len(answers)} answers of {len(listeners)} listeners")
+    if options.output:
+        document = {
+            "kind": key["kind"],
+            "test": key["test"],
+            "listeners": len(listeners),
+            "answers": len(answers),
+            "results": results,
+            "vab": __version__,
+        }
+        write_atomically(options.output, json.dumps(document, indent=2) + "\n")
+    return 0
+
+
+def _systems(texts: Sequence[str]) -> dict[str, dict[str, Path]]:
+    """Files by clip of each system, in the order given."""
+    systems: dict[str, dict[str, Path]] = {}
+    for text in texts:
+        name, equals, folder = text.partition("=")
+        if not name or not equals or not folder or name in systems:
+            raise ValueError(f"--systems {text}: write NAME=FOLDER, each name once")
+        systems[name] = {
+            clip: paths[0] for clip, paths in files_by_id(Path(folder)).items() if len(paths) == 1
+        }
+    if len(systems) < 2:
+        raise ValueError("--systems: a comparison needs two or more")
+    return systems
+
+
+def _as_data(path: Path, pictures: Sequence[Path], folder: Path) -> str:
+    """A clip as a data URL, its sound joined to pictures where it has none; the name in it says nothing."""
+    if path.suffix.lower() not in VIDEO_SUFFIXES and pictures:
+        info = media.probe(path).require_audio()
+        assert info.audio is not None
+        joined = folder / "joined.mp4"
+        media.mux(pictures[0], media.iter_audio(path, info.audio.sample_rate), info.audio.sample_rate, joined)
+        path = joined
+    kind = mimetypes.guess_type(path.name)[0] or "video/mp4"
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _read_key(path: Path) -> dict[str, Any]:
+    try:
+        key = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise VABError(f"{path}: cannot be read as the key of a listening test; name its key.json") from error
+    if not isinstance(key, dict) or key.get("format") != _KEY_FORMAT or key.get("version") != 1:
+        raise VABError(f"{path}: not the key of a listening test; name its key.json")
+    return key
+
+
+def _read_answers(path: Path, key: dict[str, Any]) -> list[tuple[str, int, str, int]]:
+    """Listener, trial, question and value of each line; the last where one was answered twice."""
+    allowed = range(1, 6) if key["kind"] == "mos" else range(-2, 3)
+    answers: dict[tuple[str, int, str], int] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for row in csv.DictReader(file):
+                trial, question, value = int(row["trial"]), row["question"], int(row["answer"])
+                if row["test"] != key["test"]:
+                    raise VABError(f"{path}: answers of test {row['test']}, the key is of {key['test']}")
+                if not 0 <= trial < len(key["trials"]) or question not in QUESTIONS or value not in allowed:
+                    raise ValueError(f"trial {trial}, {question}: {value}")
+                answers[row["listener"], trial, question] = value
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
+        raise VABError(
+            f"{path}: not the answers of a listening test ({error}); use the page's own CSV"
+        ) from error
+    if not answers:
+        raise VABError(f"{path}: holds no answers")
+    return [(*place, value) for place, value in answers.items()]
+
+
+def _show_opinions(groups: dict[tuple[str, ...], list[int]]) -> list[dict[str, Any]]:
+    results = []
+    for question, title in QUESTIONS.items():
+        table = Table(title=title, title_justify="left", show_edge=False)
+        for column in ("", "mean", "95 %", "deviation", "ratings"):
+            table.add_column(column, justify="right" if column else "left")
+        for (asked, system), ratings in groups.items():
+            if asked == question:
+                opinion = mean_opinion(ratings)
+                numbers = (f"{opinion.mean:.2f}", f"± {opinion.interval:.2f}", f"{opinion.deviation:.2f}")
+                table.add_row(system, *numbers, str(opinion.num_ratings))
+                results.append({"question": question, "system": system, **_without_nan(asdict(opinion))})
+        console.print(table)
+    return results
+
+
+def _show_preferences(groups: dict[tuple[str, ...], list[int]]) -> list[dict[str, Any]]:
+    results = []
+    for question, title in QUESTIONS.items():
+        table = Table(title=title, title_justify="left", show_edge=False)
+        for column in ("", "first", "of it strong", "none", "second", "of it strong", "p", "answers"):
+            table.add_column(column, justify="right" if column else "left")
+        for (asked, first, second), values in groups.items():
+            if asked == question:
+                found = preference(values)
+                shares = [count / found.num_answers for count in found.counts]
+                cells = (found.share_of_first, shares[0], shares[2], found.share_of_second, shares[4])
+                row = [*(f"{share:.0%}" for share in cells), f"{found.p_value:.3g}", str(found.num_answers)]
+                table.add_row(f"{first} or {second}", *row)
+                results.append({"question": question, "first": first, "second": second, **asdict(found)})
+        console.print(table)
+    return results
+
+
+def _without_nan(numbers: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN: what one rating cannot tell is null."""
+    return {name: None if value != value else value for name, value in numbers.items()}
