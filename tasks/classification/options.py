@@ -143,8 +143,6 @@ class ClassifyOptions:
     """Folder for the timelines of --every."""
     json: bool = False
     """Print one JSON document instead of tables."""
-    batch_size: int = 16
-    """Windows a model pass."""
     device: str = "auto"
     """auto, cpu or cuda."""
 

@@ -5,7 +5,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from tiny import tiny_config, write_tiny_clip, write_tiny_model
@@ -66,20 +65,6 @@ def test_a_timeline_as_json_and_picture(
     assert Path(first["picture"]).read_bytes().startswith(b"\x89PNG")
     # What is heard changes, so does the label: moments far apart are not all alike.
     assert len({json.dumps(moment["labels"]) for moment in first["timeline"]}) > 1
-
-
-def test_batch_size_changes_nothing(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    weights = _write_classifier(folder, "both")
-    documents = []
-    for size in ("1", "16"):
-        words = ["classify", str(folder / "clip.mp4"), "--weights", str(weights), "--json", "--every", "1"]
-        assert main([*words, "--batch-size", size, "-o", str(tmp_path)]) == 0
-        documents.append(json.loads(capsys.readouterr().out)["files"][0])
-    ours, theirs = (
-        [label["probability"] for moment in document["timeline"] for label in moment["labels"]]
-        for document in documents
-    )
-    assert np.allclose(ours, theirs, atol=2e-4)
 
 
 def test_what_cannot_be_done_is_one_line_each(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
