@@ -18,6 +18,7 @@ from tasks.console import console, progress_bar
 from tasks.evaluation.options import GenerationOptions
 from tasks.evaluation.page import write_page
 from vab import __version__
+from vab.classification import Classifier
 from vab.codecs import load_codec
 from vab.device import choose_device
 from vab.metrics.evaluation import EvaluationError, Report, evaluate
@@ -25,6 +26,7 @@ from vab.metrics.pairing import Problem
 from vab.metrics.scorers import (
     AgreementScorer,
     CepstrumScorer,
+    ClassScorer,
     CodecScorer,
     EventScorer,
     OnsetScorer,
@@ -91,6 +93,8 @@ def _scorers(options: GenerationOptions) -> list[Scorer]:
         scorers.append(CodecScorer(load_codec(options.codec, device=device)))
     if options.contrastive is not None:
         scorers.append(AgreementScorer(vab.load(options.contrastive, device=device)))
+    if options.classifier is not None:
+        scorers.append(ClassScorer(Classifier.load(options.classifier, device=device)))
     return scorers
 
 

@@ -57,6 +57,8 @@ class GenerationOptions:
     """Codec for the Frechet distance on its codes (fdd): a name that 'vab info' lists, or a file."""
     contrastive: str | None = None
     """Weights of 'vab adapt', for the agreement of sound and pictures."""
+    classifier: str | None = None
+    """Weights of 'vab finetune' on sound, for KL divergence, inception score and accuracy."""
     onset_threshold: float = 4.0
     """dB by which an onset rises above its surroundings."""
     onset_window: float = 0.05

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -249,7 +249,12 @@ class Classifier(Protocol):
     name: str
     """Of its weights, for the report."""
     sample_rate: int
-    classes: list[str]
+    """Of the sound it takes."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names, in the order of the probabilities."""
+        ...
 
     def probabilities(self, waveform: Float[Tensor, "1 L"]) -> Float[Tensor, " V"]:
         """Of one clip at ``sample_rate``, summing to 1."""

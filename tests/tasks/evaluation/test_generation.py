@@ -2,14 +2,19 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from made_sounds import strikes
+from tiny import tiny_config, write_tiny_clip, write_tiny_model
 
 from tasks import cli
+from vab.config import to_dict
 from vab.media import write_audio
+from vab.models.files import load_model, save_model
+from vab.models.vab.classifier import MODEL_TYPE, VABClassifier, VABClassifierConfig
 
 RATE = 16_000
 
@@ -92,6 +97,40 @@ def test_a_problem_is_refused_in_one_line_and_listed(
     report = json.loads((folders / "out" / "report.json").read_text())
     assert (report["clips_expected"], report["clips_measured"]) == (3, 2)
     assert len(report["problems"]) == 2
+
+
+def test_weights_of_ones_own_give_the_rest(tmp_path: Path) -> None:
+    for side, seed in (("true", 0), ("made", 1)):
+        for index in range(2):
+            write_tiny_clip(tmp_path / side / f"clip {index}.mp4", 1.0, seed=10 * seed + index)
+    (tmp_path / "list.csv").write_text(
+        "id,path,label\nclip 0,true/clip 0.mp4,rain\nclip 1,true/clip 1.mp4,dog\n"
+    )
+    weights = str(write_tiny_model(tmp_path / "vab.safetensors"))
+    model = VABClassifier(VABClassifierConfig(["dog", "rain"], "audio", tiny_config()))
+    card = replace(load_model(Path(weights))[1], type=MODEL_TYPE, config=to_dict(model.config))
+    save_model(tmp_path / "classes.safetensors", model, card)
+    more = ["--codec", "tiny-encodec", "--contrastive", weights, "--list", str(tmp_path / "list.csv")]
+    more += [
+        "--classifier",
+        str(tmp_path / "classes.safetensors"),
+        "--metrics",
+        "onsets",
+        "--rank-by",
+        "agreement",
+    ]
+    assert cli.main(words(tmp_path, *more)) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    numbers = {name: number["value"] for name, number in report["metrics"].items()}
+    assert -1 <= numbers["agreement"] <= 1
+    assert numbers["agreement"] != numbers["agreement_of_truth"]
+    assert numbers["fdd"] > 0
+    # A head of zeros cannot tell anything from anything.
+    assert (numbers["kl"], numbers["inception_score"]) == (pytest.approx(0), pytest.approx(1))
+    assert numbers["accuracy"] == 0
+    assert report["fdd_codec"] == "tiny-encodec"
+    assert report["agreement_weights_sha256"]
+    assert report["list_sha256"]
 
 
 def test_an_unknown_rank_is_one_line(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
