@@ -122,10 +122,20 @@ VERBS = {
         "tasks.evaluation.options:AnswersOptions",
         "tasks.evaluation.listening:analyse",
     ),
+    "evaluate retrieval": Verb(
+        "recall at 1, 5 and 10: sound by pictures and pictures by sound",
+        "tasks.evaluation.options:RetrievalOptions",
+        "tasks.evaluation.retrieval:run",
+    ),
     "bench model": Verb(
         "size and speed of a configuration on this machine",
         "tasks.bench.options:BenchModelOptions",
         "tasks.bench.model:run",
+    ),
+    "bench index": Verb(
+        "recall and speed of the kinds of index on this machine",
+        "tasks.bench.options:BenchIndexOptions",
+        "tasks.bench.index:run",
     ),
     "info": Verb(
         "versions, devices, weights and their licences",

@@ -1,12 +1,13 @@
-"""Options of ``vab bench model``."""
+"""Options of the ``vab bench`` verbs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tasks.options import positional
+from tasks.options import positional, short
+from vab.retrieval.options import IndexKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,3 +24,25 @@ class BenchModelOptions:
     """Arithmetic."""
     device: str = "auto"
     """auto, cpu or cuda."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchIndexOptions:
+    """Build every kind of index over made-up embeddings and time it: building, size, recall@10, searching.
+
+    The vectors are unit-norm points of a curved sheet of 24 dimensions with a little noise, as embeddings are, rather
+    than directions without any structure; the queries are other points of the same sheet.
+    """
+
+    sizes: list[int] = field(default_factory=lambda: [10_000, 100_000])
+    """Numbers of vectors."""
+    kinds: list[IndexKind] = field(default_factory=lambda: ["flat", "hnsw", "ivfpq"])
+    """Kinds of index."""
+    dim: int = 1024
+    """Width of an embedding."""
+    num_queries: int = 500
+    """Questions asked, all at once and one by one."""
+    seed: int = 0
+    """Of vectors and queries."""
+    output: Path | None = short("o", default=None)
+    """JSON file for the numbers."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -72,11 +71,3 @@ class RankSummary:
         middle = (num_queries + 1) / 2
         first, five, ten = (min(1.0, k / num_queries) for k in (1, 5, 10))
         return cls(num_queries, first, five, ten, middle, middle)
-
-
-def both_directions(
-    visual: Float[Tensor, "Q P"], audio: Float[Tensor, "Q P"]
-) -> Iterator[tuple[str, Int[Tensor, " Q"]]]:
-    """Name and ranks of each direction of search."""
-    yield "visual to audio", pair_ranks(visual, audio)
-    yield "audio to visual", pair_ranks(audio, visual)

@@ -1,0 +1,118 @@
+"""``vab evaluate retrieval``: recall at 1, 5 and 10 and median rank, both ways (paper tables 3, 10 and 14)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import torch
+from rich.table import Table
+
+import vab
+from tasks.console import console, errors, progress_bar
+from tasks.evaluation.options import RetrievalOptions
+from vab import __version__
+from vab.errors import StoreError
+from vab.features.dataset import FeatureDataset
+from vab.features.store import FeatureStore
+from vab.pipeline import Pipeline
+from vab.retrieval.lists import match_ids, read_clip_ids
+from vab.retrieval.ranking import RankSummary, pair_ranks
+from vab.retrieval.vectors import build_vectors, nearest
+from vab.shapes import Float, Int, Tensor
+from vab.weights import write_atomically
+
+
+def run(options: RetrievalOptions) -> int:
+    """Print a table, write JSON if asked."""
+    pipeline = vab.load(options.weights, device=options.device)
+    parts = [_dataset(FeatureStore(path), pipeline, options) for path in options.store]
+    ids = [part.store.clips.ids[number] for part in parts for number in part.indices]
+    missing: list[str] = []
+    chosen = list(range(len(ids)))
+    if options.clips:
+        chosen, missing = match_ids(read_clip_ids(options.clips), ids)
+        if missing:
+            errors.print(
+                f"{len(missing)} of the clips in {options.clips} are not there, such as {missing[0]}",
+                markup=False,
+            )
+    if not chosen:
+        raise StoreError(
+            f"{', '.join(map(str, options.store))}: no clips to search in split {options.split!r}"
+        )
+    visual, audio = _embed(parts, pipeline, options.batch_size)
+    visual, audio = visual[chosen], audio[chosen]
+    ranks = pair_ranks if options.through == "matrix" else _ranks_by_faiss
+    summaries = {
+        "visual to audio": RankSummary.of(ranks(visual, audio)),
+        "audio to visual": RankSummary.of(ranks(audio, visual)),
+        "chance": RankSummary.by_chance(len(chosen)),
+    }
+    _show(
+        summaries, f"{len(chosen)} clips of {', '.join(path.name for path in options.store)}/{options.split}"
+    )
+    if options.output:
+        document = {
+            "metrics": {name: asdict(summary) for name, summary in summaries.items()},
+            "stores": [path.name for path in options.store],
+            "split": options.split,
+            "clips": options.clips.name if options.clips else None,
+            "num_missing": len(missing),
+            "clip_seconds": parts[0].seconds,
+            "through": options.through,
+            "model_type": pipeline.card.type,
+            "vab": __version__,
+            **pipeline.provenance,
+        }
+        write_atomically(options.output, json.dumps(document, indent=2) + "\n")
+    return 0
+
+
+def _dataset(store: FeatureStore, pipeline: Pipeline, options: RetrievalOptions) -> FeatureDataset:
+    pipeline.card.check_store(store)
+    return FeatureDataset(
+        store,
+        store.select(split=options.split),
+        num_codebooks=pipeline.model.config.num_codebooks,
+        visual_fps=pipeline.visual_fps,
+        crop_seconds=min(options.crop_seconds or pipeline.card.window_seconds, store.info.clip_seconds),
+    )
+
+
+def _embed(
+    parts: list[FeatureDataset], pipeline: Pipeline, batch_size: int
+) -> tuple[Float[Tensor, "n P"], Float[Tensor, "n P"]]:
+    """Of pictures and of sound, of all clips, padding left out."""
+    visual, audio = [], []
+    with progress_bar("clips") as progress:
+        task = progress.add_task("embedding", total=sum(map(len, parts)))
+        for part in parts:
+            for start in range(0, len(part), batch_size):
+                items = [(index, 0) for index in range(start, min(start + batch_size, len(part)))]
+                batch = part.__getitems__(items)
+                frames = zip(batch.visual, batch.is_valid_visual, strict=True)
+                codes = zip(batch.codes, batch.is_valid, strict=True)
+                visual.append(pipeline.embed_frames([each[is_valid] for each, is_valid in frames]))
+                audio.append(pipeline.embed_codes([each[:, is_valid] for each, is_valid in codes]))
+                progress.advance(task, len(items))
+    nothing = torch.zeros(0, pipeline.model.config.width)
+    return torch.cat([nothing, *visual]), torch.cat([nothing, *audio])
+
+
+def _ranks_by_faiss(queries: Float[Tensor, "n P"], gallery: Float[Tensor, "n P"]) -> Int[Tensor, " n"]:
+    """Ranks as a search for all clips gives them, ties against the model as everywhere."""
+    scores, rows = nearest(build_vectors(gallery.numpy(), "flat"), queries.numpy(), len(gallery))
+    found, order = torch.from_numpy(scores), torch.from_numpy(rows)
+    right = found[order == torch.arange(len(queries))[:, None]][:, None]
+    return (found >= right).sum(dim=1)
+
+
+def _show(summaries: dict[str, RankSummary], title: str) -> None:
+    table = Table(title=title, title_justify="left")
+    for column in ("", "R@1", "R@5", "R@10", "median rank"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, found in summaries.items():
+        recalls = (f"{value:.1%}" for value in (found.recall_1, found.recall_5, found.recall_10))
+        table.add_row(name, *recalls, f"{found.median_rank:g}")
+    console.print(table)
