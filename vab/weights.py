@@ -25,7 +25,7 @@ __all__ = [
     "write_atomically",
 ]
 
-Kind = Literal["codec", "encoder", "model"]
+Kind = Literal["codec", "encoder", "model", "metric"]
 
 RANDOM = "random"
 """In place of a name or path: seeded random weights, for tests."""
@@ -126,6 +126,15 @@ _ENTRIES = (
         "MIT",
         size=856_000_000,
         note="EVA02-CLIP-L/14: the visual encoder of the paper",
+    ),
+    WeightsEntry(
+        "vggish",
+        "metric",
+        "https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth",
+        "Apache-2.0",
+        sha256="10086976",
+        size=288_000_000,
+        note="VGGish: the features of the Frechet audio distance",
     ),
 )
 

@@ -32,7 +32,9 @@ from vab.metrics.scorers import (
     OnsetScorer,
     Scorer,
     SpectrumScorer,
+    VGGishScorer,
 )
+from vab.metrics.vggish import VGGishFeatures
 from vab.weights import sha256_of, write_atomically
 
 _SHOWN_PROBLEMS = 20
@@ -95,6 +97,8 @@ def _scorers(options: GenerationOptions) -> list[Scorer]:
         scorers.append(AgreementScorer(vab.load(options.contrastive, device=device)))
     if options.classifier is not None:
         scorers.append(ClassScorer(Classifier.load(options.classifier, device=device)))
+    if options.vggish is not None:
+        scorers.append(VGGishScorer(VGGishFeatures(options.vggish, device=device)))
     return scorers
 
 

@@ -59,6 +59,8 @@ class GenerationOptions:
     """Weights of 'vab adapt', for the agreement of sound and pictures."""
     classifier: str | None = None
     """Weights of 'vab finetune' on sound, for KL divergence, inception score and accuracy."""
+    vggish: str | None = None
+    """'vggish', downloaded once, or its file: for the Frechet audio distance (fad)."""
     onset_threshold: float = 4.0
     """dB by which an onset rises above its surroundings."""
     onset_window: float = 0.05
@@ -69,6 +71,33 @@ class GenerationOptions:
     """Metric of single clips by which the page shows the ten best and the ten worst."""
     output: Path = short("o", default=Path("report.json"))
     """JSON with all numbers, clips and problems; a page to hear and see goes beside it."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalOptions:
+    """Find a clip's sound by its pictures and its pictures by its sound: R@1, R@5, R@10 and median rank, with chance.
+
+    The answer is the very clip, not one of its class. Whatever is as similar as the answer counts as found before it.
+    """
+
+    store: list[Path]
+    """Feature stores, made with the codec and encoder of the weights."""
+    weights: str = "demo"
+    """'demo', a name that 'vab info' lists, or a .safetensors file of 'vab adapt' or 'vab pretrain'."""
+    split: str = "test"
+    """Clips to search among."""
+    clips: Path | None = None
+    """List of clips instead of the whole split: CAV-MAE's JSON, MSR-VTT's JSON or CSV, or ids, one a line."""
+    crop_seconds: float | None = None
+    """Compare the first so many seconds of clips; by default the length that the weights were trained on."""
+    through: Literal["matrix", "faiss"] = "matrix"
+    """Rank by the full matrix of similarities, or by the exact FAISS index that 'vab index' uses."""
+    batch_size: int = 32
+    """Clips a model pass."""
+    output: Path | None = short("o", default=None)
+    """JSON file for the numbers and what they were measured on."""
     device: str = "auto"
     """auto, cpu or cuda."""
 
@@ -105,30 +134,3 @@ class AnswersOptions:
     """The key.json of that test."""
     output: Path | None = short("o", default=None)
     """JSON file for the numbers."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RetrievalOptions:
-    """Find a clip's sound by its pictures and its pictures by its sound: R@1, R@5, R@10 and median rank, with chance.
-
-    The answer is the very clip, not one of its class. Whatever is as similar as the answer counts as found before it.
-    """
-
-    store: list[Path]
-    """Feature stores, made with the codec and encoder of the weights."""
-    weights: str = "demo"
-    """'demo', a name that 'vab info' lists, or a .safetensors file of 'vab adapt' or 'vab pretrain'."""
-    split: str = "test"
-    """Clips to search among."""
-    clips: Path | None = None
-    """List of clips instead of the whole split: CAV-MAE's JSON, MSR-VTT's JSON or CSV, or ids, one a line."""
-    crop_seconds: float | None = None
-    """Compare the first so many seconds of clips; by default the length that the weights were trained on."""
-    through: Literal["matrix", "faiss"] = "matrix"
-    """Rank by the full matrix of similarities, or by the exact FAISS index that 'vab index' uses."""
-    batch_size: int = 32
-    """Clips a model pass."""
-    output: Path | None = short("o", default=None)
-    """JSON file for the numbers and what they were measured on."""
-    device: str = "auto"
-    """auto, cpu or cuda."""

@@ -28,6 +28,8 @@ from vab.metrics.onsets import (
 )
 from vab.metrics.pairing import PairedSound
 from vab.metrics.spectra import MFCC_HOP, MFCC_RATE, log_mel_distance, mfcc, multi_resolution_stft_distance
+from vab.metrics.vggish import SAMPLE_RATE as VGGISH_RATE
+from vab.metrics.vggish import VGGishFeatures
 from vab.shapes import Float, Tensor
 
 SOUND_RATE = 16_000
@@ -240,6 +242,38 @@ class CodecScorer(Scorer):
     def _vectors(self, waveform: Tensor) -> Tensor:
         device = self._codec.codebooks.device
         return code_vectors(self._codec.encode(waveform[None].to(device))[0].cpu(), self._codebooks)
+
+
+class VGGishScorer(Scorer):
+    """FAD: Frechet distance on VGGish embeddings, the field's usual number (Kilgour et al., Interspeech 2019)."""
+
+    columns: ClassVar[Mapping[str, Column]] = {"fad": Column("", False), "fad_infinity": Column("", False)}
+
+    def __init__(self, features: VGGishFeatures) -> None:
+        """Start an empty set.
+
+        Args:
+            features: the network with its weights.
+        """
+        self._features = features
+        self._frechet = _FrechetOfClips("fad")
+
+    def add(self, sound: PairedSound) -> dict[str, float]:
+        """Nothing of one clip."""
+        self._frechet.add(*(self._features(each) for each in _both(sound, VGGISH_RATE)))
+        return {}
+
+    def of_set(self) -> dict[str, float]:
+        """The distance, and its extrapolation."""
+        return self._frechet.numbers()
+
+    def settings(self) -> dict[str, Any]:
+        """Which of the variants."""
+        return {"fad_features": "VGGish, before its last activation, no PCA"}
+
+    def warnings(self) -> list[str]:
+        """Where the set is small."""
+        return self._frechet.warnings()
 
 
 @runtime_checkable

@@ -1,0 +1,114 @@
+"""VGGish, the network under most published Frechet audio distances, read from its official PyTorch file.
+
+Hershey et al., ICASSP 2017; the file is that of the torchvggish project. The embedding is taken before the last
+activation and without the PCA and quantisation of AudioSet's release, as the original Frechet audio distance does
+(Kilgour et al., Interspeech 2019). Evaluators that keep the activation, or quantise, give other numbers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from vab.checkpoint import load_state, load_torch_file
+from vab.errors import WeightsError
+from vab.shapes import Float, Tensor
+from vab.weights import resolve
+
+SAMPLE_RATE = 16_000
+WIDTH = 128
+"""Of an embedding."""
+
+_WINDOW, _HOP, _NUM_BINS = 400, 160, 257
+_NUM_MELS, _LOWEST_HZ, _HIGHEST_HZ = 64, 125.0, 7500.0
+_LOG_OFFSET = 0.01
+_EXAMPLE_FRAMES = 96
+_CHANNELS = (64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool")
+
+
+class VGGish(nn.Module):
+    """Log-mel patches of 0.96 s to embeddings; names of its parts are those of the file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 1
+        for width in _CHANNELS:
+            if isinstance(width, str):
+                layers.append(nn.MaxPool2d(2))
+            else:
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+                channels = width
+        self.features = nn.Sequential(*layers)
+        self.embeddings = nn.Sequential(
+            nn.Linear(channels * (_EXAMPLE_FRAMES // 16) * (_NUM_MELS // 16), 4096),
+            nn.ReLU(),
+            nn.Linear(4096, 4096),
+            nn.ReLU(),
+            nn.Linear(4096, WIDTH),
+        )
+
+    def forward(self, patches: Float[Tensor, "N 1 T M"]) -> Float[Tensor, "N E"]:
+        """Embeddings of patches of 96 frames by 64 mel bands."""
+        # The weights came from a framework that keeps channels last.
+        return self.embeddings(self.features(patches).permute(0, 2, 3, 1).flatten(1))
+
+
+class VGGishFeatures:
+    """VGGish with its weights: sound in, a row for each whole 0.96 s out."""
+
+    def __init__(self, weights: str | Path = "vggish", *, device: str = "cpu") -> None:
+        """Load the official file.
+
+        Args:
+            weights: its registered name, downloaded once, or a path.
+            device: cpu or cuda.
+
+        Raises:
+            WeightsError: the file is absent, damaged or another.
+        """
+        path = resolve(weights)
+        state = load_torch_file(path)
+        if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+            raise WeightsError(
+                f"{path}: not the state dict of VGGish; use the file of the torchvggish project"
+            )
+        self._model = VGGish()
+        load_state(self._model, state, path)
+        self._model.eval().requires_grad_(False).to(device)
+        self._device = device
+
+    @torch.inference_mode()
+    def __call__(self, waveform: Float[Tensor, "1 L"]) -> Float[Tensor, "N E"]:
+        """Embeddings of sound at ``SAMPLE_RATE``; sound shorter than 0.975 s is filled with silence to one row."""
+        return self._model(log_mel_patches(waveform).to(self._device)).cpu()
+
+
+def log_mel_patches(waveform: Float[Tensor, "1 L"]) -> Float[Tensor, "N 1 T M"]:
+    """Natural log of mel magnitudes of sound at ``SAMPLE_RATE``, in patches side by side; the rest is dropped."""
+    shortest = (_EXAMPLE_FRAMES - 1) * _HOP + _WINDOW
+    sound = nn.functional.pad(waveform[0].float(), (0, max(0, shortest - waveform.shape[1])))
+    frames = sound.unfold(0, _WINDOW, _HOP) * torch.hann_window(_WINDOW)
+    magnitudes = torch.fft.rfft(frames, n=2 * (_NUM_BINS - 1)).abs()
+    mels = (magnitudes @ _mel_weights() + _LOG_OFFSET).log()
+    whole = len(mels) // _EXAMPLE_FRAMES * _EXAMPLE_FRAMES
+    return mels[:whole].reshape(-1, 1, _EXAMPLE_FRAMES, _NUM_MELS)
+
+
+def _mel_weights() -> Tensor:
+    """Triangles [bins, mels], straight over mel, not over Hz as in other libraries; the lowest bin counts nowhere."""
+    bins = _to_mel(torch.linspace(0, SAMPLE_RATE / 2, _NUM_BINS, dtype=torch.float64))
+    lowest, highest = _to_mel(torch.tensor([_LOWEST_HZ, _HIGHEST_HZ], dtype=torch.float64)).tolist()
+    edges = torch.linspace(lowest, highest, _NUM_MELS + 2, dtype=torch.float64)
+    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+    rising = (bins[:, None] - low) / (centre - low)
+    falling = (high - bins[:, None]) / (high - centre)
+    weights = torch.minimum(rising, falling).clamp_min(0)
+    weights[0] = 0
+    return weights.float()
+
+
+def _to_mel(hertz: Tensor) -> Tensor:
+    return 1127 * torch.log1p(hertz / 700)
