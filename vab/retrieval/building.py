@@ -130,7 +130,7 @@ def remove_clips(log: EmbeddingLog, names: Sequence[str]) -> int:
         matches = {
             key: clip
             for key, clip in clips.items()
-            if key == name or clip.path == below or clip.path.startswith(f"{below}/")
+            if key == name or below in (".", clip.path) or clip.path.startswith(f"{below}/")
         }
         if not matches:
             raise RetrievalError(f"{name}: no clip of {log.path}; its clips' paths start at {root}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vab import media
 from vab.errors import MediaError, RetrievalError
@@ -23,6 +23,7 @@ class EncodedClip:
     visual: Float[Tensor, "_ E"] | None
 
 
+@runtime_checkable
 class Source(Protocol):
     """One clip to embed."""
 

@@ -15,7 +15,7 @@ from vab.retrieval.options import IndexKind
 HNSW_LINKS = 32
 HNSW_BUILD_WIDTH = 80
 HNSW_SEARCH_WIDTH = 256
-IVF_PROBES = 64
+IVF_PROBES = 128
 REFINE_FACTOR = 16
 """How many times the wanted number of candidates is compared again with their full vectors."""
 IVF_MINIMUM = 2_000
@@ -41,8 +41,10 @@ def build_vectors(vectors: np.ndarray, kind: IndexKind) -> Any:
                 f"ivfpq must learn from at least {IVF_MINIMUM} vectors, there are {len(vectors)}; use --kind flat"
             )
         cells = 2 ** round(math.log2(2 * math.sqrt(len(vectors))))
-        codes = dim // 4 if dim % 4 == 0 else math.gcd(dim, 64)
-        index = faiss.index_factory(dim, f"IVF{cells},PQ{codes},Refine(SQfp16)", faiss.METRIC_INNER_PRODUCT)
+        parts = dim // 4 if dim % 4 == 0 else dim
+        # Codes of 4 bits are learnt 30 times as fast as codes of 8; the second look makes up for what they lose.
+        kind_of_faiss = f"IVF{cells},PQ{parts}x4fs,Refine(SQfp16)"
+        index = faiss.index_factory(dim, kind_of_faiss, faiss.METRIC_INNER_PRODUCT)
         index.train(_sample(vectors, 64 * cells))
     index.add(np.ascontiguousarray(vectors))
     return index
