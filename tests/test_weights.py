@@ -214,7 +214,7 @@ def test_absent_bundled_file(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_registry() -> None:
     names = [entry.name for entry in weights.entries()]
     assert len(set(names)) == len(names)
-    expected = {"audiogen-medium-codec", "encodec-24khz", "dac-16khz", "dac-44khz", "eva02-l-14"}
+    expected = {"audiogen-medium-codec", "encodec-24khz", "dac-16khz", "dac-44khz", "eva02-l-14", "vggish"}
     assert expected | {"demo-codec", "demo-clip", "demo-vab"} == set(names)
     for entry in weights.entries():
         assert entry.licence

@@ -33,6 +33,10 @@ class GenerateOptions:
     """The same seed gives the same sound; sample i of several uses seed + i."""
     num_samples: int = 1
     """Different soundtracks for each video."""
+    select: Literal["agreement"] | None = None
+    """Keep one of the soundtracks: that whose sound and pictures agree best."""
+    select_weights: str | None = None
+    """Weights of 'vab adapt' by which --select agreement judges."""
     duration: float | None = None
     """Seconds of each video to do, from its start; all of it by default."""
     audio_only: Literal["wav", "flac"] | None = None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import vab
 from tasks.console import console, errors, progress_bar
 from tasks.generation.options import GenerateOptions
+from tasks.generation.selection import AgreementSelector
 from vab import media
 from vab.errors import MediaError, VABError
 from vab.pipeline import Generation, Pipeline
@@ -19,20 +20,30 @@ from vab.shapes import Tensor
 
 @dataclass(frozen=True)
 class Clip:
-    """A video to do, and the results it is to have: (seed, file)."""
+    """A video to do, and the results it is to have: each a file and the seeds of its candidates."""
 
     video: Path
     seconds: float
-    outputs: list[tuple[int, Path]]
+    outputs: list[tuple[list[int], Path]]
+
+    @property
+    def num_sounds(self) -> int:
+        """How many are generated for it."""
+        return sum(len(seeds) for seeds, _ in self.outputs)
 
 
 def run(options: GenerateOptions) -> int:
     """Exit code 0, or 2 where any input failed."""
+    if options.select and (options.num_samples < 2 or options.select_weights is None):
+        raise ValueError(
+            f"--select {options.select} chooses among --num-samples, two or more, by --select-weights; "
+            f"give both, not {options.num_samples} and {options.select_weights}"
+        )
     videos, failures = _find(options.inputs)
     clips, num_present = [], 0
     for video, names in zip(videos, _names(videos), strict=True):
         outputs = _outputs(video, names, options, num_videos=len(videos))
-        wanted = [(seed, path) for seed, path in outputs if options.overwrite or not path.exists()]
+        wanted = [(seeds, path) for seeds, path in outputs if options.overwrite or not path.exists()]
         num_present += len(outputs) - len(wanted)
         if not wanted:
             continue
@@ -45,7 +56,10 @@ def run(options: GenerateOptions) -> int:
     num_done = 0
     if clips:
         pipeline = vab.load(options.weights, device=options.device, dtype=options.dtype)
-        for reason in _generate_all(pipeline, clips, options):
+        selector = None
+        if options.select_weights is not None and options.select:
+            selector = AgreementSelector(options.select_weights, device=options.device)
+        for reason in _generate_all(pipeline, clips, options, selector):
             num_done += reason is None
             failures += [] if reason is None else [reason]
     for failure in failures:
@@ -56,10 +70,12 @@ def run(options: GenerateOptions) -> int:
     return 2 if failures else 0
 
 
-def _generate_all(pipeline: Pipeline, clips: list[Clip], options: GenerateOptions) -> Iterator[str | None]:
+def _generate_all(
+    pipeline: Pipeline, clips: list[Clip], options: GenerateOptions, selector: AgreementSelector | None
+) -> Iterator[str | None]:
     """Do the clips in batches; for each result yield None, for each failure its reason."""
     with progress_bar("windows") as progress:
-        total = sum(pipeline.generator.num_windows(clip.seconds) * len(clip.outputs) for clip in clips)
+        total = sum(pipeline.generator.num_windows(clip.seconds) * clip.num_sounds for clip in clips)
         task = progress.add_task("generating", total=total)
         for start in range(0, len(clips), options.batch_size):
             batch: list[tuple[Clip, Tensor]] = []
@@ -67,10 +83,10 @@ def _generate_all(pipeline: Pipeline, clips: list[Clip], options: GenerateOption
                 try:
                     batch.append((clip, pipeline.encode_video(clip.video, duration=clip.seconds)))
                 except VABError as error:
-                    progress.advance(task, pipeline.generator.num_windows(clip.seconds) * len(clip.outputs))
+                    progress.advance(task, pipeline.generator.num_windows(clip.seconds) * clip.num_sounds)
                     yield str(error)
             yield from _generate_batch(
-                pipeline, batch, options, on_window=lambda count: progress.advance(task, count)
+                pipeline, batch, options, selector, on_window=lambda count: progress.advance(task, count)
             )
 
 
@@ -78,30 +94,48 @@ def _generate_batch(
     pipeline: Pipeline,
     batch: list[tuple[Clip, Tensor]],
     options: GenerateOptions,
+    selector: AgreementSelector | None,
     on_window: Callable[[int], None],
 ) -> Iterator[str | None]:
     began = time.perf_counter()
     decoding = pipeline.decoding_options(
         num_steps=options.steps, cfg_scale=options.cfg_scale, temperature=options.temperature
     )
-    jobs = [(clip, visual, seed, path) for clip, visual in batch for seed, path in clip.outputs]
-    sounds = pipeline.generator.generate(
-        [visual for _, visual, _, _ in jobs],
-        [clip.seconds for clip, _, _, _ in jobs],
-        options=decoding,
-        seeds=[seed for _, _, seed, _ in jobs],
-        batch_size=options.batch_size,
-        on_window=on_window,
+    jobs = [(clip, visual, seed) for clip, visual in batch for seeds, _ in clip.outputs for seed in seeds]
+    sounds = iter(
+        pipeline.generator.generate(
+            [visual for _, visual, _ in jobs],
+            [clip.seconds for clip, _, _ in jobs],
+            options=decoding,
+            seeds=[seed for _, _, seed in jobs],
+            batch_size=options.batch_size,
+            on_window=on_window,
+        )
     )
     seconds_each = round((time.perf_counter() - began) / max(1, len(jobs)), 3)
-    for (clip, _, seed, path), sound in zip(jobs, sounds, strict=True):
-        settings = pipeline.settings(clip.seconds, seed, decoding)
-        settings |= {"video": clip.video.name, "generation_seconds": seconds_each}
+    results = [(clip, seeds, path) for clip, _ in batch for seeds, path in clip.outputs]
+    for clip, seeds, path in results:
+        facts = {"video": clip.video.name, "generation_seconds": seconds_each}
+        candidates = [
+            Generation(next(sounds), clip.video, pipeline.settings(clip.seconds, seed, decoding) | facts)
+            for seed in seeds
+        ]
         try:
-            Generation(sound, clip.video, settings).save(path)
+            _chosen(candidates, clip, selector).save(path)
             yield None
         except VABError as error:
             yield str(error)
+
+
+def _chosen(candidates: list[Generation], clip: Clip, selector: AgreementSelector | None) -> Generation:
+    """The only candidate, or the selector's, which then says how it was selected."""
+    if selector is None:
+        [only] = candidates
+        return only
+    choice = selector.choose(clip.video, clip.seconds, candidates)
+    kept = candidates[choice.index]
+    selection = {"agreements": choice.agreements, **selector.provenance}
+    return replace(kept, settings=kept.settings | {"selection": selection})
 
 
 def _find(inputs: list[str]) -> tuple[list[Path], list[str]]:
@@ -127,16 +161,17 @@ def _names(videos: list[Path]) -> list[str]:
     ]
 
 
-def _outputs(video: Path, name: str, options: GenerateOptions, *, num_videos: int) -> list[tuple[int, Path]]:
-    """Seed and file of each sample; the container stays what it was, since the picture is copied."""
+def _outputs(
+    video: Path, name: str, options: GenerateOptions, *, num_videos: int
+) -> list[tuple[list[int], Path]]:
+    """Seeds and file of each result; the container stays what it was, since the picture is copied."""
     audio = options.audio_only or ("wav" if options.no_mux else None)
     suffix = f".{audio}" if audio else video.suffix
     is_file = options.output.suffix and not options.output.is_dir() and num_videos == 1
     base = options.output.with_suffix("") if is_file else options.output / name
     if is_file and not audio:
         suffix = options.output.suffix
-    number = [""] if options.num_samples == 1 else [f"-{index}" for index in range(options.num_samples)]
-    return [
-        (options.seed + index, base.with_name(base.name + number[index] + suffix))
-        for index in range(len(number))
-    ]
+    seeds = [options.seed + index for index in range(options.num_samples)]
+    if options.select or len(seeds) == 1:
+        return [(seeds, base.with_name(base.name + suffix))]
+    return [([seed], base.with_name(f"{base.name}-{index}{suffix}")) for index, seed in enumerate(seeds)]
