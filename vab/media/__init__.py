@@ -4,6 +4,7 @@ from vab.media.audio import iter_audio, read_audio
 from vab.media.find import VIDEO_SUFFIXES, find_media
 from vab.media.frames import iter_frames
 from vab.media.mux import mux
+from vab.media.opus import through_opus
 from vab.media.probe import AudioInfo, MediaInfo, VideoInfo, probe
 from vab.media.sound_file import write_audio
 from vab.media.write import write_clip
@@ -19,6 +20,7 @@ __all__ = [
     "mux",
     "probe",
     "read_audio",
+    "through_opus",
     "write_audio",
     "write_clip",
 ]

@@ -18,7 +18,7 @@ from tasks.cli import main
 from tasks.console import console, progress_bar
 from tasks.demo.options import RulerOptions
 from tasks.demo.ruler.classifier import ClassJudge
-from tasks.demo.ruler.codec import distances, through_opus
+from tasks.demo.ruler.codec import distances
 from tasks.demo.ruler.material import (
     RulerClip,
     partner_of,
@@ -31,7 +31,7 @@ from tasks.demo.ruler.scores import score
 from tasks.demo.ruler.systems import generate, reconstruct, reconstruct_one, unconditional
 from tasks.demo.world import SAMPLE_RATE
 from tasks.pictures import log_mel
-from vab import __version__
+from vab import __version__, media
 from vab.config import to_dict
 from vab.decoding.options import DecodingOptions
 from vab.errors import VABError
@@ -125,7 +125,9 @@ def _codec_distances(
     """The codec's reconstruction and Opus's, with their bit rates."""
     truths = [clip.waveform for clip in clips]
     with progress_bar("clips") as progress:
-        opus = [through_opus(truth, SAMPLE_RATE) for truth in progress.track(truths, description="Opus")]
+        opus = [
+            media.through_opus(truth, SAMPLE_RATE) for truth in progress.track(truths, description="Opus")
+        ]
     config = pipeline.model.config
     bits = config.frame_rate * config.num_codebooks * float(np.log2(config.codebook_size))
     return {

@@ -9,11 +9,12 @@ import torch
 
 from tasks import cli
 from tasks.demo.ruler.classifier import ClassJudge
-from tasks.demo.ruler.codec import distances, through_opus
+from tasks.demo.ruler.codec import distances
 from tasks.demo.ruler.material import RulerClip, partner_of, training_sounds
 from tasks.demo.ruler.scores import brightness_course, correlation, loudness_course, score
 from tasks.demo.training.codebooks import CodebookCare
 from tasks.demo.world import CLASSES, SAMPLE_RATE, render_waveform, sample_scene, scene_sidecar
+from vab import media
 from vab.codecs import EncodecConfig, build_encodec
 from vab.shapes import Tensor
 
@@ -89,7 +90,7 @@ def test_courses_follow_what_they_should() -> None:
 
 def test_opus_and_the_distances(clips: list[RulerClip]) -> None:
     truth = clips[0].waveform
-    coded, bits = through_opus(truth, SAMPLE_RATE)
+    coded, bits = media.through_opus(truth, SAMPLE_RATE)
     assert coded.shape == truth.shape
     assert 1000 < bits < 12000
     same = distances([truth], [truth], SAMPLE_RATE)
