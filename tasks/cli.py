@@ -107,6 +107,21 @@ VERBS = {
         "tasks.evaluation.options:TokensOptions",
         "tasks.evaluation.tokens:run",
     ),
+    "evaluate demo": Verb(
+        "measure a model of Foley world, whose every event is known",
+        "tasks.demo.options:RulerOptions",
+        "tasks.demo.ruler.run:run",
+    ),
+    "evaluate sweep": Verb(
+        "decoding options against what is heard",
+        "tasks.demo.options:SweepOptions",
+        "tasks.demo.ruler.sweep:run",
+    ),
+    "evaluate ablation": Verb(
+        "small models that differ in one thing",
+        "tasks.demo.options:AblationOptions",
+        "tasks.demo.ruler.ablation:run",
+    ),
     "evaluate generation": Verb(
         "generated sound against true sound: numbers, problems, a page",
         "tasks.evaluation.options:GenerationOptions",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 
+import numpy as np
 import torch
 from rich.table import Table
 
@@ -47,7 +48,8 @@ def run(options: TokensOptions) -> int:
         crop_seconds=pipeline.card.window_seconds,
     )
     objective = MaskedPrediction(pipeline.model, MaskedPredictionOptions())
-    sums: dict[str, float] = defaultdict(float)
+    values: dict[str, list[float]] = defaultdict(list)
+    sizes: list[int] = []
     with progress_bar("clips") as progress:
         task = progress.add_task("predicting", total=len(data))
         for start in range(0, len(data), options.batch_size):
@@ -55,9 +57,14 @@ def run(options: TokensOptions) -> int:
             batch = data.__getitems__(items).to(pipeline.device)
             generator = torch.Generator().manual_seed(mixed_seed(options.seed, start))
             for name, value in objective.evaluate(batch, generator=generator).items():
-                sums[name] += value.item() * len(items)
+                values[name].append(value.item())
+            sizes.append(len(items))
             progress.advance(task, len(items))
-    metrics = {name: total / len(data) for name, total in sums.items()}
+    metrics = {name: float(np.average(numbers, weights=sizes)) for name, numbers in values.items()}
+    for prefix in ("", "all_hidden/"):
+        pairs = (values[f"{prefix}accuracy_{way}_vision"] for way in ("with", "without"))
+        if len(sizes) > 1:
+            metrics[f"{prefix}accuracy_gain_error"] = _standard_error(np.subtract(*map(np.array, pairs)))
     for prefix, what in (
         ("all_hidden/", "all codes hidden, as generation begins"),
         ("", "hidden by the paper's ratios"),
@@ -88,6 +95,11 @@ def run(options: TokensOptions) -> int:
     return 0
 
 
+def _standard_error(gains: np.ndarray) -> float:
+    """Of the mean of what the frames add, from its spread over batches."""
+    return float(gains.std(ddof=1) / np.sqrt(len(gains)))
+
+
 def _show(metrics: dict[str, float], num_levels: int, title: str) -> None:
     table = Table(title=title, title_justify="left")
     for column in ("", "with vision", "without"):
@@ -98,3 +110,8 @@ def _show(metrics: dict[str, float], num_levels: int, title: str) -> None:
         table.add_row(name, f"{with_vision:.2%}", f"{without:.2%}")
     table.add_row("loss, nats", f"{metrics['loss_with_vision']:.3f}", f"{metrics['loss_without_vision']:.3f}")
     console.print(table)
+    gain = metrics["accuracy_with_vision"] - metrics["accuracy_without_vision"]
+    error = (
+        f" ± {196 * metrics['accuracy_gain_error']:.2f} (95 %)" if "accuracy_gain_error" in metrics else ""
+    )
+    console.print(f"the frames add {100 * gain:+.2f}{error} points of accuracy")
