@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +111,35 @@ def test_a_build_that_stops_anywhere_goes_on_to_the_same_index(
         SearchIndex(tmp_path / "index")
     monkeypatch.setattr(EmbeddingLog, "append", write)
     assert _content(_build(tmp_path / "index", clips, pipeline).path) == whole
+
+
+@pytest.mark.parametrize("verb", ["build", "add"])
+def test_a_process_killed_at_any_moment_leaves_an_index_that_goes_on(
+    tmp_path: Path, clips: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.setattr(building, "CLIPS_PER_SEGMENT", 1)
+    first = [clips / "0.mp4"] if verb == "add" else [clips]
+
+    def build(out: Path, inputs: list[Path]) -> None:
+        sources = find_sources(inputs, pipeline)
+        log = EmbeddingLog(out) if (out / "index.json").exists() else None
+        log = log or start_index(out, pipeline, sources, kind="flat")
+        add_clips(log, pipeline, sources)
+        finish_index(log)
+
+    for name in ("whole", "killed"):
+        if verb == "add":
+            build(tmp_path / name, first)
+    build(tmp_path / "whole", [clips])
+    for target in range(2, 7):
+        child = multiprocessing.get_context("fork").Process(target=build, args=(tmp_path / "killed", [clips]))
+        child.start()
+        while child.is_alive() and len(list((tmp_path / "killed" / "segments").glob("*.jsonl"))) < target:
+            time.sleep(0.001)
+        child.kill()
+        child.join()
+    build(tmp_path / "killed", [clips])
+    assert _content(tmp_path / "killed") == _content(tmp_path / "whole")
 
 
 def test_adding_again_does_nothing_and_a_changed_file_is_embedded_anew(
