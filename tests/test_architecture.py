@@ -65,6 +65,7 @@ def test_lower_rooms_never_know_the_models(room: str) -> None:
         ("encodec", {"vab/codecs/encodec.py"}),
         ("dac", {"vab/codecs/dac.py"}),
         ("open_clip", {"vab/vision/open_clip.py"}),
+        ("faiss", {"vab/retrieval/vectors.py"}),
     ],
 )
 def test_heavy_backends_have_one_home(package: str, homes: set[str]) -> None:

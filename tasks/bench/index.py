@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 from rich.table import Table
 
@@ -18,7 +17,7 @@ from tasks.console import console, progress_bar
 from vab import __version__
 from vab.config import to_dict
 from vab.retrieval.options import IndexKind
-from vab.retrieval.vectors import build_vectors, nearest, open_vectors, write_vectors
+from vab.retrieval.vectors import build_vectors, library, nearest, open_vectors, write_vectors
 from vab.weights import write_atomically
 
 SHEET_DIMENSIONS = 24
@@ -53,14 +52,14 @@ def run(options: BenchIndexOptions) -> int:
             for kind in options.kinds:
                 rows.append(_measure(vectors, queries, exact, kind))
                 progress.advance(task)
-    threads = faiss.omp_get_max_threads()
+    version, threads = library()
     _show(rows, f"{options.dim} numbers a vector, {options.num_queries} queries, {threads} threads")
     if options.output:
         document = {
             "rows": [asdict(row) for row in rows],
             "threads": threads,
             "options": to_dict(options),
-            "faiss": faiss.__version__,
+            "faiss": version,
             "vab": __version__,
         }
         write_atomically(options.output, json.dumps(document, indent=2) + "\n")

@@ -17,7 +17,6 @@ from vab import __version__
 from vab.codecs import Codec, load_codec
 from vab.config import to_dict
 from vab.errors import ConfigError, StoreError
-from vab.features.dataset import FeatureDataset
 from vab.features.joined import JoinedDataset
 from vab.features.store import FeatureStore
 from vab.models.files import Component, ModelCard, save_model
@@ -34,8 +33,8 @@ def run(options: PretrainOptions) -> int:
     codec = load_codec(stores[0].info.codec.name, weights=options.codec_weights)
     for store in stores:
         check_fits(options.model, store, codec)
-    train_data = _join(stores, options, is_training=True)
-    validation_data = _join(stores, options, is_training=False)
+    train_data = _dataset(stores, options, is_training=True)
+    validation_data = _dataset(stores, options, is_training=False)
 
     seed_everything(options.training.seed, verbose=False)
     model = VAB(options.model)
@@ -95,35 +94,18 @@ def check_fits(model: VABConfig, store: FeatureStore, codec: Codec) -> None:
         raise ConfigError(f"{store.path}: {'; '.join(wrong)}")
 
 
-def _join(stores: Sequence[FeatureStore], options: PretrainOptions, *, is_training: bool) -> JoinedDataset:
+def _dataset(stores: Sequence[FeatureStore], options: PretrainOptions, *, is_training: bool) -> JoinedDataset:
     """The clips of a split in all stores that have it."""
-    split = options.data.train_split if is_training else options.data.validation_split
-    parts = []
-    for store in stores:
-        indices: Sequence[int] = store.select(split=split)
-        if not is_training:
-            indices = indices[: options.data.num_validation_clips]
-        if len(indices):
-            parts.append(_dataset(store, indices, options, is_training=is_training))
-    if not parts:
-        splits = sorted({name for store in stores for name in store.splits})
-        raise StoreError(
-            f"{', '.join(map(str, options.store))}: no clips in split {split!r}; there are: {', '.join(splits)}"
-        )
-    return JoinedDataset(parts)
-
-
-def _dataset(
-    store: FeatureStore, indices: Sequence[int], options: PretrainOptions, *, is_training: bool
-) -> FeatureDataset:
-    return FeatureDataset(
-        store,
-        indices,
+    data = options.data
+    return JoinedDataset.of_split(
+        stores,
+        data.train_split if is_training else data.validation_split,
+        limit=None if is_training else data.num_validation_clips,
         num_codebooks=options.model.num_codebooks,
         visual_fps=options.model.visual_fps,
-        crop_seconds=options.data.crop_seconds,
-        mixup_prob=options.data.mixup_prob if is_training else 0.0,
-        roll_prob=options.data.roll_prob if is_training else 0.0,
+        crop_seconds=data.crop_seconds,
+        mixup_prob=data.mixup_prob if is_training else 0.0,
+        roll_prob=data.roll_prob if is_training else 0.0,
         is_training=is_training,
     )
 

@@ -95,13 +95,18 @@ def recall_of(index: Any, vectors: np.ndarray, queries: np.ndarray, count: int =
     return float(np.mean([len(set(a) & set(b)) / len(a) for a, b in zip(exact, found, strict=True)]))
 
 
+def library() -> tuple[str, int]:
+    """FAISS's version, and how many threads it uses."""
+    return faiss.__version__, faiss.omp_get_max_threads()
+
+
 def _parameters(index: Any, count: int) -> Any:
-    library: Any = faiss  # its stubs lack these classes' arguments
+    untyped: Any = faiss  # its stubs lack these classes' arguments
     if isinstance(index, faiss.IndexHNSW):
-        return library.SearchParametersHNSW(efSearch=max(HNSW_SEARCH_WIDTH, 2 * count))
+        return untyped.SearchParametersHNSW(efSearch=max(HNSW_SEARCH_WIDTH, 2 * count))
     if isinstance(index, faiss.IndexRefine):
-        return library.IndexRefineSearchParameters(
-            k_factor=REFINE_FACTOR, base_index_params=library.SearchParametersIVF(nprobe=IVF_PROBES)
+        return untyped.IndexRefineSearchParameters(
+            k_factor=REFINE_FACTOR, base_index_params=untyped.SearchParametersIVF(nprobe=IVF_PROBES)
         )
     return None
 
