@@ -48,6 +48,6 @@ def draw_clip(
         for moment in event_times:
             axes.axvline(moment, color="white", linewidth=0.6, alpha=0.7)
         heard = detect_onsets(sound, SAMPLE_RATE).tolist()
-        axes.plot(heard, [0.25] * len(heard), "^", color="cyan", markersize=4, clip_on=False)
+        axes.plot(heard, [0.25] * len(heard), "^", color="cyan", markersize=4)
     rows[-1].set_xlabel("seconds; lines are the true events, triangles what begins in this sound", fontsize=8)
     figure.savefig(path, dpi=100)
