@@ -45,3 +45,19 @@ def to_dict(config: Any) -> dict[str, Any]:
         return str(value) if isinstance(value, Path) else value
 
     return plain(dataclasses.asdict(config))
+
+
+def to_record(options: Any) -> dict[str, Any]:
+    """What a result says of the options that led to it: not where things lay on somebody's disk, nor in how many goes.
+
+    Places are the fields of paths, and the words that name or may name a file: ``init``, ``weights``,
+    ``codec_weights``.
+    """
+    fields = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    left_out = {"init", "weights", "codec_weights", "resume"} | {
+        name
+        for name, value in fields.items()
+        if isinstance(value, Path)
+        or (isinstance(value, list) and value and all(isinstance(item, Path) for item in value))
+    }
+    return {name: value for name, value in to_dict(options).items() if name not in left_out}

@@ -23,7 +23,7 @@ from tasks.classification.report import report
 from tasks.classification.training import build_classifier, finetune, go_on_masked, probabilities
 from tasks.console import console
 from vab import __version__
-from vab.config import to_dict
+from vab.config import to_dict, to_record
 from vab.errors import WeightsError
 from vab.features.files import read_lines
 from vab.features.store import FeatureStore
@@ -176,8 +176,8 @@ def _card(
         provenance={
             "trained_on": f"{len(fold.train)} clips of {store.path.name}"
             + (f", all folds but {fold.name}" if fold.name else ""),
-            "started_from": {"weights": options.init, "sha256": origin.sha256},
-            "options": _lasting(options),
+            "started_from": {"weights": Path(options.init).stem, "sha256": origin.sha256},
+            "options": to_record(options),
             "date": datetime.now(UTC).date().isoformat(),
             "vab": __version__,
             "machine": platform.machine(),
@@ -232,7 +232,7 @@ def _facts(
         "encoder": to_dict(store.info.encoder),
         "visual_fps": store.info.visual_fps,
         "started_from": None if origin is None else {"weights": options.init, "sha256": origin.sha256},
-        "options": _lasting(options),
+        "options": to_record(options),
         "seed": options.training.seed,
         "vab": __version__,
         "machine": platform.machine(),

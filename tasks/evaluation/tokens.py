@@ -26,14 +26,7 @@ def run(options: TokensOptions) -> int:
     """Print a table, write JSON if asked."""
     store = FeatureStore(options.store)
     pipeline = vab.load(options.weights, device=options.device)
-    for kind, here, wanted in (
-        ("codec", store.info.codec.fingerprint, pipeline.card.codec.fingerprint),
-        ("encoder", store.info.encoder.fingerprint, pipeline.card.encoder.fingerprint),
-    ):
-        if here != wanted:
-            raise StoreError(
-                f"{options.store} was made with {kind} {here}, {options.weights} goes with {wanted}"
-            )
+    pipeline.card.check_store(store)
     indices = store.select(split=options.split)
     if not len(indices):
         raise StoreError(

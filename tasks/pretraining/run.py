@@ -15,7 +15,7 @@ from tasks.pretraining.options import PretrainOptions
 from tasks.pretraining.samples import SampleLogger
 from vab import __version__
 from vab.codecs import Codec, load_codec
-from vab.config import to_dict
+from vab.config import to_dict, to_record
 from vab.errors import ConfigError, StoreError
 from vab.features.joined import JoinedDataset
 from vab.features.store import FeatureStore
@@ -59,10 +59,6 @@ def run(options: PretrainOptions) -> int:
     save_model(path, model, _card(options, stores[0], len(train_data)))
     console.print(f"trained on {len(train_data)} clips; weights in {path}", markup=False)
     return 0
-
-
-RECORDED = ("training", "model", "objective", "data", "decoding")
-"""Options that a weights file tells of: not where things lay on somebody's disk."""
 
 
 def check_fits(model: VABConfig, store: FeatureStore, codec: Codec) -> None:
@@ -122,7 +118,7 @@ def _card(options: PretrainOptions, store: FeatureStore, num_clips: int) -> Mode
         overlap_seconds=seconds / 5,
         provenance={
             "trained_on": f"{num_clips} clips of {', '.join(path.name for path in options.store)}",
-            "options": {name: value for name, value in to_dict(options).items() if name in RECORDED},
+            "options": to_record(options),
             "date": datetime.now(UTC).date().isoformat(),
             "vab": __version__,
             "torch": torch.__version__,

@@ -14,7 +14,7 @@ from tasks.console import console
 from tasks.retrieval.options import AdaptOptions
 from vab import __version__
 from vab.codecs import load_codec
-from vab.config import to_dict
+from vab.config import to_dict, to_record
 from vab.features.joined import JoinedDataset
 from vab.features.store import FeatureStore
 from vab.models.files import ModelCard
@@ -55,9 +55,9 @@ def run(options: AdaptOptions) -> int:
     written = options.out / "encoder.safetensors"
     provenance = {
         "trained_on": f"{len(train_data)} clips of {', '.join(store.path.name for store in stores)}",
-        "from": {"weights": options.weights, "sha256": sha256_of(path), "init": options.init},
+        "from": {"weights": path.stem, "sha256": sha256_of(path), "init": options.init},
         "temperature": objective.temperature,
-        "options": to_dict(options),
+        "options": to_record(options),
         "date": datetime.now(UTC).date().isoformat(),
         "vab": __version__,
         "torch": torch.__version__,
