@@ -135,8 +135,8 @@ class AblationOptions:
     """Feature store of Foley world with training and test clips, as 'vab demo train' leaves it."""
     output: Path = short("o", default=Path("out/ablation"))
     """Folder for the models and the numbers."""
-    steps: int = 1200
-    """Training steps of each model."""
+    steps: int = 3000
+    """Training steps of each model; with fewer none has begun to learn when things happen."""
     clips: int = 100
     """Held-out clips."""
     judge_clips: int = 540

@@ -99,9 +99,11 @@ def read_clips(store_path: Path, num_clips: int, pipeline: Pipeline) -> list[Rul
     """The first held-out clips of a store of Foley world, in the order of their names, so that classes take turns.
 
     Raises:
-        StoreError: the store has no held-out clips, or was made for another rate.
+        StoreError: the store was made with another codec or encoder.
+        VABError: it has no held-out clips.
     """
     store = FeatureStore(store_path)
+    pipeline.card.check_store(store)
     indices = sorted(store.select(split=SPLIT), key=lambda index: store.clips.ids[index])[:num_clips]
     if not indices:
         raise VABError(f"{store_path} has no clips of the split {SPLIT!r}")
