@@ -136,7 +136,7 @@ class AblationOptions:
     output: Path = short("o", default=Path("out/ablation"))
     """Folder for the models and the numbers."""
     steps: int = 3000
-    """Training steps of each model; with fewer none has begun to learn when things happen."""
+    """Training steps of each model; when things happen is learnt late."""
     clips: int = 100
     """Held-out clips."""
     judge_clips: int = 540
