@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,15 +46,15 @@ class Column:
     higher_is_better: bool
 
 
-class Scorer:
+class Scorer(ABC):
     """One family of metrics; a subclass brings ``columns`` and ``add``, the rest where it has something to say."""
 
     columns: ClassVar[Mapping[str, Column]]
     """Every number it gives, of clips or of the set."""
 
+    @abstractmethod
     def add(self, sound: PairedSound) -> dict[str, float]:
         """Numbers of one clip; those that do not apply to it are left out."""
-        raise NotImplementedError
 
     def of_set(self) -> dict[str, float]:
         """Numbers that only all clips together have; means over clips are their caller's affair."""
