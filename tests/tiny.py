@@ -17,14 +17,14 @@ from vab.vision import load_encoder
 VISUAL_FPS = 5.0
 
 
-def tiny_config() -> VABConfig:
+def tiny_config(*, num_codebooks: int = 4) -> VABConfig:
     """A VAB that goes with the tiny codec and the tiny tower."""
     return VABConfig(
         num_layers=2,
         num_encoder_layers=1,
         width=32,
         num_heads=4,
-        num_codebooks=4,
+        num_codebooks=num_codebooks,
         codebook_size=64,
         codebook_dim=16,
         visual_dim=load_encoder("tiny-clip").embed_dim,
@@ -32,11 +32,17 @@ def tiny_config() -> VABConfig:
     )
 
 
-def write_tiny_model(path: Path, *, window_seconds: float = 1.0, overlap_seconds: float = 0.4) -> Path:
+def write_tiny_model(
+    path: Path,
+    *,
+    config: VABConfig | None = None,
+    window_seconds: float = 1.0,
+    overlap_seconds: float = 0.4,
+) -> Path:
     """Random weights of a whole system in one file, for ``vab.load``."""
     codec, encoder = load_codec("tiny-encodec"), load_encoder("tiny-clip")
     torch.manual_seed(0)
-    model = VAB(tiny_config())
+    model = VAB(config or tiny_config())
     with torch.no_grad():  # far from uniform, so that frames and options matter
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)

@@ -22,8 +22,9 @@ from vab.device import choose_device
 from vab.errors import WeightsError
 from vab.features.grid import TimeGrid
 from vab.models import find_model
-from vab.models.base import Sound, SoundGenerator
+from vab.models.base import CodeRefiner, Sound, SoundGenerator
 from vab.models.files import Component, ModelCard, load_model
+from vab.models.refined import RefinedGenerator
 from vab.nn.pooling import mean_pool
 from vab.retrieval.windows import WindowCutter
 from vab.shapes import Float, Int, Tensor
@@ -89,6 +90,7 @@ class Pipeline:
         codec: Codec,
         encoder: VisualEncoder,
         *,
+        refiner: CodeRefiner | None = None,
         provenance: dict[str, Any],
         device: torch.device | str = "cpu",
     ) -> None:
@@ -99,6 +101,7 @@ class Pipeline:
             card: what its weights file says of it.
             codec: the codec it was trained with.
             encoder: the visual encoder it was trained with.
+            refiner: completes the model's codes; None = nothing does.
             provenance: what every result says of the weights.
             device: where model, codec and encoder are.
         """
@@ -108,8 +111,11 @@ class Pipeline:
         self.encoder = encoder
         self.provenance = provenance
         self.device = torch.device(device)
-        make_generator = find_model(card.type).generator
-        self._generator = make_generator(model, card, codec) if make_generator else None
+        folder = find_model(card.type)
+        self._refiner = folder.refiner(model, card) if folder.refiner else refiner
+        self._generator = folder.generator(model, card, codec) if folder.generator else None
+        if self._generator is not None and self._refiner is not None:
+            self._generator = RefinedGenerator(self._generator, self._refiner, codec)
         self.visual_fps: float = (self._generator or model.config).visual_fps
 
     @property
@@ -117,14 +123,28 @@ class Pipeline:
         """What makes the sound.
 
         Raises:
-            WeightsError: the weights are of an encoder, which makes none.
+            WeightsError: the weights are of an encoder or a refiner, which make none.
         """
         if self._generator is None:
             raise WeightsError(
-                f"{self.provenance.get('weights', 'these weights')}: a {self.card.type!r} embeds and makes no "
-                "sound; generate with the weights of the whole model, such as 'demo'"
+                f"{self.provenance.get('weights', 'these weights')}: a {self.card.type!r} makes no sound from "
+                "pictures; generate with the weights of the whole model, such as 'demo'"
             )
         return self._generator
+
+    @property
+    def refiner(self) -> CodeRefiner:
+        """What completes coarse codes: the model itself, or what goes with it.
+
+        Raises:
+            WeightsError: the weights are of neither kind.
+        """
+        if self._refiner is None:
+            raise WeightsError(
+                f"{self.provenance.get('weights', 'these weights')}: a {self.card.type!r} without a refiner; "
+                "give the weights of a coarse-to-fine stage, or of a model that was trained with --refiner"
+            )
+        return self._refiner
 
     def generate(
         self,
@@ -177,10 +197,17 @@ class Pipeline:
             "sample_rate": self.generator.sample_rate,
             "codec": to_dict(self.card.codec),
             "encoder": to_dict(self.card.encoder),
+            **self._refinement(),
             "device": str(self.device),
             "vab": __version__,
             "torch": torch.__version__,
         }
+
+    def _refinement(self) -> dict[str, Any]:
+        """What completed the codes, if anything did."""
+        if self.card.refiner is None:
+            return {}
+        return {"refiner": {**to_dict(self.card.refiner), "decoding": to_dict(self.refiner.decoding)}}
 
     def encode_video(
         self, video: str | Path, *, start: float = 0.0, duration: float | None = None
@@ -276,6 +303,11 @@ class Pipeline:
 
     def _embed(self, modality: Literal["codes", "visual"], clips: Sequence[Tensor]) -> Tensor:
         """One batch, each clip a tensor [length, numbers]; padded to the longest, which changes nothing."""
+        if not hasattr(self.model, "encode"):
+            raise WeightsError(
+                f"{self.provenance.get('weights', 'these weights')}: a {self.card.type!r} embeds nothing; "
+                "give the weights of a VAB or of its encoder"
+            )
         padded = pad_sequence(list(clips), batch_first=True).to(self.device)
         lengths = torch.tensor([len(clip) for clip in clips])[:, None]
         is_valid = (torch.arange(padded.shape[1]) < lengths).to(self.device)
@@ -308,7 +340,8 @@ def load(name: str | Path = "demo", *, device: str = "auto", dtype: str = "auto"
     _check_same(card.encoder, encoder, path)
     provenance = {"weights": str(name), "weights_sha256": sha256_of(path)}
     model = model.to(device, getattr(torch, dtype))
-    return Pipeline(model, card, codec, encoder, provenance=provenance, device=device)
+    refiner = None if card.refiner is None else _load_refiner(card, card.refiner, path, device, dtype)
+    return Pipeline(model, card, codec, encoder, refiner=refiner, provenance=provenance, device=device)
 
 
 def model_path(name: str | Path = "demo") -> Path:
@@ -324,6 +357,29 @@ def component_source(component: Component, model_path: Path) -> str:
     """What loads a model's codec or encoder: a file of its name beside the model's own, else the name itself."""
     file = model_path.parent / f"{component.name}.safetensors"
     return str(file) if file.exists() else component.name
+
+
+def _load_refiner(
+    card: ModelCard, component: Component, model_path: Path, device: str, dtype: str
+) -> CodeRefiner:
+    """The refiner that a model's card names."""
+    path = resolve(component_source(component, model_path))
+    found = Component.of_file(path)
+    if found.fingerprint != component.fingerprint:
+        raise WeightsError(
+            f"{model_path.name} goes with refiner {component.name} {component.fingerprint}, {path} is "
+            f"{found.fingerprint}; put that one beside it, or train it anew with --refiner and --resume"
+        )
+    model, own_card = load_model(path)
+    make_refiner = find_model(own_card.type).refiner
+    if make_refiner is None:
+        raise WeightsError(f"{path}: a {own_card.type!r} refines nothing")
+    if (own_card.codec.fingerprint, own_card.encoder.fingerprint) != (
+        card.codec.fingerprint,
+        card.encoder.fingerprint,
+    ):
+        raise WeightsError(f"{path} was trained with another codec or encoder than {model_path.name}")
+    return make_refiner(model.to(device, getattr(torch, dtype)), own_card)
 
 
 def _check_same(component: Component, loaded: Codec | VisualEncoder, path: Path) -> None:

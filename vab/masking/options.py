@@ -1,8 +1,8 @@
-"""The distribution of mask ratios, as a configuration."""
+"""What masked prediction hides and how it counts errors, as a configuration."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -25,3 +25,15 @@ class MaskRatio:
             )
         if self.std <= 0:
             raise ValueError(f"mask ratio needs std > 0, not {self.std}")
+
+
+@dataclass(frozen=True)
+class MaskedPredictionOptions:
+    """What is hidden and how errors are counted."""
+
+    mask_ratio: MaskRatio = field(default_factory=MaskRatio)
+    """Share of tokens hidden in a clip."""
+    condition_drop_prob: float = 0.1
+    """How often a whole clip's frames are taken away, for classifier-free guidance."""
+    label_smoothing: float = 0.1
+    """Of the cross-entropy over hidden tokens."""

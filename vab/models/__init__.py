@@ -1,9 +1,9 @@
 """One folder a model; the folder's name is the model's name in weights files and configurations.
 
 ``vab/models/<name>/__init__.py`` says where its parts are, as ``"module:attribute"`` strings so that nothing heavy is
-imported: ``CONFIG``, ``MODEL`` (built from a CONFIG) and ``GENERATOR`` (see ``base.py``). Adding a folder adds a model;
-nothing else changes. ``VARIANTS``, where there are any, name networks made from the model that do not generate: the
-``encoder`` of the folder ``vab`` is the model ``vab-encoder``.
+imported: ``CONFIG``, ``MODEL`` (built from a CONFIG) and ``GENERATOR`` or ``REFINER`` (see ``base.py``). Adding a
+folder adds a model; nothing else changes. ``VARIANTS``, where there are any, name networks made from the model that do
+not generate: the ``encoder`` of the folder ``vab`` is the model ``vab-encoder``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ class ModelFolder:
     model: type[Any]
     generator: type[Any] | None
     """None = this model makes no sound."""
+    refiner: type[Any] | None
+    """None = this model completes no codes."""
 
 
 def model_names() -> list[str]:
@@ -44,17 +46,21 @@ def find_model(name: str) -> ModelFolder:
         raise WeightsError(f"no model is called {name!r}; there are: {', '.join(model_names())}")
     folder, _, variant = name.partition("-")
     package = importlib.import_module(f"{__name__}.{folder}")
+    keys = ("CONFIG", "MODEL", "GENERATOR", "REFINER")
     places = (
         _variants(folder)[variant]
         if variant
-        else {"CONFIG": package.CONFIG, "MODEL": package.MODEL, "GENERATOR": package.GENERATOR}
+        else {key: getattr(package, key) for key in keys if hasattr(package, key)}
     )
 
     def part(key: str) -> type[Any]:
         module, attribute = places[key].split(":")
         return getattr(importlib.import_module(f"{package.__name__}.{module}"), attribute)
 
-    return ModelFolder(part("CONFIG"), part("MODEL"), part("GENERATOR") if "GENERATOR" in places else None)
+    def optional(key: str) -> type[Any] | None:
+        return part(key) if key in places else None
+
+    return ModelFolder(part("CONFIG"), part("MODEL"), optional("GENERATOR"), optional("REFINER"))
 
 
 def _variants(folder: str) -> dict[str, dict[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vab.checkpoint import load_state, load_tensors, save_tensors
+from vab.checkpoint import load_state, load_tensors, save_tensors, sha256_of
 from vab.config import from_dict, to_dict
 from vab.decoding.options import DecodingOptions
 from vab.errors import StoreError
@@ -21,12 +21,17 @@ FORMAT = "model"
 
 @dataclass(frozen=True)
 class Component:
-    """The codec or encoder that a model was trained with."""
+    """The codec or encoder that a model was trained with, or the refiner that goes with it."""
 
     name: str
-    """What ``load_codec`` or ``load_encoder`` takes; a file of this stem beside the model's own comes first."""
+    """What loads it by name; a file of this stem beside the model's own comes first."""
     fingerprint: str
-    """Of its configuration and weights: another one is refused."""
+    """Of its configuration and weights, of a refiner's file: another one is refused."""
+
+    @classmethod
+    def of_file(cls, path: Path) -> Component:
+        """A file of weights: its stem, and the first 16 hex digits of its SHA-256."""
+        return cls(path.stem, sha256_of(path)[:16])
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class ModelCard:
     """The network's configuration."""
     codec: Component
     encoder: Component
+    refiner: Component | None = None
+    """What completes this model's codes; None = its sound is what its own codes give."""
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
     window_seconds: float = 10.0
     """Length the model was trained on; longer videos are done in windows of this length."""

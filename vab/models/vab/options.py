@@ -1,22 +1,12 @@
-"""Settings of VAB's pretraining objective (paper table 8)."""
+"""Settings of VAB's objectives (paper table 8); pretraining's are shared with other models of codes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from vab.masking.options import MaskRatio
+from vab.masking.options import MaskedPredictionOptions
 
-
-@dataclass(frozen=True)
-class MaskedPredictionOptions:
-    """What is hidden and how errors are counted."""
-
-    mask_ratio: MaskRatio = field(default_factory=MaskRatio)
-    """Share of tokens hidden in a clip."""
-    condition_drop_prob: float = 0.1
-    """How often a whole clip's frames are taken away, for classifier-free guidance."""
-    label_smoothing: float = 0.1
-    """Of the cross-entropy over hidden tokens."""
+__all__ = ["ClassificationOptions", "ContrastiveOptions", "MaskedPredictionOptions"]
 
 
 @dataclass(frozen=True)
