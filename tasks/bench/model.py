@@ -14,13 +14,15 @@ from tasks.bench.options import BenchModelOptions
 from tasks.console import console
 from vab.config import from_dict
 from vab.decoding.options import DecodingOptions
+from vab.decoding.windows import Windows, decode_in_windows
 from vab.device import choose_device
 from vab.features.batch import FeatureBatch
+from vab.masking.draw import hide
+from vab.masking.options import MaskedPredictionOptions
+from vab.masking.prediction import MaskedPrediction
+from vab.models import find_model
+from vab.models.coarse_to_fine.config import CoarseToFineConfig
 from vab.models.vab.config import VABConfig
-from vab.models.vab.generate import Windows, generate_codes
-from vab.models.vab.model import VAB
-from vab.models.vab.objective import MaskedPrediction
-from vab.models.vab.options import MaskedPredictionOptions
 
 
 def run(options: BenchModelOptions) -> int:
@@ -39,20 +41,25 @@ def run(options: BenchModelOptions) -> int:
 
 def _measure(path: Path, options: BenchModelOptions, device: str) -> list[str]:
     document = yaml.safe_load(path.read_text())
-    config = from_dict(VABConfig, document["model"], source=str(path))
+    kind = "coarse_to_fine" if "coarse_to_fine" in document else "vab"
+    folder = find_model(kind)
+    config = from_dict(
+        folder.config, document["model" if kind == "vab" else "coarse_to_fine"], source=str(path)
+    )
     decoding = from_dict(DecodingOptions, document["decoding"], source=str(path))
     torch.manual_seed(0)
-    model = VAB(config).to(device)
-    inputs = _millions(model.code_embedding.project) + _millions(model.visual_embedding)
-    sizes = [
-        _millions(model),
-        _millions(model.blocks),
-        _millions(model.blocks[: config.num_encoder_layers]) + inputs,
-    ]
+    model = folder.model(config).to(device)
+    sizes = [_millions(model), _millions(model.blocks)]
+    num_given = 0
+    if isinstance(config, CoarseToFineConfig):
+        num_given = config.num_coarse_codebooks
+    else:
+        inputs = _millions(model.code_embedding.project) + _millions(model.visual_embedding)
+        sizes.append(_millions(model.blocks[: config.num_encoder_layers]) + inputs)
     windows = Windows.of(config, options.seconds, 0.0)
     batch = _batch(config, options.batch_size, windows).to(device)
 
-    objective = MaskedPrediction(model, MaskedPredictionOptions())
+    objective = MaskedPrediction(model, MaskedPredictionOptions(), num_given=num_given)
     optimizer = torch.optim.AdamW(model.parameters(), 2e-4)
 
     def step() -> None:
@@ -65,26 +72,31 @@ def _measure(path: Path, options: BenchModelOptions, device: str) -> list[str]:
     step_seconds = _seconds(step, device)
     model.zero_grad()
     model = model.eval().requires_grad_(False).to(getattr(torch, options.dtype))
+    is_masked = torch.zeros_like(batch.codes, dtype=torch.bool)
+    is_masked[:, num_given:] = True
+    hidden = list(hide(batch.codes, is_masked, config.mask_token_id))
     generation_seconds = _seconds(
-        lambda: generate_codes(
+        lambda: decode_in_windows(
             model,
+            hidden,
             list(batch.visual),
-            [windows.num_steps] * len(batch),
             windows=windows,
             options=decoding,
             seeds=range(len(batch)),
+            num_given=num_given,
         ),
         device,
     )
     return [
         *(f"{size:.2f} M" for size in sizes),
+        *[""] * (3 - len(sizes)),
         f"{step_seconds:.1f}",
         f"{generation_seconds:.1f}",
         str(decoding.num_steps),
     ]
 
 
-def _batch(config: VABConfig, size: int, windows: Windows) -> FeatureBatch:
+def _batch(config: VABConfig | CoarseToFineConfig, size: int, windows: Windows) -> FeatureBatch:
     """Random codes and frames of the configuration's shapes."""
     return FeatureBatch(
         codes=torch.randint(0, config.codebook_size, (size, config.num_codebooks, windows.num_steps)),

@@ -17,8 +17,8 @@ from vab.errors import StoreError
 from vab.features.dataset import FeatureDataset
 from vab.features.sampler import mixed_seed
 from vab.features.store import FeatureStore
-from vab.models.vab.objective import MaskedPrediction
-from vab.models.vab.options import MaskedPredictionOptions
+from vab.masking.options import MaskedPredictionOptions
+from vab.masking.prediction import MaskedPrediction
 from vab.weights import write_atomically
 
 
@@ -40,7 +40,9 @@ def run(options: TokensOptions) -> int:
         visual_fps=config.visual_fps,
         crop_seconds=pipeline.card.window_seconds,
     )
-    objective = MaskedPrediction(pipeline.model, MaskedPredictionOptions())
+    # A coarse-to-fine stage is given its coarse levels, whatever is hidden.
+    num_given = config.num_coarse_codebooks if pipeline.card.type == "coarse_to_fine" else 0
+    objective = MaskedPrediction(pipeline.model, MaskedPredictionOptions(), num_given=num_given)
     values: dict[str, list[float]] = defaultdict(list)
     sizes: list[int] = []
     with progress_bar("clips") as progress:
@@ -65,9 +67,8 @@ def run(options: TokensOptions) -> int:
         chosen = {
             name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)
         }
-        _show(
-            chosen, config.num_codebooks, f"{what}: {len(data)} clips of {options.store.name}/{options.split}"
-        )
+        levels = range(num_given, config.num_codebooks)
+        _show(chosen, levels, f"{what}: {len(data)} clips of {options.store.name}/{options.split}")
     if options.output:
         document = {
             "metrics": metrics,
@@ -93,11 +94,11 @@ def _standard_error(gains: np.ndarray) -> float:
     return float(gains.std(ddof=1) / np.sqrt(len(gains)))
 
 
-def _show(metrics: dict[str, float], num_levels: int, title: str) -> None:
+def _show(metrics: dict[str, float], levels: range, title: str) -> None:
     table = Table(title=title, title_justify="left")
     for column in ("", "with vision", "without"):
         table.add_column(column, justify="left" if not column else "right")
-    rows = [(f"accuracy, level {level}", f"/level_{level}") for level in range(num_levels)]
+    rows = [(f"accuracy, level {level}", f"/level_{level}") for level in levels]
     for name, suffix in [*rows, ("accuracy, all", "")]:
         with_vision, without = (metrics[f"accuracy_{way}_vision{suffix}"] for way in ("with", "without"))
         table.add_row(name, f"{with_vision:.2%}", f"{without:.2%}")

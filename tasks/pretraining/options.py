@@ -7,8 +7,9 @@ from pathlib import Path
 
 from tasks.options import short
 from vab.decoding.options import DecodingOptions
+from vab.masking.options import MaskedPredictionOptions
+from vab.models.coarse_to_fine.config import CoarseToFineConfig
 from vab.models.vab.config import VABConfig
-from vab.models.vab.options import MaskedPredictionOptions
 from vab.training.options import TrainingOptions
 
 
@@ -34,7 +35,7 @@ class DataOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainOptions:
-    """Train a model to fill in hidden sound codes, given the frames (paper section 3.2).
+    """Train a model to fill in hidden sound codes, given the frames: a VAB (paper section 3.2) or its refiner (3.3).
 
     Start from a file in configs/; anything in it can be overridden: --training.max_steps 100.
     """
@@ -46,7 +47,11 @@ class PretrainOptions:
     training: TrainingOptions
     """How to train."""
     model: VABConfig = field(default_factory=VABConfig)
-    """Size of the model."""
+    """Size of a VAB."""
+    coarse_to_fine: CoarseToFineConfig | None = None
+    """Size of a coarse-to-fine stage, which is then trained instead of a VAB."""
+    refiner: Path | None = None
+    """Weights of a coarse-to-fine stage that is to complete this VAB's codes; its name goes into the VAB's weights."""
     objective: MaskedPredictionOptions = field(default_factory=MaskedPredictionOptions)
     """What is hidden."""
     data: DataOptions = field(default_factory=DataOptions)

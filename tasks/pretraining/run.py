@@ -6,47 +6,58 @@ import json
 import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
 from lightning.pytorch import seed_everything
 
 from tasks.console import console
 from tasks.pretraining.options import PretrainOptions
-from tasks.pretraining.samples import SampleLogger
+from tasks.pretraining.samples import SampleLogger, generate, refine
 from vab import __version__
 from vab.codecs import Codec, load_codec
 from vab.config import to_dict, to_record
 from vab.errors import ConfigError, StoreError
 from vab.features.joined import JoinedDataset
 from vab.features.store import FeatureStore
-from vab.models.files import Component, ModelCard, save_model
+from vab.masking.prediction import MaskedPrediction
+from vab.models import find_model
+from vab.models.coarse_to_fine.config import CoarseToFineConfig
+from vab.models.files import Component, ModelCard, load_model, save_model
 from vab.models.vab.config import VABConfig
-from vab.models.vab.model import VAB
-from vab.models.vab.objective import MaskedPrediction
 from vab.training.run import fit
 from vab.weights import write_atomically
+
+WEIGHTS = "model.safetensors"
+"""What every run's result is called."""
+
+ModelConfig = VABConfig | CoarseToFineConfig
 
 
 def run(options: PretrainOptions) -> int:
     """Train, then write ``model.safetensors`` into the run's folder."""
     stores = [FeatureStore(path) for path in options.store]
     codec = load_codec(stores[0].info.codec.name, weights=options.codec_weights)
+    config = _config(options)
     for store in stores:
-        check_fits(options.model, store, codec)
+        check_fits(config, store, codec)
+    refiner = None if options.refiner is None else adopt_refiner(options, options.refiner, stores[0])
     train_data = _dataset(stores, options, is_training=True)
     validation_data = _dataset(stores, options, is_training=False)
 
     seed_everything(options.training.seed, verbose=False)
-    model = VAB(options.model)
-    model.code_embedding.load_codebooks(codec.codebooks[: options.model.num_codebooks])
+    is_refiner = isinstance(config, CoarseToFineConfig)
+    model = find_model(_type(config)).model(config)
+    model.code_embedding.load_codebooks(codec.codebooks[: config.num_codebooks])
     options.out.mkdir(parents=True, exist_ok=True)
     write_atomically(options.out / "options.json", json.dumps(to_dict(options), indent=2) + "\n")
     logged = range(min(options.data.num_logged_clips, len(validation_data)))
-    samples = [
-        SampleLogger(codec, validation_data.__getitems__([(index, 0) for index in logged]), options.decoding)
-    ]
+    clips = validation_data.__getitems__([(index, 0) for index in logged])
+    samples = [SampleLogger(codec, clips, options.decoding, refine if is_refiner else generate)]
     fit(
-        MaskedPrediction(model, options.objective),
+        MaskedPrediction(
+            model, options.objective, num_given=config.num_coarse_codebooks if is_refiner else 0
+        ),
         train_data,
         validation_data,
         options.training,
@@ -55,13 +66,43 @@ def run(options: PretrainOptions) -> int:
         callbacks=samples if logged else [],
         device=options.device,
     )
-    path = options.out / "model.safetensors"
-    save_model(path, model, _card(options, stores[0], len(train_data)))
+    path = options.out / WEIGHTS
+    save_model(path, model, _card(options, stores[0], len(train_data), refiner))
     console.print(f"trained on {len(train_data)} clips; weights in {path}", markup=False)
     return 0
 
 
-def check_fits(model: VABConfig, store: FeatureStore, codec: Codec) -> None:
+def adopt_refiner(options: PretrainOptions, path: Path, store: FeatureStore) -> Component:
+    """Copy a refiner beside the weights that are to come, under its own name or its run's.
+
+    Raises:
+        ConfigError: what is trained is a refiner itself, or the two do not fit.
+        WeightsError: the file is not a model's.
+        StoreError: it was trained with another codec or encoder.
+    """
+    if options.coarse_to_fine is not None:
+        raise ConfigError("a coarse-to-fine stage has no --refiner; give it when the VAB is trained")
+    model, card = load_model(path)
+    make_refiner = find_model(card.type).refiner
+    if make_refiner is None:
+        raise ConfigError(f"{path}: a {card.type!r} refines nothing; train one with configs/coarse_to_fine")
+    card.check_store(store)
+    refiner = make_refiner(model, card)
+    wanted = {"num_codebooks": refiner.num_coarse_codebooks, "visual_fps": refiner.visual_fps}
+    wrong = [
+        f"model.{name} is {getattr(options.model, name)}, the refiner takes {value}"
+        for name, value in wanted.items()
+        if getattr(options.model, name) != value
+    ]
+    if wrong:
+        raise ConfigError(f"{path}: {'; '.join(wrong)}")
+    name = path.resolve().parent.name if path.name == WEIGHTS else path.stem
+    copy = options.out / f"{name}.safetensors"
+    write_atomically(copy, path.read_bytes())
+    return Component.of_file(copy)
+
+
+def check_fits(model: ModelConfig, store: FeatureStore, codec: Codec) -> None:
     """The model, the store and the codec must agree.
 
     Raises:
@@ -90,6 +131,15 @@ def check_fits(model: VABConfig, store: FeatureStore, codec: Codec) -> None:
         raise ConfigError(f"{store.path}: {'; '.join(wrong)}")
 
 
+def _config(options: PretrainOptions) -> ModelConfig:
+    """Of the model that is trained."""
+    return options.model if options.coarse_to_fine is None else options.coarse_to_fine
+
+
+def _type(config: ModelConfig) -> str:
+    return "coarse_to_fine" if isinstance(config, CoarseToFineConfig) else "vab"
+
+
 def _dataset(stores: Sequence[FeatureStore], options: PretrainOptions, *, is_training: bool) -> JoinedDataset:
     """The clips of a split in all stores that have it."""
     data = options.data
@@ -97,8 +147,8 @@ def _dataset(stores: Sequence[FeatureStore], options: PretrainOptions, *, is_tra
         stores,
         data.train_split if is_training else data.validation_split,
         limit=None if is_training else data.num_validation_clips,
-        num_codebooks=options.model.num_codebooks,
-        visual_fps=options.model.visual_fps,
+        num_codebooks=_config(options).num_codebooks,
+        visual_fps=_config(options).visual_fps,
         crop_seconds=data.crop_seconds,
         mixup_prob=data.mixup_prob if is_training else 0.0,
         roll_prob=data.roll_prob if is_training else 0.0,
@@ -106,13 +156,17 @@ def _dataset(stores: Sequence[FeatureStore], options: PretrainOptions, *, is_tra
     )
 
 
-def _card(options: PretrainOptions, store: FeatureStore, num_clips: int) -> ModelCard:
+def _card(
+    options: PretrainOptions, store: FeatureStore, num_clips: int, refiner: Component | None
+) -> ModelCard:
+    config = _config(options)
     seconds = options.data.crop_seconds or store.info.clip_seconds
     return ModelCard(
-        type="vab",
-        config=to_dict(options.model),
+        type=_type(config),
+        config=to_dict(config),
         codec=Component(store.info.codec.name, store.info.codec.fingerprint),
         encoder=Component(store.info.encoder.name, store.info.encoder.fingerprint),
+        refiner=refiner,
         decoding=options.decoding,
         window_seconds=seconds,
         overlap_seconds=seconds / 5,

@@ -12,7 +12,11 @@ from tasks.pretraining.options import PretrainOptions
 from vab.config import from_dict
 from vab.errors import ConfigError
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "vab").glob("*.yaml"))
+CONFIGS = sorted(
+    path
+    for room in ("vab", "coarse_to_fine")
+    for path in (Path(__file__).parents[2] / "configs" / room).glob("*.yaml")
+)
 
 
 def test_overview_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,10 +65,15 @@ def test_a_file_whose_name_starts_with_a_dash_is_a_file(
 def test_every_shipped_configuration_is_valid_and_says_its_command(path: Path) -> None:
     text = path.read_text()
     assert text.startswith("# ")
-    assert "vab " in text.split("\nmodel:")[0]
+    assert "vab " in text.split(":\n")[0]
     values = {**yaml.safe_load(text), "store": ["store"], "out": "out"}
     options = from_dict(PretrainOptions, values, source=str(path))
-    assert options.model.num_codebooks == 4
+    if path.parent.name == "vab":
+        assert options.model.num_codebooks == 4 and options.coarse_to_fine is None
+    else:
+        size = options.coarse_to_fine
+        assert size is not None
+        assert (size.num_coarse_codebooks, size.num_fine_codebooks) == (4, 8)
 
 
 def test_a_configuration_with_an_unknown_key_is_refused() -> None:
