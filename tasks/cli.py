@@ -44,6 +44,11 @@ VERBS = {
     "generate": Verb(
         "give videos their sound", "tasks.generation.options:GenerateOptions", "tasks.generation.run:run"
     ),
+    "refine": Verb(
+        "coarse sound or codes to all levels of the codec",
+        "tasks.refinement.options:RefineOptions",
+        "tasks.refinement.run:run",
+    ),
     "extract": Verb(
         "videos to codes and visual features, once",
         "tasks.extraction.options:ExtractOptions",
@@ -106,6 +111,11 @@ VERBS = {
         "accuracy on hidden codes, with and without vision",
         "tasks.evaluation.options:TokensOptions",
         "tasks.evaluation.tokens:run",
+    ),
+    "evaluate refinement": Verb(
+        "what a coarse-to-fine stage gives back of what the coarse levels lose",
+        "tasks.refinement.options:RefinementOptions",
+        "tasks.refinement.evaluate:run",
     ),
     "evaluate demo": Verb(
         "measure a model of Foley world, whose every event is known",

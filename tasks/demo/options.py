@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from tasks.options import positional, short
 
@@ -45,11 +46,14 @@ class TrainOptions:
     """Make the bundled weights from nothing: corpus, codec, visual tower, features, VAB.
 
     Each stage is skipped where its result is there, and resumed where it was stopped. The full run takes about two
-    hours on two cores; --quick takes minutes and proves the path.
+    hours on two cores; --quick takes minutes and proves the path. With --codec dac it makes the paper's other system
+    beside it: a DAC of 12 levels, a VAB of the first 4 and a coarse-to-fine stage; corpus and tower are shared.
     """
 
     output: Path = short("o", default=Path("out/bundle"))
     """Folder for all stages; the weights end up in its folder 'bundle'."""
+    codec: Literal["encodec", "dac"] = "encodec"
+    """Architecture of the codec."""
     quick: bool = False
     """A few steps of everything on a few clips."""
     seed: int = 0

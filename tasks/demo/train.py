@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,28 +18,47 @@ from tasks.cli import main
 from tasks.console import console, progress_bar
 from tasks.demo.options import TrainOptions
 from tasks.demo.training.codec import CodecReconstruction, WaveformPieces
+from tasks.demo.training.quantisers import DacQuantiser, EncodecQuantiser, Quantiser
 from tasks.demo.training.tower import FrameCaptions, ImageTextContrast
 from tasks.demo.world import frame_captions, write_corpus
 from vab import __version__, media, timing
-from vab.codecs import EncodecCodec, EncodecConfig, build_encodec, save_codec
+from vab.codecs import (
+    DacCodec,
+    DacConfig,
+    EncodecCodec,
+    EncodecConfig,
+    build_dac,
+    build_encodec,
+    save_codec,
+)
+from vab.codecs.frozen import FrozenCodec
 from vab.errors import VABError
 from vab.models.files import load_model, save_model
 from vab.training.options import TrainingOptions
 from vab.training.run import fit
 from vab.vision import OpenClipEncoder, Preprocess, build_open_clip, save_encoder
 
-CONFIG = Path(__file__).parents[2] / "configs" / "vab" / "demo.yaml"
+CONFIGS = Path(__file__).parents[2] / "configs"
 SAMPLE_RATE = 16_000
 VISUAL_FPS = 8.0
 CAPTIONED_FPS = 4.0
 CLIP_SECONDS = 10.0
-CODEC = EncodecConfig(
+ENCODEC = EncodecConfig(
     sample_rate=SAMPLE_RATE,
     n_filters=32,
     dimension=64,
     ratios=(2, 4, 5, 8),  # most of the rate goes in the first step down: twice the filters for the same time
     lstm=0,
     num_codebooks=4,
+    codebook_size=256,
+)
+DAC = DacConfig(
+    sample_rate=SAMPLE_RATE,
+    encoder_dim=16,
+    encoder_rates=(8, 5, 4, 2),  # for the same reason
+    decoder_dim=256,
+    decoder_rates=(2, 4, 5, 8),
+    num_codebooks=12,
     codebook_size=256,
 )
 TOWER: dict[str, Any] = {
@@ -49,23 +69,64 @@ TOWER: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
+class System:
+    """What is made for one architecture of codec; corpus and tower serve both."""
+
+    suffix: str
+    """Of the names of its folders and files."""
+    new_codec: Callable[[], FrozenCodec]
+    """Untrained."""
+    quantiser: Callable[[Any], Quantiser]
+    """Around a codec's network."""
+    codec_steps: int
+    codec_learning_rate: float
+    vab: str
+    """Configuration of its VAB."""
+    refiner: str | None
+    """Configuration of the stage that completes its codes; None = the VAB makes all levels."""
+
+
+SYSTEMS = {
+    "encodec": System(
+        suffix="",
+        new_codec=lambda: EncodecCodec(build_encodec(ENCODEC), ENCODEC),
+        quantiser=EncodecQuantiser,
+        codec_steps=6000,
+        codec_learning_rate=1e-3,
+        vab="vab/demo.yaml",
+        refiner=None,
+    ),
+    "dac": System(
+        suffix="-dac",
+        new_codec=lambda: DacCodec(build_dac(DAC), DAC),
+        quantiser=DacQuantiser,
+        codec_steps=1600,
+        codec_learning_rate=5e-4,
+        vab="vab/demo_dac.yaml",
+        refiner="coarse_to_fine/demo.yaml",
+    ),
+}
+
+
+@dataclass(frozen=True)
 class Plan:
     """How much of everything."""
 
     num_clips: dict[str, int]
     codec: TrainingOptions
     tower: TrainingOptions
-    vab_overrides: tuple[str, ...]
+    overrides: tuple[str, ...]
+    """Of the models' configurations."""
 
 
-def full_plan(seed: int) -> Plan:
+def full_plan(seed: int, system: System) -> Plan:
     """About two hours on two cores."""
     return Plan(
         num_clips={"train": 1600, "validation": 64, "test": 200},
         codec=TrainingOptions(
-            max_steps=6000,
+            max_steps=system.codec_steps,
             batch_size=8,
-            learning_rate=1e-3,
+            learning_rate=system.codec_learning_rate,
             warmup_steps=200,
             betas=(0.8, 0.99),
             precision="32",
@@ -85,7 +146,7 @@ def full_plan(seed: int) -> Plan:
             validate_every=250,
             checkpoint_every=100,
         ),
-        vab_overrides=(f"--training.seed={seed}",),
+        overrides=(f"--training.seed={seed}",),
     )
 
 
@@ -96,7 +157,7 @@ def quick_plan(seed: int) -> Plan:
         num_clips={"train": 24, "validation": 4, "test": 4},
         codec=TrainingOptions(max_steps=20, batch_size=4, learning_rate=1e-3, precision="32", **few),
         tower=TrainingOptions(max_steps=20, batch_size=16, learning_rate=1e-3, **few),
-        vab_overrides=(
+        overrides=(
             f"--training.seed={seed}",
             "--training.max_steps=20",
             "--training.batch_size=4",
@@ -110,23 +171,29 @@ def quick_plan(seed: int) -> Plan:
 
 def run(options: TrainOptions) -> int:
     """All stages; one that is finished is skipped, one that was stopped goes on."""
-    plan = quick_plan(options.seed) if options.quick else full_plan(options.seed)
-    out, bundle = options.output, options.output / "bundle"
-    bundle.mkdir(parents=True, exist_ok=True)
-    for name, result, stage in (
+    system = SYSTEMS[options.codec]
+    plan = quick_plan(options.seed) if options.quick else full_plan(options.seed, system)
+    out = options.output
+    (out / "bundle").mkdir(parents=True, exist_ok=True)
+    vab_weights = _weights(options, "vab")
+    stages = [
         ("corpus", out / "corpus" / "manifest.csv", _corpus),
-        ("codec", bundle / "demo-codec.safetensors", _codec),
-        ("visual tower", bundle / "demo-clip.safetensors", _tower),
-        ("features", out / "features.done", _features),
-        ("VAB", bundle / "demo-vab.safetensors", _vab),
-    ):
+        ("codec", _weights(options, "codec"), _codec),
+        ("visual tower", _tower_weights(options), _tower),
+        ("features", out / f"features{system.suffix}.done", _features),
+        ("coarse-to-fine stage", _weights(options, "refiner"), _refiner),
+        ("VAB", vab_weights, _vab),
+    ]
+    for name, result, stage in stages:
+        if stage is _refiner and system.refiner is None:
+            continue
         if result.exists():
             console.print(f"{name}: there already, {result}", markup=False)
             continue
         began = time.perf_counter()
         stage(options, plan)
         console.print(f"{name}: {time.perf_counter() - began:.0f} s, {result}", markup=False)
-    console.print(f"try it: vab generate VIDEO --weights {bundle / 'demo-vab.safetensors'}", markup=False)
+    console.print(f"try it: vab generate VIDEO --weights {vab_weights}", markup=False)
     return 0
 
 
@@ -145,18 +212,20 @@ def _corpus(options: TrainOptions, plan: Plan) -> None:
 
 def _codec(options: TrainOptions, plan: Plan) -> None:
     seed_everything(options.seed, verbose=False)
-    model = build_encodec(CODEC)
+    system = SYSTEMS[options.codec]
+    codec = system.new_codec()
     fit(
-        CodecReconstruction(model, warmup_batches=plan.codec.max_steps // 16),
+        CodecReconstruction(
+            codec.model, system.quantiser(codec.model), warmup_batches=plan.codec.max_steps // 16
+        ),
         WaveformPieces(_waveforms(options.output, "train"), SAMPLE_RATE),
         WaveformPieces(_waveforms(options.output, "validation"), 4 * SAMPLE_RATE),
         plan.codec,
-        options.output / "codec",
+        options.output / f"codec{system.suffix}",
         resume=True,
         device=options.device,
     )
-    codec = EncodecCodec(model, CODEC, name="demo-codec")
-    save_codec(codec, options.output / "bundle" / "demo-codec.safetensors", _provenance(options, plan.codec))
+    save_codec(codec, _weights(options, "codec"), _provenance(options, plan.codec))
 
 
 def _tower(options: TrainOptions, plan: Plan) -> None:
@@ -175,34 +244,55 @@ def _tower(options: TrainOptions, plan: Plan) -> None:
     )
     save_encoder(
         encoder,
-        options.output / "bundle" / "demo-clip.safetensors",
+        _tower_weights(options),
         _provenance(options, plan.tower),
         dtype=torch.float16,
     )
 
 
 def _features(options: TrainOptions, plan: Plan) -> None:
-    out = options.output
+    out, suffix = options.output, SYSTEMS[options.codec].suffix
     _command(
-        "extract", str(out / "corpus" / "manifest.csv"), "--store", str(out / "store"),
-        "--codec", str(out / "bundle" / "demo-codec.safetensors"),
-        "--encoder", str(out / "bundle" / "demo-clip.safetensors"),
+        "extract", str(out / "corpus" / "manifest.csv"), "--store", str(out / f"store{suffix}"),
+        "--codec", str(_weights(options, "codec")), "--encoder", str(_tower_weights(options)),
         "--visual-fps", str(VISUAL_FPS), "--clip-seconds", str(CLIP_SECONDS), "--workers", str(options.workers),
         "--device", options.device,
     )  # fmt: skip
-    (out / "features.done").touch()
+    (out / f"features{suffix}.done").touch()
+
+
+def _refiner(options: TrainOptions, plan: Plan) -> None:
+    config = SYSTEMS[options.codec].refiner
+    assert config is not None
+    _pretrain(options, plan, "refiner", config)
 
 
 def _vab(options: TrainOptions, plan: Plan) -> None:
-    out = options.output
+    system = SYSTEMS[options.codec]
+    refiner = () if system.refiner is None else ("--refiner", str(_weights(options, "refiner")))
+    _pretrain(options, plan, "vab", system.vab, *refiner)
+
+
+def _pretrain(options: TrainOptions, plan: Plan, kind: str, config: str, *more: str) -> None:
+    """A model from its configuration, and its weights at half the size."""
+    out, suffix = options.output, SYSTEMS[options.codec].suffix
+    run_folder = out / f"{kind}{suffix}"
     _command(
-        "pretrain", "--config", str(CONFIG), *plan.vab_overrides,
-        "--store", str(out / "store"), "--out", str(out / "vab"), "--codec-weights",
-        str(out / "bundle" / "demo-codec.safetensors"),
-        "--resume", "--device", options.device,
+        "pretrain", "--config", str(CONFIGS / config), *plan.overrides,
+        "--store", str(out / f"store{suffix}"), "--out", str(run_folder),
+        "--codec-weights", str(_weights(options, "codec")), *more, "--resume", "--device", options.device,
     )  # fmt: skip
-    model, card = load_model(out / "vab" / "model.safetensors")
-    save_model(out / "bundle" / "demo-vab.safetensors", model, card, dtype=torch.float16)
+    model, card = load_model(run_folder / "model.safetensors")
+    save_model(_weights(options, kind), model, card, dtype=torch.float16)
+
+
+def _weights(options: TrainOptions, kind: str) -> Path:
+    """File of a codec, VAB or refiner of the system that is made."""
+    return options.output / "bundle" / f"demo-{kind}{SYSTEMS[options.codec].suffix}.safetensors"
+
+
+def _tower_weights(options: TrainOptions) -> Path:
+    return options.output / "bundle" / "demo-clip.safetensors"
 
 
 def _command(*arguments: str) -> None:
@@ -263,9 +353,14 @@ def _save(path: Path, array: np.ndarray) -> None:
 
 
 def _provenance(options: TrainOptions, training: TrainingOptions) -> dict[str, Any]:
+    words = [f"--seed {options.seed}"]
+    if options.codec != "encodec":
+        words.append(f"--codec {options.codec}")
+    if options.quick:
+        words.append("--quick")
     return {
         "trained_on": "Foley world, rendered by this project",
-        "command": f"vab demo train --seed {options.seed}" + (" --quick" if options.quick else ""),
+        "command": f"vab demo train {' '.join(words)}",
         "steps": training.max_steps,
         "licence": "Apache-2.0",
         "vab": __version__,

@@ -1,4 +1,4 @@
-"""Training of a small EnCodec: reconstruction in the waveform and in mel spectrograms of several resolutions."""
+"""Training of a small codec: reconstruction in the waveform and in mel spectrograms of several resolutions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch import nn
 from torch.utils.data import Dataset
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-from tasks.demo.training.codebooks import CodebookCare
+from tasks.demo.training.quantisers import Quantiser
 from vab.shapes import Float, Tensor
 
 WINDOWS = (128, 512, 2048)
 """Samples of the spectrograms' windows: clicks need short ones, tones long ones."""
 WAVEFORM_WEIGHT = 5.0
 SPECTRUM_WEIGHT = 1.0
-COMMITMENT_WEIGHT = 1.0
+PENALTY_WEIGHT = 1.0
 FLOOR = 3e-3
 """Mean amplitude in a band below which spectra hardly differ: -50 dB of full scale. Foley world's room tone lies at
 -60 dB: were it heard, half of all codes would spell noise that no frame foretells."""
@@ -46,15 +46,16 @@ class WaveformPieces(Dataset[Tensor]):
 
 
 class CodecReconstruction(nn.Module):
-    """L1 on the waveform, L1 on log mel spectrograms, and the quantiser's commitment."""
+    """L1 on the waveform, L1 on log mel spectrograms, and the quantiser's penalty."""
 
     num_batches: Tensor
 
-    def __init__(self, model: Any, *, warmup_batches: int) -> None:
+    def __init__(self, model: Any, quantiser: Quantiser, *, warmup_batches: int) -> None:
         """Make an untrained network ready.
 
         Args:
-            model: what ``build_encodec`` gives.
+            model: what ``build_encodec`` or ``build_dac`` gives.
+            quantiser: around the same model's.
             warmup_batches: batches without quantiser: k-means on an untrained encoder's near-constant outputs would
                 find one cluster only.
         """
@@ -64,7 +65,7 @@ class CodecReconstruction(nn.Module):
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):  # torch's start is ten times louder than the sound, and would drown it
                 nn.init.zeros_(parameter)
-        self.care = CodebookCare(model.quantizer)
+        self.quantiser = quantiser
         self.register_buffer("num_batches", torch.zeros((), dtype=torch.long))
         self.spectrograms = nn.ModuleList(
             torchaudio.transforms.MelSpectrogram(
@@ -81,31 +82,28 @@ class CodecReconstruction(nn.Module):
     def forward(self, batch: Float[Tensor, "B 1 L"], *, generator: torch.Generator) -> dict[str, Tensor]:
         """Loss of one batch; the quantiser's codebooks learn by moving averages meanwhile."""
         encoded = self.model.encoder(batch)
-        commitment = encoded.new_zeros(())
+        penalty = encoded.new_zeros(())
         if self.num_batches >= self.warmup_batches:
             if self.num_batches == self.warmup_batches:
-                self.care.start(self.model.quantizer, encoded, self.model.frame_rate)
-            latents = encoded
-            quantised = self.model.quantizer(latents, self.model.frame_rate)
-            encoded, commitment = quantised.quantized, quantised.penalty.mean()
-            self.care.update(latents, generator=generator)
+                self.quantiser.start(encoded, generator=generator)
+            encoded, penalty = self.quantiser(encoded, generator=generator)
         self.num_batches += 1
-        decoded = self.model.decoder(encoded)[..., : batch.shape[-1]]
-        waveform = F.l1_loss(decoded, batch)
-        spectrum = self._spectral_distance(decoded, batch)
-        loss = WAVEFORM_WEIGHT * waveform + SPECTRUM_WEIGHT * spectrum + COMMITMENT_WEIGHT * commitment
-        return {"loss": loss, "waveform": waveform, "spectrum": spectrum, "commitment": commitment}
+        decoded, target = _cut_alike(self.model.decoder(encoded), batch)
+        waveform = F.l1_loss(decoded, target)
+        spectrum = self._spectral_distance(decoded, target)
+        loss = WAVEFORM_WEIGHT * waveform + SPECTRUM_WEIGHT * spectrum + PENALTY_WEIGHT * penalty
+        return {"loss": loss, "waveform": waveform, "spectrum": spectrum, "penalty": penalty}
 
     @torch.no_grad()
     def evaluate(self, batch: Float[Tensor, "B 1 L"], *, generator: torch.Generator) -> dict[str, Tensor]:
         """The distances, SI-SDR in dB, and the share of each codebook's entries that a batch uses."""
-        codes = self.model.quantizer.encode(self.model.encoder(batch), self.model.frame_rate)
-        decoded = self.model.decoder(self.model.quantizer.decode(codes))[..., : batch.shape[-1]]
-        usage = torch.tensor([len(level.unique()) / self.model.quantizer.bins for level in codes])
+        codes = self.quantiser.codes(self.model.encoder(batch))
+        decoded, target = _cut_alike(self.model.decoder(self.quantiser.decode(codes)), batch)
+        usage = torch.tensor([len(level.unique()) / self.quantiser.codebook_size for level in codes])
         return {
-            "spectrum": self._spectral_distance(decoded, batch),
-            "waveform": F.l1_loss(decoded, batch),
-            "si_sdr": scale_invariant_signal_distortion_ratio(decoded, batch).mean(),
+            "spectrum": self._spectral_distance(decoded, target),
+            "waveform": F.l1_loss(decoded, target),
+            "si_sdr": scale_invariant_signal_distortion_ratio(decoded, target).mean(),
             "codebook_usage": usage.mean(),
         }
 
@@ -117,3 +115,9 @@ class CodecReconstruction(nn.Module):
             ours, theirs = ((spectrogram(sound) / width + FLOOR).log() for sound in (decoded, target))
             distance = distance + F.l1_loss(ours, theirs)
         return distance / len(self.spectrograms)
+
+
+def _cut_alike(decoded: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Both at the shorter one's length: a codec's output may be some samples longer or shorter than its input."""
+    length = min(decoded.shape[-1], target.shape[-1])
+    return decoded[..., :length], target[..., :length]

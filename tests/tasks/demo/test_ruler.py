@@ -12,7 +12,7 @@ from tasks.demo.ruler.classifier import ClassJudge
 from tasks.demo.ruler.codec import distances
 from tasks.demo.ruler.material import RulerClip, partner_of, training_sounds
 from tasks.demo.ruler.scores import brightness_course, correlation, loudness_course, score
-from tasks.demo.training.codebooks import CodebookCare
+from tasks.demo.training.quantisers import EncodecQuantiser
 from tasks.demo.world import CLASSES, SAMPLE_RATE, render_waveform, sample_scene, scene_sidecar
 from vab import media
 from vab.codecs import EncodecConfig, build_encodec
@@ -111,7 +111,7 @@ def test_useless_codebook_entries_move_to_where_the_error_is() -> None:
         num_codebooks=2,
         codebook_size=16,
     )
-    quantizer = build_encodec(config).quantizer
+    model = build_encodec(config)
     generator = torch.Generator().manual_seed(0)
 
     def latents(size: int) -> Tensor:
@@ -121,15 +121,14 @@ def test_useless_codebook_entries_move_to_where_the_error_is() -> None:
         return torch.cat([near, far], dim=2)
 
     torch.manual_seed(0)
-    care = CodebookCare(quantizer)
-    care.start(quantizer, 0.01 * torch.randn(4, 8, 50), 50.0)  # every entry starts in the crowd near zero
-    book = care.books[0]
+    quantiser = EncodecQuantiser(model).train()
+    quantiser.start(
+        0.01 * torch.randn(4, 8, 50), generator=generator
+    )  # every entry starts in the crowd near zero
+    book = model.quantizer.vq.layers[0]._codebook
     assert (book.embed.norm(dim=1) < 0.1).all()
-    quantizer.train()
     for _ in range(150):
-        batch = latents(4)
-        quantizer(batch, 50.0)
-        care.update(batch, generator=generator)
+        quantiser(latents(4), generator=generator)
     assert (book.embed.norm(dim=1) > 1).sum() >= 12
 
 

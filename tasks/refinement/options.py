@@ -1,0 +1,70 @@
+"""Options of ``vab refine`` and ``vab evaluate refinement``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tasks.options import positional, short
+
+
+@dataclass(frozen=True)
+class RefineOptions:
+    """Coarse sound in, all that its codec can say out: the fine levels of the codes are made anew.
+
+    Takes sound, videos, or codes that this verb wrote before; a video's pictures help. A run that was stopped goes on.
+    """
+
+    inputs: list[Path] = positional()
+    """Sound files, videos, or codes [K, S] as .npy."""
+    output: Path = short("o", default=Path("out"))
+    """Folder for the results."""
+    weights: str = field(kw_only=True)
+    """A coarse-to-fine stage's .safetensors file, or that of a model which has one."""
+    steps: int | None = None
+    """Decoding steps; what is not given here is as the weights recommend."""
+    cfg_scale: float | None = None
+    """How closely the sound follows the pictures, where there are any; 1 is none."""
+    temperature: float | None = None
+    """Noise on the confidence."""
+    seed: int = 0
+    """The same seed gives the same sound."""
+    format: Literal["wav", "flac", "npy"] = "wav"
+    """Sound, or with npy its codes."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    overwrite: bool = False
+    """Make results again that are there already."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefinementOptions:
+    """What a coarse-to-fine stage gives back of what the coarse levels lose (paper table 15).
+
+    True codes of held-out clips are heard in all levels, in the coarse ones alone, and in the coarse ones refined,
+    and each is compared with the true sound. The sounds are kept; a run that was stopped goes on.
+    """
+
+    store: Path
+    """Feature store with all levels, whose sources are still where they were."""
+    weights: str
+    """A coarse-to-fine stage's .safetensors file, or that of a model which has one."""
+    split: str = "test"
+    """Clips to measure on."""
+    clips: int | None = None
+    """At most so many, the first; all by default."""
+    steps: list[int] = field(default_factory=lambda: [24, 36])
+    """Decoding steps to compare."""
+    cfg_scale: float | None = None
+    """Guidance; what is not given here is as the weights recommend."""
+    temperature: float | None = None
+    """Noise on the confidence."""
+    seed: int = 0
+    """Of the refined codes."""
+    batch_size: int = 8
+    """Clips a model pass."""
+    output: Path = short("o", default=Path("out/refinement"))
+    """Folder for the sounds and refinement.json."""
+    device: str = "auto"
+    """auto, cpu or cuda."""

@@ -1,0 +1,148 @@
+"""``vab refine``: sound, videos or codes in, all levels of the codec out; one bad file never stops the others."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import vab
+from tasks.console import console, errors, progress_bar
+from tasks.refinement.options import RefineOptions
+from vab import __version__, media
+from vab.codecs.sound import CodedSound
+from vab.config import to_dict
+from vab.decoding.options import DecodingOptions
+from vab.errors import VABError
+from vab.models.base import CodeRefiner
+from vab.pipeline import Pipeline
+from vab.shapes import Float, Int, Tensor
+from vab.weights import write_atomically
+
+
+@dataclass(frozen=True)
+class CoarseClip:
+    """What is refined."""
+
+    codes: Int[Tensor, "K S"]
+    visual: Float[Tensor, "F E"] | None
+    """None = there are no pictures."""
+    num_samples: int
+    """Length of its sound."""
+
+
+def run(options: RefineOptions) -> int:
+    """Exit code 0, or 2 where any input failed."""
+    stems = Counter(path.stem for path in options.inputs)
+    twice = [stem for stem, count in stems.items() if count > 1]
+    if twice:
+        raise VABError(
+            f"{len(twice)} names come twice among the inputs, such as {twice[0]!r}; refine them into two folders"
+        )
+    pipeline = vab.load(options.weights, device=options.device)
+    decoding = chosen_decoding(pipeline.refiner, options.steps, options.cfg_scale, options.temperature)
+    failures, num_present = [], 0
+    with progress_bar("files") as progress:
+        for path in progress.track(options.inputs, description="refining"):
+            out = options.output / f"{path.stem}.{options.format}"
+            if out.exists() and not options.overwrite:
+                num_present += 1
+                continue
+            try:
+                clip = _read(path, pipeline)
+                [codes] = pipeline.refiner.refine(
+                    [clip.codes],
+                    None if clip.visual is None else [clip.visual],
+                    options=decoding,
+                    seeds=[options.seed],
+                    batch_size=1,
+                )
+                _write(out, codes, clip.num_samples, pipeline)
+            except VABError as error:
+                failures.append(str(error))
+                continue
+            facts = {"input": path.name, "has_pictures": clip.visual is not None, "seed": options.seed}
+            settings = {**facts, "decoding": to_dict(decoding), **how_made(pipeline)}
+            write_atomically(out.with_suffix(f"{out.suffix}.json"), json.dumps(settings, indent=2) + "\n")
+    for failure in failures:
+        errors.print(f"vab refine: {failure}", markup=False, soft_wrap=True)
+    num_done = len(options.inputs) - len(failures) - num_present
+    present = f", {num_present} there already (--overwrite makes them again)" if num_present else ""
+    failed = f", {len(failures)} failed" if failures else ""
+    console.print(f"{num_done} made in {options.output}{present}{failed}", markup=False)
+    return 2 if failures else 0
+
+
+def chosen_decoding(
+    refiner: CodeRefiner, steps: int | None, cfg_scale: float | None, temperature: float | None
+) -> DecodingOptions:
+    """The weights' own options with what is not None."""
+    given = {"num_steps": steps, "cfg_scale": cfg_scale, "temperature": temperature}
+    return replace(refiner.decoding, **{key: value for key, value in given.items() if value is not None})
+
+
+def how_made(pipeline: Pipeline) -> dict[str, object]:
+    """What every result says of the weights and the program."""
+    return {
+        **pipeline.provenance,
+        "codec": to_dict(pipeline.card.codec),
+        "encoder": to_dict(pipeline.card.encoder),
+        "num_coarse_codebooks": pipeline.refiner.num_coarse_codebooks,
+        "num_codebooks": pipeline.refiner.num_codebooks,
+        "sample_rate": pipeline.codec.sample_rate,
+        "device": str(pipeline.device),
+        "vab": __version__,
+        "torch": torch.__version__,
+    }
+
+
+def _read(path: Path, pipeline: Pipeline) -> CoarseClip:
+    """The coarse codes of a file, and its frames' features if it has pictures.
+
+    Raises:
+        VABError: it cannot be read, or its codes are not this codec's.
+    """
+    codec, num_coarse = pipeline.codec, pipeline.refiner.num_coarse_codebooks
+    if path.suffix == ".npy":
+        codes = read_codes(path, num_coarse, codec.codebook_size)
+        return CoarseClip(codes, None, codes.shape[1] * codec.hop_length)
+    has_pictures = media.probe(path).video is not None
+    waveform = media.read_audio(path, codec.sample_rate)
+    codes = pipeline.encode_audio(waveform)[:num_coarse]
+    return CoarseClip(codes, pipeline.encode_video(path) if has_pictures else None, waveform.shape[1])
+
+
+def read_codes(path: Path, num_coarse: int, codebook_size: int) -> Int[Tensor, "K S"]:
+    """The first levels of a file of codes [K, S].
+
+    Raises:
+        VABError: no such file, or no such codes in it.
+    """
+    try:
+        codes = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise VABError(f"{path}: cannot be read as codes; give a .npy that 'vab refine' wrote") from error
+    if not isinstance(codes, np.ndarray) or codes.ndim != 2 or codes.dtype.kind not in "iu":
+        raise VABError(f"{path}: holds no codes [K, S] of whole numbers; give a .npy that 'vab refine' wrote")
+    if len(codes) < num_coarse or not codes.shape[1]:
+        raise VABError(f"{path}: codes {list(codes.shape)}, at least {num_coarse} levels are needed")
+    codes = codes[:num_coarse].astype(np.int64)
+    if codes.min() < 0 or codes.max() >= codebook_size:
+        raise VABError(f"{path}: its codes are not all within 0..{codebook_size - 1}; it is another codec's")
+    return torch.from_numpy(codes)
+
+
+def _write(out: Path, codes: Int[Tensor, "K S"], num_samples: int, pipeline: Pipeline) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == ".npy":
+        content = io.BytesIO()
+        np.save(content, codes.numpy().astype(np.int32))
+        write_atomically(out, content.getvalue())
+        return
+    sound = CodedSound(codes, pipeline.codec, num_samples)
+    media.write_audio(out, sound.pieces(), sound.sample_rate)
