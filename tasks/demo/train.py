@@ -19,8 +19,9 @@ from tasks.console import console, progress_bar
 from tasks.demo.options import TrainOptions
 from tasks.demo.training.codec import CodecReconstruction, WaveformPieces
 from tasks.demo.training.quantisers import DacQuantiser, EncodecQuantiser, Quantiser
-from tasks.demo.training.tower import FrameCaptions, ImageTextContrast
+from tasks.demo.training.tower import FrameCaptions, TowerObjective
 from tasks.demo.world import frame_captions, write_corpus
+from tasks.demo.world.sidecar import NUM_STATE_QUANTITIES, visible_state
 from vab import __version__, media, timing
 from vab.codecs import (
     DacCodec,
@@ -135,7 +136,7 @@ def full_plan(seed: int, system: System) -> Plan:
             checkpoint_every=500,
         ),
         tower=TrainingOptions(
-            max_steps=1300,
+            max_steps=2000,
             batch_size=128,
             learning_rate=1e-3,
             warmup_steps=100,
@@ -234,7 +235,9 @@ def _tower(options: TrainOptions, plan: Plan) -> None:
     preprocess = Preprocess(size=TOWER["vision_cfg"]["image_size"])
     encoder = OpenClipEncoder(model, TOWER, preprocess, name="demo-clip")
     fit(
-        ImageTextContrast(model, encoder.tokenise, preprocess.mean, preprocess.std),
+        TowerObjective(
+            model, encoder.tokenise, preprocess.mean, preprocess.std, num_quantities=NUM_STATE_QUANTITIES
+        ),
         _frame_captions(options.output, "train"),
         _frame_captions(options.output, "validation"),
         plan.tower,
@@ -342,6 +345,7 @@ def _frame_captions(out: Path, split: str) -> FrameCaptions:
         np.load(cache, mmap_mode="r"),
         times,
         lambda index, time, generator: frame_captions(sidecars[index], time, generator),
+        lambda index, time: visible_state(sidecars[index], time),
     )
 
 

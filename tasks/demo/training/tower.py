@@ -1,4 +1,9 @@
-"""Training of a small open_clip tower: frames and captions that name object, material and state."""
+"""Training of a small open_clip tower: frames, captions that name object, material and state, and the state itself.
+
+Captions alone teach a tower this small what is to be seen, hardly the moment. So its picture embedding must also
+tell, through one linear map that only training knows, the numbers behind the words: how far the hammer is and when
+it struck. Frames alone are told; nothing of the sidecar reaches the embedding but through the pixels.
+"""
 
 from __future__ import annotations
 
@@ -22,23 +27,26 @@ class CaptionedFrames:
     frames: Tensor
     """uint8 [B, 3, size, size]."""
     captions: tuple[str, ...]
+    state: Float[Tensor, "B Q"]
+    """Numbers behind the words; NaN where nothing in the picture has the quantity."""
 
     def __len__(self) -> int:
         return len(self.captions)
 
     def to(self, device: torch.device | str) -> CaptionedFrames:
         """The same on another device."""
-        return CaptionedFrames(self.frames.to(device), self.captions)
+        return CaptionedFrames(self.frames.to(device), self.captions, self.state.to(device))
 
 
 class FrameCaptions(Dataset[CaptionedFrames]):
-    """One frame of a clip and a caption for its moment, both chosen by the request's seed."""
+    """One frame of a clip, a caption for its moment and the moment's state, chosen by the request's seed."""
 
     def __init__(
         self,
         frames: np.ndarray,
         times: np.ndarray,
         caption: Callable[[int, float, np.random.Generator], str],
+        state: Callable[[int, float], Sequence[float]],
     ) -> None:
         """Wrap decoded frames.
 
@@ -46,27 +54,37 @@ class FrameCaptions(Dataset[CaptionedFrames]):
             frames: uint8 [clips, F, size, size, 3], in memory or memory-mapped.
             times: seconds [F], of each frame in its clip.
             caption: clip index, time and randomness to words.
+            state: clip index and time to numbers, NaN for those that nothing in the picture has.
         """
         self.frames = frames
         self.times = times
         self.caption = caption
+        self.state = state
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def __getitems__(self, requests: Sequence[tuple[int, int]]) -> CaptionedFrames:
-        """Frames and captions for (clip, seed) pairs."""
-        pictures, captions = [], []
+        """Frames, captions and states for (clip, seed) pairs."""
+        pictures, captions, states = [], [], []
         for index, seed in requests:
             generator = np.random.default_rng(seed)
             frame = generator.integers(len(self.times))
             pictures.append(self.frames[index, frame])
             captions.append(self.caption(index, float(self.times[frame]), generator))
-        return CaptionedFrames(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2), tuple(captions))
+            states.append(self.state(index, float(self.times[frame])))
+        return CaptionedFrames(
+            torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2),
+            tuple(captions),
+            torch.tensor(states, dtype=torch.float32),
+        )
 
 
-class ImageTextContrast(nn.Module):
-    """CLIP's symmetric loss; frames with the very same caption in a batch all count as right."""
+class TowerObjective(nn.Module):
+    """CLIP's symmetric loss, and the state told from the picture's embedding by one linear map.
+
+    Frames with the very same caption in a batch all count as right.
+    """
 
     mean: Tensor
     std: Tensor
@@ -77,32 +95,50 @@ class ImageTextContrast(nn.Module):
         tokenizer: Callable[[list[str]], Tensor],
         mean: Sequence[float],
         std: Sequence[float],
+        num_quantities: int,
     ) -> None:
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
+        self.state = nn.Linear(model.visual.output_dim, num_quantities)
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
 
     def forward(self, batch: CaptionedFrames, *, generator: torch.Generator) -> dict[str, Tensor]:
-        """Loss of one batch, on pictures shifted by a few pixels and changed in brightness."""
-        scores = self._scores(self._vary(batch.frames.float() / 255, generator), batch.captions)
+        """Losses of one batch, on pictures shifted by a few pixels and changed in brightness."""
+        image = self._embed(self._vary(batch.frames.float() / 255, generator))
+        scores = self._scores(image, batch.captions)
         target = self._same_caption(batch.captions).to(scores)
-        loss = (_soft_cross_entropy(scores, target) + _soft_cross_entropy(scores.T, target)) / 2
-        return {"loss": loss, "scale": self.model.logit_scale.exp()}
+        words = (_soft_cross_entropy(scores, target) + _soft_cross_entropy(scores.T, target)) / 2
+        state = self._state_error(image, batch.state)
+        return {"loss": words + state, "words": words, "state": state, "scale": self.model.logit_scale.exp()}
 
     @torch.no_grad()
     def evaluate(self, batch: CaptionedFrames, *, generator: torch.Generator) -> dict[str, Tensor]:
-        """Loss, and how often the best caption of the batch is one of the frame's own."""
-        scores = self._scores(batch.frames.float() / 255, batch.captions)
+        """Losses, and how often the best caption of the batch is one of the frame's own."""
+        image = self._embed(batch.frames.float() / 255)
+        scores = self._scores(image, batch.captions)
         is_same = self._same_caption(batch.captions).to(scores.device)
         hits = is_same.gather(1, scores.argmax(dim=1, keepdim=True)).float().mean()
-        return {"loss": _soft_cross_entropy(scores, is_same.to(scores)), "caption_accuracy": hits}
+        return {
+            "loss": _soft_cross_entropy(scores, is_same.to(scores)),
+            "state": self._state_error(image, batch.state),
+            "caption_accuracy": hits,
+        }
 
-    def _scores(self, images: Tensor, captions: Sequence[str]) -> Float[Tensor, "B B"]:
-        image = self.model.encode_image((images - self.mean) / self.std, normalize=True)
-        text = self.model.encode_text(self.tokenizer(list(captions)).to(images.device), normalize=True)
-        return self.model.logit_scale.exp() * image.float() @ text.float().T
+    def _embed(self, images: Tensor) -> Float[Tensor, "B E"]:
+        embedding: Tensor = self.model.encode_image((images - self.mean) / self.std, normalize=True)
+        return embedding.float()
+
+    def _scores(self, image: Float[Tensor, "B E"], captions: Sequence[str]) -> Float[Tensor, "B B"]:
+        text = self.model.encode_text(self.tokenizer(list(captions)).to(image.device), normalize=True)
+        return self.model.logit_scale.exp() * image @ text.float().T
+
+    def _state_error(self, image: Float[Tensor, "B E"], state: Float[Tensor, "B Q"]) -> Float[Tensor, ""]:
+        """Mean squared error over the quantities that a picture has."""
+        told = self.state(image * image.shape[-1] ** 0.5)  # an embedding's entries then have unit size
+        is_known = ~state.isnan()
+        return F.mse_loss(told[is_known], state[is_known])
 
     @staticmethod
     def _vary(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -18,6 +18,33 @@ def source_state(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
     return CLASSES[source.name].track(source, times)
 
 
+def visible_state(sidecar: dict[str, Any], time: float) -> tuple[float, ...]:
+    """How it stands with what is visible at ``time`` seconds, as numbers about 0 and of about unit size.
+
+    Level, rate, distance, velocity, and how near the last and the next event are (on two scales of time); the
+    largest of the sources', NaN where none has the quantity. A sound off screen has no part in it.
+    """
+    frame = min(int(time * FPS + 1e-6), sidecar["num_frames"] - 1)
+    values = np.full(8, np.nan)
+    for source in sidecar["sources"]:
+        if not source["on_screen"]:
+            continue
+        state = {key: entries[frame] for key, entries in source["state"].items()}
+        raw = [state.get("level"), state.get("rate"), state.get("distance"), state.get("velocity")]
+        raw += [
+            np.exp(-state[key] / scale) if key in state else None
+            for scale in (0.1, 0.4)
+            for key in ("since", "until")
+        ]
+        values = np.fmax(values, np.array([np.nan if value is None else value for value in raw]))
+    means = (0.5, 0.5, 0.6, 0.0, 0.12, 0.12, 0.25, 0.25)
+    sizes = (0.3, 0.3, 0.35, 4.0, 0.25, 0.25, 0.3, 0.3)
+    return tuple(((values - means) / sizes).tolist())
+
+
+NUM_STATE_QUANTITIES = 8
+
+
 def scene_sidecar(scene: Scene) -> dict[str, Any]:
     """Everything known about a clip, ready for JSON; ``sources[i]["state"]`` holds one value per frame."""
     return {

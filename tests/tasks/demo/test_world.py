@@ -26,6 +26,7 @@ from tasks.demo.world import (
 from tasks.demo.world import corpus as corpus_module
 from tasks.demo.world.corpus import split_counts
 from tasks.demo.world.rendering import render_frames, render_waveform
+from tasks.demo.world.sidecar import NUM_STATE_QUANTITIES, visible_state
 from vab.errors import ConfigError, MediaError, VABError
 from vab.media.write import write_clip
 
@@ -158,6 +159,19 @@ def test_frame_captions_tell_the_state(name: str) -> None:
         captions.add(from_scene)
     assert len(captions) > 8
     assert all(scene.sources[0].noun in caption for caption in captions)
+
+
+def test_visible_state_is_the_moments_and_only_of_what_is_seen() -> None:
+    truth = scene_sidecar(scene_of("hammer", 4.0))
+    event = truth["events"][0]["time"]
+    after, later = (np.array(visible_state(truth, event + delay)) for delay in (0.05, 0.3))
+    assert len(after) == NUM_STATE_QUANTITIES
+    assert np.isnan(after).tolist() == [False, True] + [False] * 6, "a hammer has no rate"
+    assert after[4] > later[4] + 1, "how near the last event is"
+    rain = np.array(visible_state(scene_sidecar(scene_of("rain", 4.0)), 1.0))
+    assert np.isnan(rain).tolist() == [False, False] + [True] * 6, "rain has a level and a rate"
+    truth["sources"][0]["on_screen"] = False
+    assert np.isnan(visible_state(truth, event)).all()
 
 
 def test_bad_requests_are_refused() -> None:
