@@ -41,11 +41,8 @@ def run(options: BenchModelOptions) -> int:
 
 def _measure(path: Path, options: BenchModelOptions, device: str) -> list[str]:
     document = yaml.safe_load(path.read_text())
-    kind = "coarse_to_fine" if "coarse_to_fine" in document else "vab"
-    folder = find_model(kind)
-    config = from_dict(
-        folder.config, document["model" if kind == "vab" else "coarse_to_fine"], source=str(path)
-    )
+    folder = find_model(document.get("type", "vab"))
+    config = from_dict(folder.config, document["fine" if "fine" in document else "model"], source=str(path))
     decoding = from_dict(DecodingOptions, document["decoding"], source=str(path))
     torch.manual_seed(0)
     model = folder.model(config).to(device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from tasks.options import short
 from vab.decoding.options import DecodingOptions
@@ -46,10 +47,12 @@ class PretrainOptions:
     """Folder of this run: curves, checkpoints, and in the end model.safetensors."""
     training: TrainingOptions
     """How to train."""
+    type: Literal["vab", "coarse_to_fine"] = "vab"
+    """Which model to train: a VAB of the size under 'model', or a coarse-to-fine stage of the size under 'fine'."""
     model: VABConfig = field(default_factory=VABConfig)
     """Size of a VAB."""
-    coarse_to_fine: CoarseToFineConfig | None = None
-    """Size of a coarse-to-fine stage, which is then trained instead of a VAB."""
+    fine: CoarseToFineConfig = field(default_factory=CoarseToFineConfig)
+    """Size of a coarse-to-fine stage."""
     refiner: Path | None = None
     """Weights of a coarse-to-fine stage that is to complete this VAB's codes; its name goes into the VAB's weights."""
     objective: MaskedPredictionOptions = field(default_factory=MaskedPredictionOptions)

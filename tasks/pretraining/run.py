@@ -46,24 +46,24 @@ def run(options: PretrainOptions) -> int:
     validation_data = _dataset(stores, options, is_training=False)
 
     seed_everything(options.training.seed, verbose=False)
-    is_refiner = isinstance(config, CoarseToFineConfig)
-    model = find_model(_type(config)).model(config)
+    num_given = config.num_coarse_codebooks if isinstance(config, CoarseToFineConfig) else 0
+    model = find_model(options.type).model(config)
     model.code_embedding.load_codebooks(codec.codebooks[: config.num_codebooks])
     options.out.mkdir(parents=True, exist_ok=True)
     write_atomically(options.out / "options.json", json.dumps(to_dict(options), indent=2) + "\n")
     logged = range(min(options.data.num_logged_clips, len(validation_data)))
-    clips = validation_data.__getitems__([(index, 0) for index in logged])
-    samples = [SampleLogger(codec, clips, options.decoding, refine if is_refiner else generate)]
+    samples = []
+    if logged:
+        clips = validation_data.__getitems__([(index, 0) for index in logged])
+        samples = [SampleLogger(codec, clips, options.decoding, refine if num_given else generate)]
     fit(
-        MaskedPrediction(
-            model, options.objective, num_given=config.num_coarse_codebooks if is_refiner else 0
-        ),
+        MaskedPrediction(model, options.objective, num_given=num_given),
         train_data,
         validation_data,
         options.training,
         options.out,
         resume=options.resume,
-        callbacks=samples if logged else [],
+        callbacks=samples,
         device=options.device,
     )
     path = options.out / WEIGHTS
@@ -80,7 +80,7 @@ def adopt_refiner(options: PretrainOptions, path: Path, store: FeatureStore) -> 
         WeightsError: the file is not a model's.
         StoreError: it was trained with another codec or encoder.
     """
-    if options.coarse_to_fine is not None:
+    if options.type != "vab":
         raise ConfigError("a coarse-to-fine stage has no --refiner; give it when the VAB is trained")
     model, card = load_model(path)
     make_refiner = find_model(card.type).refiner
@@ -120,24 +120,21 @@ def check_fits(model: ModelConfig, store: FeatureStore, codec: Codec) -> None:
         "frame_rate": codec.frame_rate,
         "visual_dim": store.info.encoder.embed_dim,
     }
+    where = "model" if isinstance(model, VABConfig) else "fine"
     wrong = [
-        f"model.{name} is {getattr(model, name)}, the store needs {value}"
+        f"{where}.{name} is {getattr(model, name)}, the store needs {value}"
         for name, value in wanted.items()
         if getattr(model, name) != value
     ]
     if model.num_codebooks > codec.num_codebooks:
-        wrong.append(f"model.num_codebooks is {model.num_codebooks}, the codec has {codec.num_codebooks}")
+        wrong.append(f"{where}.num_codebooks is {model.num_codebooks}, the codec has {codec.num_codebooks}")
     if wrong:
         raise ConfigError(f"{store.path}: {'; '.join(wrong)}")
 
 
 def _config(options: PretrainOptions) -> ModelConfig:
     """Of the model that is trained."""
-    return options.model if options.coarse_to_fine is None else options.coarse_to_fine
-
-
-def _type(config: ModelConfig) -> str:
-    return "coarse_to_fine" if isinstance(config, CoarseToFineConfig) else "vab"
+    return options.model if options.type == "vab" else options.fine
 
 
 def _dataset(stores: Sequence[FeatureStore], options: PretrainOptions, *, is_training: bool) -> JoinedDataset:
@@ -162,7 +159,7 @@ def _card(
     config = _config(options)
     seconds = options.data.crop_seconds or store.info.clip_seconds
     return ModelCard(
-        type=_type(config),
+        type=options.type,
         config=to_dict(config),
         codec=Component(store.info.codec.name, store.info.codec.fingerprint),
         encoder=Component(store.info.encoder.name, store.info.encoder.fingerprint),

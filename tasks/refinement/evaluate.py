@@ -21,6 +21,7 @@ from tasks.refinement.run import chosen_decoding, how_made
 from vab import media
 from vab.codecs.sound import CodedSound
 from vab.config import to_dict, to_record
+from vab.decoding.options import DecodingOptions
 from vab.errors import StoreError, VABError
 from vab.features.dataset import FeatureDataset
 from vab.features.store import FeatureStore
@@ -60,8 +61,12 @@ def run(options: RefinementOptions) -> int:
         store, indices[: options.clips], num_codebooks=refiner.num_codebooks, visual_fps=refiner.visual_fps
     )
     systems = _systems(refiner.num_codebooks, refiner.num_coarse_codebooks, options.steps)
-    settings = {"options": to_record(options), "decoding": to_dict(_decoding(pipeline, options))}
-    settings |= {"store": options.store.name, **how_made(pipeline)}
+    settings: dict[str, Any] = {
+        "options": to_record(options),
+        "decoding": to_dict(_decoding(pipeline, options)),
+        "store": options.store.name,
+        **how_made(pipeline),
+    }
     _check_same_settings(options.output / "settings.json", settings)
     seconds = _make_sounds(data, systems, pipeline, options)
     metrics = {system.name: _measure(data, system, options.output, pipeline) for system in systems}
@@ -94,7 +99,7 @@ def _systems(num_levels: int, num_coarse: int, steps: Sequence[int]) -> list[Sys
     ]
 
 
-def _decoding(pipeline: Pipeline, options: RefinementOptions) -> Any:
+def _decoding(pipeline: Pipeline, options: RefinementOptions) -> DecodingOptions:
     return chosen_decoding(pipeline.refiner, None, options.cfg_scale, options.temperature)
 
 
@@ -185,8 +190,9 @@ def _add_shares(metrics: dict[str, dict[str, float]], systems: Sequence[System])
     everything, coarse, *refined = (metrics[system.name] for system in systems)
     for name in ("log_mel", "fdm"):
         gap = coarse[name] - everything[name]
-        for each in refined:
-            each[f"{name}_gap_closed"] = (coarse[name] - each[name]) / gap
+        if gap:  # codecs differ, and so do metrics: some hear nothing of the fine levels
+            for each in refined:
+                each[f"{name}_gap_closed"] = (coarse[name] - each[name]) / gap
 
 
 def _file(data: FeatureDataset, row: int, folder: str, output: Path) -> Path:

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,11 +83,11 @@ def chosen_decoding(
     refiner: CodeRefiner, steps: int | None, cfg_scale: float | None, temperature: float | None
 ) -> DecodingOptions:
     """The weights' own options with what is not None."""
-    given = {"num_steps": steps, "cfg_scale": cfg_scale, "temperature": temperature}
+    given: dict[str, Any] = {"num_steps": steps, "cfg_scale": cfg_scale, "temperature": temperature}
     return replace(refiner.decoding, **{key: value for key, value in given.items() if value is not None})
 
 
-def how_made(pipeline: Pipeline) -> dict[str, object]:
+def how_made(pipeline: Pipeline) -> dict[str, Any]:
     """What every result says of the weights and the program."""
     return {
         **pipeline.provenance,

@@ -65,15 +65,14 @@ def test_a_file_whose_name_starts_with_a_dash_is_a_file(
 def test_every_shipped_configuration_is_valid_and_says_its_command(path: Path) -> None:
     text = path.read_text()
     assert text.startswith("# ")
-    assert "vab " in text.split(":\n")[0]
+    assert "vab " in text.split("\ntraining:")[0]
     values = {**yaml.safe_load(text), "store": ["store"], "out": "out"}
     options = from_dict(PretrainOptions, values, source=str(path))
     if path.parent.name == "vab":
-        assert options.model.num_codebooks == 4 and options.coarse_to_fine is None
+        assert options.type == "vab" and options.model.num_codebooks == 4
     else:
-        size = options.coarse_to_fine
-        assert size is not None
-        assert (size.num_coarse_codebooks, size.num_fine_codebooks) == (4, 8)
+        assert options.type == "coarse_to_fine"
+        assert (options.fine.num_coarse_codebooks, options.fine.num_fine_codebooks) == (4, 8)
 
 
 def test_a_configuration_with_an_unknown_key_is_refused() -> None:

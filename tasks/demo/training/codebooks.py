@@ -101,14 +101,15 @@ class DacLevel:
         """Vectors of a length that fits."""
         self.quantizer.codebook.weight[entries] = self._project(residual)
 
-    def start(self, residual: Tensor, *, generator: torch.Generator) -> None:
-        """Project on the strongest directions of a first batch, at unit variance, and back; then k-means.
+    def start(
+        self, residual: Float[Tensor, "N D"], scale: Float[Tensor, ""], *, generator: torch.Generator
+    ) -> None:
+        """Project on the strongest directions of a first batch, divided by a scale, and back; then k-means.
 
         Not about the mean: along the mean lies the loudness, which directions alone would not tell.
         """
         size, width = self.quantizer.codebook.weight.shape
         directions = torch.linalg.svd(residual, full_matrices=False).Vh[:width]
-        scale = (residual @ directions.T).square().mean().sqrt().clamp_min(1e-6)
         for convolution, weight in (
             (self.quantizer.in_proj, directions / scale),
             (self.quantizer.out_proj, directions.T * scale),

@@ -91,8 +91,11 @@ class DacQuantiser(nn.Module):
     def start(self, latents: Tensor, *, generator: torch.Generator) -> None:
         """Level after level, each from what the ones before it leave."""
         residual = as_rows(latents)
+        scale = (
+            residual.norm(dim=1).square().mean().sqrt()
+        )  # one for all: fine levels' errors are to count less
         for level in self.levels:
-            level.start(residual, generator=generator)
+            level.start(residual, scale, generator=generator)
             nearest = torch.cdist(level.compared(residual), level.entries).argmin(dim=1)
             residual = level.left(residual, nearest)
 

@@ -197,7 +197,8 @@ def test_another_rate_goes_the_whole_way_by_configuration_alone(tmp_path: Path) 
         assert cli.main(["pretrain", *shared, "--out", str(tmp_path / name), *flags, *words]) == 0
         return tmp_path / name / "model.safetensors"
 
-    fine = pretrain("fine", "coarse_to_fine", {"num_codebooks": 9, "num_coarse_codebooks": 4})
+    levels = {"num_codebooks": 9, "num_coarse_codebooks": 4}
+    fine = pretrain("fine", "fine", levels, "--type", "coarse_to_fine")
     model = pretrain("coarse", "model", {"num_codebooks": 4, "num_encoder_layers": 1}, "--refiner", str(fine))
     assert load_tensors(model)[1]["refiner"]["name"] == "fine"
     (tmp_path / "dac44.safetensors").rename(tmp_path / "coarse" / "dac44.safetensors")
