@@ -129,8 +129,9 @@ class SweepOptions:
 class AblationOptions:
     """Train small models that differ in one thing, and measure each with the ruler.
 
-    'alibi': distance in seconds or by index; 'visual_rate': 8, 4 or 1 frames a second; 'experts': with or without;
-    'mask_ratio': mean 0.35, 0.55 or 0.75 (paper appendix C.5). Writes ablation.json. Each training resumes.
+    'alibi': distance in seconds, directed or not, or by index; 'visual_rate': 8, 4 or 1 frames a second;
+    'experts': with or without; 'mask_ratio': mean 0.35, 0.55 or 0.75 (paper appendix C.5). Writes ablation.json.
+    Each training resumes.
     """
 
     what: list[str] = positional(default_factory=lambda: ["alibi", "visual_rate", "experts", "mask_ratio"])
@@ -139,8 +140,8 @@ class AblationOptions:
     """Feature store of Foley world with training and test clips, as 'vab demo train' leaves it."""
     output: Path = short("o", default=Path("out/ablation"))
     """Folder for the models and the numbers."""
-    steps: int = 3000
-    """Training steps of each model; when things happen is learnt late."""
+    steps: int = 1200
+    """Training steps of each model."""
     clips: int = 100
     """Held-out clips."""
     judge_clips: int = 540

@@ -129,6 +129,20 @@ def test_time_alibi_ties_a_step_to_the_frame_at_its_time() -> None:
     assert (by_index[0, 0, 10:, :10].argmax(dim=1) == 9).all()
 
 
+def test_directed_alibi_tells_before_from_after_and_frames_weigh_as_much_as_their_steps() -> None:
+    _, plain = _model(alibi="time")._join(*_inputs(1), None, None)
+    _, bias = _model(alibi="directed")._join(*_inputs(1), None, None)
+    query, first_step = 60, 10  # frames first
+    before, after = slice(first_step, query), slice(query + 1, None)
+    torch.testing.assert_close(bias[0, 0, query, before], plain[0, 0, query, before])
+    torch.testing.assert_close(bias[0, 0, query, after], 4 * plain[0, 0, query, after])
+    torch.testing.assert_close(bias[0, 1, query, before], 4 * plain[0, 1, query, before])
+    torch.testing.assert_close(bias[0, 1, query, after], plain[0, 1, query, after])
+    earlier_frame = 2
+    weight, plain_weight = (b[0, 0, query, earlier_frame].exp() for b in (bias, plain))
+    torch.testing.assert_close(weight, 10 * plain_weight)  # 50 steps and 5 frames a second
+
+
 def test_rolling_all_positions_leaves_relative_attention_alone() -> None:
     model = _model()
     _, bias = model._join(*_inputs(1), None, None)

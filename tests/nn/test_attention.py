@@ -34,6 +34,18 @@ def test_bias_is_symmetric_and_linear_in_distance() -> None:
                 assert bias[0, head, i, j] == pytest.approx(expected.item())
 
 
+def test_a_directed_head_looks_to_one_side() -> None:
+    positions = torch.tensor([0.0, 2.0, 7.0])
+    bias, slopes = alibi_bias(positions, 4, is_directed=True), alibi_slopes(4)
+    for head in range(4):
+        for i in range(3):
+            for j in range(3):
+                is_own_side = j <= i if head % 2 == 0 else j >= i
+                steepness = slopes[head] * (1 if is_own_side else 4)
+                expected = -steepness * abs(positions[i] - positions[j])
+                assert bias[0, head, i, j] == pytest.approx(expected.item())
+
+
 def test_attention_equals_an_explicit_loop() -> None:
     torch.manual_seed(0)
     attention = SelfAttention(width=12, num_heads=3)

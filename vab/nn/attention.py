@@ -10,6 +10,9 @@ from torch import nn
 
 from vab.shapes import Float, Tensor
 
+OTHER_SIDE = 4.0
+"""How much steeper a directed head decays on the side that it does not look at."""
+
 
 def alibi_slopes(num_heads: int) -> Float[Tensor, " H"]:
     """One slope a head, 2^(-8h/H) for h = 1..H; between powers of two, the ALiBi authors' interpolation.
@@ -26,12 +29,23 @@ def alibi_slopes(num_heads: int) -> Float[Tensor, " H"]:
     return torch.tensor(slopes)
 
 
-def alibi_bias(positions: Float[Tensor, " N"], num_heads: int) -> Float[Tensor, "1 H N N"]:
-    """Symmetric attention bias -slope_h * |position_i - position_j|.
+def alibi_bias(
+    positions: Float[Tensor, " N"], num_heads: int, *, is_directed: bool = False
+) -> Float[Tensor, "1 H N N"]:
+    """Attention bias -slope_h * |position_i - position_j|, symmetric unless directed.
+
+    A symmetric bias cannot tell what came before from what comes after: where all tokens are hidden, and so alike,
+    nothing else can either. Directed, heads alternate between looking back and looking ahead: distance on a head's
+    other side counts ``OTHER_SIDE`` times.
 
     Four dimensions, because scaled_dot_product_attention silently leaves its fast kernels for a mask of three.
     """
-    distance = (positions[:, None] - positions[None, :]).abs()
+    ahead = positions[None, :] - positions[:, None]
+    distance = ahead.abs().expand(num_heads, -1, -1)
+    if is_directed:
+        looks_back = (torch.arange(num_heads, device=positions.device) % 2 == 0)[:, None, None]
+        is_other_side = torch.where(looks_back, ahead > 0, ahead < 0)
+        distance = torch.where(is_other_side, OTHER_SIDE * distance, distance)
     return (-alibi_slopes(num_heads).to(positions.device)[:, None, None] * distance)[None]
 
 

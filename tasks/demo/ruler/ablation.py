@@ -25,15 +25,13 @@ from vab.weights import write_atomically
 
 CONFIG = Path(__file__).parents[3] / "configs" / "vab" / "demo.yaml"
 SMALL = (
-    "--model.width=128",
-    "--model.num_heads=4",
     "--model.num_layers=4",
     "--model.num_encoder_layers=2",
     "--training.warmup_steps=100",
 )
 """What all have in common; the rest is the demo's configuration."""
 COMPARISONS: dict[str, dict[str, tuple[str, ...]]] = {
-    "alibi": {"time": (), "index": ("--model.alibi=index",)},
+    "alibi": {"directed": (), "time": ("--model.alibi=time",), "index": ("--model.alibi=index",)},
     "visual_rate": {"8": (), "4": ("--model.visual_fps=4",), "1": ("--model.visual_fps=1",)},
     "experts": {"with": (), "without": ("--model.has_experts=false",)},
     "mask_ratio": {

@@ -34,8 +34,9 @@ class VABConfig:
     """E, numbers in one visual feature."""
     visual_fps: float = 1.0
     """Visual frames a second."""
-    alibi: Literal["time", "index"] = "time"
-    """Distance that attention decays with: seconds, or places in the joint sequence (kept for comparison)."""
+    alibi: Literal["time", "directed", "index"] = "time"
+    """Distance that attention decays with: seconds; seconds with heads that look back or ahead, and frames that
+    weigh as much as the steps they span; or places in the joint sequence (kept for comparison)."""
 
     def __post_init__(self) -> None:
         if not 0 < self.num_encoder_layers <= self.num_layers:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
@@ -86,11 +88,16 @@ class Trunk(nn.Module):
             raise ValueError("a VAB needs codes, visual features or both")
         x = torch.cat(parts, dim=1)
 
-        if self.config.alibi == "time":
-            positions = torch.cat(times) * self.config.frame_rate
-        else:
+        is_directed = self.config.alibi == "directed"
+        if self.config.alibi == "index":
             positions = torch.arange(x.shape[1], dtype=torch.float32)
-        bias = alibi_bias(positions.to(x.device), self.config.num_heads)
+        else:
+            positions = torch.cat(times) * self.config.frame_rate
+        bias = alibi_bias(positions.to(x.device), self.config.num_heads, is_directed=is_directed)
+        if is_directed and visual is not None and codes is not None:
+            # Several steps share a frame: without this the frames would be outnumbered by the steps around them.
+            steps_per_frame = self.config.frame_rate / self.config.visual_fps
+            bias[..., : visual.shape[1]] += math.log(steps_per_frame)
         is_key = joined_validity(codes, visual, is_valid, is_valid_visual)
         if not is_key.all():
             bias = bias.masked_fill(~is_key[:, None, None, :], float("-inf"))
