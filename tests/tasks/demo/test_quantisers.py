@@ -1,0 +1,110 @@
+"""The training of both codec architectures: where codebooks start, how they follow, which levels are dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from tasks.demo.training.codec import CodecReconstruction
+from tasks.demo.training.quantisers import DacQuantiser, EncodecQuantiser
+from vab.codecs import DacConfig, EncodecConfig, build_dac, build_encodec
+from vab.shapes import Tensor
+
+LEVELS = 4
+
+
+def _dac() -> Any:
+    torch.manual_seed(0)
+    config = DacConfig(
+        encoder_dim=4, encoder_rates=(8, 5, 4, 2), decoder_dim=32, decoder_rates=(2, 4, 5, 8),
+        num_codebooks=LEVELS, codebook_size=16,
+    )  # fmt: skip
+    return build_dac(config)
+
+
+def _encodec() -> Any:
+    torch.manual_seed(0)
+    config = EncodecConfig(
+        n_filters=4, dimension=8, ratios=(2, 4, 5, 8), lstm=0, num_codebooks=LEVELS, codebook_size=16
+    )
+    return build_encodec(config)
+
+
+def _latents(width: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(8, width, 30, generator=generator) * torch.linspace(3, 0.1, width)[:, None] + 0.5
+
+
+def _started() -> tuple[DacQuantiser, Tensor]:
+    quantiser = DacQuantiser(_dac()).train()
+    latents = _latents(64)
+    quantiser.start(latents, generator=torch.Generator().manual_seed(0))
+    return quantiser, latents
+
+
+@torch.no_grad()
+def _errors(quantiser: DacQuantiser, latents: Tensor) -> list[float]:
+    codes = quantiser.codes(latents)
+    return [
+        (quantiser.decode(codes[:count]) - latents).square().mean().item() for count in range(1, LEVELS + 1)
+    ]
+
+
+def test_a_dac_starts_with_levels_that_each_take_error_away() -> None:
+    quantiser, latents = _started()
+    errors = _errors(quantiser, latents)
+    assert errors[0] < latents.square().mean().item()
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.8 * errors[0]
+
+
+def test_a_dacs_entries_follow_the_latents() -> None:
+    quantiser, latents = _started()
+    moved = latents + 1.0
+    before = _errors(quantiser, moved)[0]
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for _ in range(30):
+            quantiser(moved, generator=generator)
+    assert _errors(quantiser, moved)[0] < 0.9 * before
+
+
+def test_some_clips_of_a_dac_are_quantised_in_their_first_levels_only() -> None:
+    quantiser, latents = _started()
+    codes = quantiser.codes(latents)
+    prefixes = [quantiser.decode(codes[:count]) for count in range(1, LEVELS + 1)]
+    quantised, penalty = quantiser(latents.requires_grad_(), generator=torch.Generator().manual_seed(3))
+    kept = []
+    for clip in range(len(latents)):
+        distances = [(quantised[clip] - each[clip]).abs().max().item() for each in prefixes]
+        kept.append(distances.index(min(distances)) + 1)
+        assert min(distances) < 1e-4
+    assert LEVELS in kept and min(kept) < LEVELS
+    (quantised.sum() + penalty).backward()
+    assert latents.grad is not None and latents.grad.abs().sum() > 0
+    again, _ = _started()[0](latents.detach(), generator=torch.Generator().manual_seed(3))
+    assert torch.equal(again, quantised)
+
+
+@pytest.mark.parametrize(("make", "quantiser"), [(_dac, DacQuantiser), (_encodec, EncodecQuantiser)])
+def test_either_codec_learns_to_reconstruct(make: Any, quantiser: Any) -> None:
+    model = make()
+    objective = CodecReconstruction(model, quantiser(model), warmup_batches=2).train()
+    time = torch.arange(3200) / 16000
+    batch = (
+        0.3 * torch.sin(2 * torch.pi * torch.tensor([200.0, 300.0, 500.0, 800.0])[:, None] * time)[:, None]
+    )
+    optimizer = torch.optim.AdamW(objective.parameters(), 3e-3)
+    losses = []
+    for step in range(14):
+        scalars = objective(batch, generator=torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        scalars["loss"].backward()
+        optimizer.step()
+        losses.append(scalars["spectrum"].item())
+        assert (scalars["penalty"] > 0) == (step >= 2)
+    assert min(losses[-3:]) < 0.8 * losses[0]
+    scores = objective.evaluate(batch, generator=torch.Generator())
+    assert 0 < scores["codebook_usage"] <= 1
