@@ -136,6 +136,33 @@ _ENTRIES = (
         size=288_000_000,
         note="VGGish: the features of the Frechet audio distance",
     ),
+    WeightsEntry(
+        "panns-16khz",
+        "metric",
+        "https://zenodo.org/records/3987831/files/Cnn14_16k_mAP%3D0.438.pth",
+        "CC-BY-4.0",
+        sha256="e2ee543a27919542c2ea03eabaa70b24dcd4e6c8e05621de6b67a94e4c5058e6",
+        size=358_668_570,
+        note="PANNs Cnn14 at 16 kHz: KL divergence, inception score, Frechet distance",
+    ),
+    WeightsEntry(
+        "panns-32khz",
+        "metric",
+        "https://zenodo.org/records/3987831/files/Cnn14_mAP%3D0.431.pth",
+        "CC-BY-4.0",
+        sha256="0dc499e40e9761ef5ea061ffc77697697f277f6a960894903df3ada000e34b31",
+        size=327_428_481,
+        note="PANNs Cnn14 at 32 kHz: the same on a wider band",
+    ),
+    WeightsEntry(
+        "passt",
+        "metric",
+        "https://github.com/kkoutini/PaSST/releases/download/v0.0.1-audioset/passt-s-f128-p16-s10-ap.476-swa.pt",
+        "Apache-2.0",
+        sha256="302903fa8c4aee817b11dc982da0b29aaf8d11a3e722420476d0a12c9db70c2c",
+        size=344_665_734,
+        note="PaSST-S: KL divergence, inception score, Frechet distance; its network is in the extra vab[passt]",
+    ),
 )
 
 

@@ -23,6 +23,10 @@ from vab.codecs import load_codec
 from vab.device import choose_device
 from vab.metrics.evaluation import EvaluationError, Report, evaluate
 from vab.metrics.pairing import Problem
+from vab.metrics.panns import PannsTagger
+from vab.metrics.passt import PasstTagger
+from vab.metrics.published import TaggerScorer, VGGishScorer
+from vab.metrics.scorer import Scorer
 from vab.metrics.scorers import (
     AgreementScorer,
     CepstrumScorer,
@@ -30,24 +34,21 @@ from vab.metrics.scorers import (
     CodecScorer,
     EventScorer,
     OnsetScorer,
-    Scorer,
     SpectrumScorer,
-    VGGishScorer,
 )
 from vab.metrics.vggish import VGGishFeatures
-from vab.weights import sha256_of, write_atomically
+from vab.weights import find, sha256_of, write_atomically
 
 _SHOWN_PROBLEMS = 20
+_TRUSTED_RANKS = ("odf_dtw", "multi_stft")
+"""The metrics of single clips that put truth first, another clip's sound last, and every published system between:
+see "On published systems" in the metrics' README."""
 
 
 def run(options: GenerationOptions) -> int:
     """Print a table, write JSON and page; the problems are in the JSON even where the run is refused."""
     scorers = _scorers(options)
-    ranks = {name for scorer in scorers for name in scorer.columns}
-    if options.rank_by not in ranks:
-        raise ValueError(
-            f"--rank-by {options.rank_by}: not measured here; there are: {', '.join(sorted(ranks))}"
-        )
+    rank_by = _rank(options.rank_by, {name for scorer in scorers for name in scorer.columns})
     with progress_bar("clips") as progress:
         bars: dict[str, Any] = {}
 
@@ -74,9 +75,11 @@ def run(options: GenerationOptions) -> int:
             raise
     _write(options.output, _document(options, report))
     page = options.output.with_suffix(".html")
-    write_page(page, report, rank_by=options.rank_by)
+    write_page(page, report, rank_by=rank_by)
     _show(report)
     _show_problems(report.problems)
+    for name, licence in _licences(options).items():
+        console.print(f"measured with {name}, licence {licence}", markup=False, soft_wrap=True)
     console.print(f"{options.output}, {page}", markup=False, soft_wrap=True)
     return 0
 
@@ -99,7 +102,20 @@ def _scorers(options: GenerationOptions) -> list[Scorer]:
         scorers.append(ClassScorer(Classifier.load(options.classifier, device=device)))
     if options.vggish is not None:
         scorers.append(VGGishScorer(VGGishFeatures(options.vggish, device=device)))
+    if options.panns is not None:
+        scorers.append(TaggerScorer("panns", PannsTagger(options.panns, device=device)))
+    if options.passt is not None:
+        scorers.append(TaggerScorer("passt", PasstTagger(options.passt, device=device)))
     return scorers
+
+
+def _rank(asked: str | None, measured: set[str]) -> str | None:
+    """What the page ranks by; None: nothing, since neither was anything asked for nor anything trusted measured."""
+    if asked is None:
+        return next((name for name in _TRUSTED_RANKS if name in measured), None)
+    if asked not in measured:
+        raise ValueError(f"--rank-by {asked}: not measured here; there are: {', '.join(sorted(measured))}")
+    return asked
 
 
 def _document(options: GenerationOptions, report: Report) -> dict[str, Any]:
@@ -139,6 +155,7 @@ def _provenance(options: GenerationOptions) -> dict[str, Any]:
             many = value if isinstance(value, list) else [value]
             words += [f"--{name.replace('_', '-')}", *map(str, many)]
     return {
+        "weights_licences": _licences(options),
         "list": options.list.name if options.list else None,
         "list_sha256": sha256_of(options.list) if options.list else None,
         "split": options.split,
@@ -147,6 +164,12 @@ def _provenance(options: GenerationOptions) -> dict[str, Any]:
         "device": choose_device(options.device),
         "vab": __version__,
     }
+
+
+def _licences(options: GenerationOptions) -> dict[str, str]:
+    """Of the published weights that were measured with, where they are named and not files."""
+    named = [find(each) for each in (options.codec, options.vggish, options.panns, options.passt) if each]
+    return {entry.name: entry.licence for entry in named if entry}
 
 
 def _common_settings(generated: Sequence[Path]) -> dict[str, Any]:

@@ -61,14 +61,20 @@ class GenerationOptions:
     """Weights of 'vab finetune' on sound, for KL divergence, inception score and accuracy."""
     vggish: str | None = None
     """'vggish', downloaded once, or its file: for the Frechet audio distance (fad)."""
+    panns: str | None = None
+    """'panns-16khz' or 'panns-32khz', downloaded once, or a file of either: for KL divergence, inception score and
+    Frechet distance by PANNs."""
+    passt: str | None = None
+    """'passt', downloaded once, or its file: for the same by PaSST, whose package is the extra vab[passt]."""
     onset_threshold: float = 4.0
     """dB by which an onset rises above its surroundings."""
     onset_window: float = 0.05
     """Seconds within which two onsets are one event: another number than the threshold."""
     on_problem: Literal["refuse", "count"] = "refuse"
     """Refuse to measure while any file has a problem, or count the problems and measure the rest."""
-    rank_by: str = "log_mel"
-    """Metric of single clips by which the page shows the ten best and the ten worst."""
+    rank_by: str | None = None
+    """Metric of single clips by which the page shows the ten best and the ten worst; default: odf_dtw, or multi_stft
+    where that alone is measured, since only these two order published systems sensibly."""
     output: Path = short("o", default=Path("report.json"))
     """JSON with all numbers, clips and problems; a page to hear and see goes beside it."""
     device: str = "auto"
@@ -134,3 +140,23 @@ class AnswersOptions:
     """The key.json of that test."""
     output: Path | None = short("o", default=None)
     """JSON file for the numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOptions:
+    """Cut a list of clips from VGGSound's own, to measure on and to hand on: '--list' of 'vab evaluate generation'.
+
+    Many lists go by the name of "VGGSound test", since videos disappear. The list that is written says in its first
+    lines which file it was cut from, with its SHA-256, and how; whoever has the same videos can measure on the same.
+    """
+
+    source: Path
+    """The official vggsound.csv: youtube_id,start,label,split."""
+    split: str = "test"
+    """Clips to keep."""
+    labels: list[str] = field(default_factory=list)
+    """Of those, the ones of these classes; default: all."""
+    media_root: Path | None = None
+    """Of those, the ones whose file is in this folder, under any of the names that downloaders give."""
+    output: Path = short("o", default=Path("list.csv"))
+    """The list, in the format of the source."""

@@ -13,7 +13,7 @@ from tasks.pictures import draw_spectrogram, new_figure
 from vab.media import VIDEO_SUFFIXES
 from vab.metrics.evaluation import ClipReport, Report
 from vab.metrics.pairing import PairedSound
-from vab.metrics.scorers import SOUND_RATE
+from vab.metrics.scorer import SOUND_RATE
 from vab.weights import write_atomically
 
 _NUM_SHOWN = 10
@@ -25,22 +25,17 @@ video, audio, img { width: 100% } video { max-height: 18rem; background: #000 } 
 """
 
 
-def write_page(path: Path, report: Report, *, rank_by: str) -> None:
+def write_page(path: Path, report: Report, *, rank_by: str | None) -> None:
     """Write a page beside the report; media are linked, relative to it, pictures are inside.
 
-    A metric of the set ranks nothing: the clips then stand in their order.
+    Args:
+        path: of the page.
+        report: what was measured.
+        rank_by: a metric of single clips; with a metric of the set, or None, the first clips stand in their order.
     """
-    clips = list(report.clips)
-    if any(rank_by in clip.numbers for clip in clips):
-        sign = -1.0 if report.numbers[rank_by].column.higher_is_better else 1.0
-        clips = sorted(
-            (clip for clip in clips if rank_by in clip.numbers), key=lambda clip: sign * clip.numbers[rank_by]
-        )
-    num_worst = min(_NUM_SHOWN, max(0, len(clips) - _NUM_SHOWN))
-    groups = {"Best": clips[:_NUM_SHOWN], "Worst": clips[len(clips) - num_worst :][::-1]}
     body = "".join(
-        f"<h2>{title} by {escape(rank_by)}</h2>" + "".join(_article(clip, path.parent) for clip in chosen)
-        for title, chosen in groups.items()
+        f"<h2>{escape(title)}</h2>" + "".join(_article(clip, path.parent) for clip in chosen)
+        for title, chosen in _groups(report, rank_by).items()
         if chosen
     )
     rows = "".join(
@@ -53,6 +48,20 @@ def write_page(path: Path, report: Report, *, rank_by: str) -> None:
         f"<h1>Generated sound</h1><p>{len(report.clips)} of {report.num_expected} clips measured</p>"
         f"<table>{rows}</table>{body}\n",
     )
+
+
+def _groups(report: Report, rank_by: str | None) -> dict[str, list[ClipReport]]:
+    """The clips to show under each heading."""
+    ranked = [clip for clip in report.clips if rank_by in clip.numbers]
+    if rank_by is None or not ranked:
+        return {"Clips": list(report.clips[:_NUM_SHOWN])}
+    sign = -1.0 if report.numbers[rank_by].column.higher_is_better else 1.0
+    ranked.sort(key=lambda clip: sign * clip.numbers[rank_by])
+    num_worst = min(_NUM_SHOWN, max(0, len(ranked) - _NUM_SHOWN))
+    return {
+        f"Best by {rank_by}": ranked[:_NUM_SHOWN],
+        f"Worst by {rank_by}": ranked[len(ranked) - num_worst :][::-1],
+    }
 
 
 def _article(clip: ClipReport, folder: Path) -> str:

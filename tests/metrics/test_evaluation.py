@@ -14,6 +14,7 @@ from vab.errors import ManifestError, MediaError
 from vab.media import write_audio
 from vab.metrics.evaluation import EvaluationError, evaluate
 from vab.metrics.pairing import find_pairs, inspect
+from vab.metrics.published import TaggerScorer
 from vab.metrics.scorers import (
     AgreementScorer,
     CepstrumScorer,
@@ -23,6 +24,7 @@ from vab.metrics.scorers import (
     OnsetScorer,
     SpectrumScorer,
 )
+from vab.metrics.tagging import Tagging
 
 RATE = 16_000
 TIMES = {"a": [0.3, 0.9, 1.5], "b": [0.5, 1.7], "c": [0.2, 0.65, 1.1, 1.4]}
@@ -235,6 +237,39 @@ def test_classes_by_any_classifier(reference: Path, tmp_path: Path) -> None:
     assert numbers["accuracy_of_truth"].value == 1
     assert numbers["kl"].value == pytest.approx(2 / 3 * 0.8 * math.log(9), rel=1e-4)
     assert numbers["inception_score"].value == pytest.approx(1)
+
+
+class CountingTagger:
+    """Hears the number of strikes: two, or another; its embedding is loudness and that number."""
+
+    sample_rate = RATE
+
+    def __call__(self, waveform):
+        from vab.metrics.onsets import detect_onsets
+
+        number = len(detect_onsets(waveform, self.sample_rate))
+        probabilities = torch.tensor([0.8, 0.2] if number == 2 else [0.2, 0.8])
+        return Tagging(probabilities, torch.tensor([waveform.abs().mean().item(), float(number)]))
+
+
+def test_published_networks_give_divergence_variety_and_distance(reference: Path, tmp_path: Path) -> None:
+    same = evaluate(reference, reference, [TaggerScorer("panns", CountingTagger())])
+    assert {name: number.value for name, number in same.numbers.items()} == pytest.approx(
+        {"kl_panns": 0, "inception_score_panns": 1.188, "fd_panns": 0}, abs=1e-3
+    )
+    for name in TIMES:
+        write(tmp_path / "made", f"{name}.wav", strikes([0.3, 1.2], seconds=2.0))
+    report = evaluate(tmp_path / "made", reference, [TaggerScorer("passt", CountingTagger())])
+    # Two of the three true clips have another number of strikes: KL((.2, .8) || (.8, .2)) each.
+    assert report.numbers["kl_passt"].value == pytest.approx(2 / 3 * 0.6 * math.log(4), rel=1e-4)
+    assert report.numbers["inception_score_passt"].value == pytest.approx(1)
+    assert report.numbers["fd_passt"].value > 0.5
+    assert report.settings == {"passt_sample_rate": RATE, "passt_probabilities": "softmax"}
+    assert report.warnings == ()
+    one = TaggerScorer("panns", CountingTagger())
+    only = tmp_path / "only"
+    write(only, "a.wav", strikes([0.3], seconds=2.0))
+    assert "1 clips for 2 features" in evaluate(only, only, [one]).warnings[0]
 
 
 class LengthEmbedder:

@@ -7,7 +7,14 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from vab.metrics.frechet import FrechetDistance, Moments, extrapolate, frechet_distance, pool
+from vab.metrics.frechet import (
+    ClipFrechetDistance,
+    FrechetDistance,
+    Moments,
+    extrapolate,
+    frechet_distance,
+    pool,
+)
 
 
 def normal(count, width, *, seed=0, shift=0.0, scale=1.0):
@@ -108,3 +115,15 @@ def test_extrapolation_takes_the_bias_away():
 def test_extrapolation_needs_ten_clips():
     clips = [Moments.of(normal(5, 2, seed=seed)) for seed in range(9)]
     assert extrapolate(clips, pool(clips), generator=torch.Generator().manual_seed(0)) is None
+
+
+def test_wide_rows_of_single_clips_are_kept_and_agree_with_moments():
+    ours, theirs = normal(6, 40, seed=8), normal(6, 40, seed=9) + 1
+    metric = ClipFrechetDistance()
+    for pair in zip(ours, theirs, strict=True):
+        metric.update(*pair)
+    assert metric.compute() == pytest.approx(frechet_distance(Moments.of(ours), Moments.of(theirs)), rel=1e-9)
+    same = ClipFrechetDistance()
+    for row in ours:
+        same.update(row, row)
+    assert same.compute() == pytest.approx(0, abs=1e-6)

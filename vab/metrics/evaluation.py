@@ -12,7 +12,7 @@ from typing import Any, Literal
 from vab.errors import VABError
 from vab.metrics.loudness import Loudness, loudness
 from vab.metrics.pairing import Inspection, Pair, PairedSound, Problem, find_pairs, inspect, unusual_rates
-from vab.metrics.scorers import SOUND_RATE, Column, Scorer
+from vab.metrics.scorer import SOUND_RATE, Column, Scorer
 
 OnProblem = Literal["refuse", "count"]
 

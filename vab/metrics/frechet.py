@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 from vab.shapes import Float, Tensor
 
@@ -174,3 +175,32 @@ class FrechetDistance(Metric):
         if not bags:
             raise ValueError(f"no {side} features were given")
         return bags
+
+
+class ClipFrechetDistance(Metric):
+    """Frechet distance on features of one wide row a clip: rows are fewer than columns, so rows are what is kept.
+
+    No extrapolation: it would take dozens of decompositions of matrices thousands wide.
+    """
+
+    higher_is_better = False
+    is_differentiable = False
+    full_state_update = False
+    generated: list[Tensor]
+    reference: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        for side in ("generated", "reference"):
+            self.add_state(side, default=[], dist_reduce_fx="cat")
+
+    def update(self, generated: Float[Tensor, " E"], reference: Float[Tensor, " E"]) -> None:
+        """Add the features of one clip."""
+        self.generated.append(generated[None])
+        self.reference.append(reference[None])
+
+    def compute(self) -> float:
+        """The distance between all generated and all reference clips."""
+        return frechet_distance(
+            *(Moments.of(dim_zero_cat(side)) for side in (self.generated, self.reference))
+        )

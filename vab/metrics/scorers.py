@@ -1,13 +1,11 @@
-"""The metrics in families: what each takes of a pair of sounds, and what it says of one clip and of all."""
+"""Families of metrics that need no weights, or the project's own: what each takes of a pair and says of it."""
 
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -15,7 +13,6 @@ from vab.codecs.base import Codec
 from vab.errors import MediaError
 from vab.metrics.classes import InceptionScore, kl_divergence, top1_accuracy
 from vab.metrics.curves import correlation, dtw_distance, novelty, wasserstein_seconds
-from vab.metrics.frechet import FEW_CLIPS, TRUSTED_FIT, FrechetDistance
 from vab.metrics.latents import code_vectors
 from vab.metrics.onsets import (
     CURVE_RATE,
@@ -28,51 +25,15 @@ from vab.metrics.onsets import (
     onset_strength,
 )
 from vab.metrics.pairing import PairedSound
+from vab.metrics.scorer import SOUND_RATE, Column, FrechetOfClips, Scorer, both_sounds
 from vab.metrics.spectra import MFCC_HOP, MFCC_RATE, log_mel_distance, mfcc, multi_resolution_stft_distance
-from vab.metrics.vggish import SAMPLE_RATE as VGGISH_RATE
-from vab.metrics.vggish import VGGishFeatures
 from vab.shapes import Float, Tensor
-
-SOUND_RATE = 16_000
-"""Samples a second at which onsets and spectra are compared: the rate of the paper's codecs, so that a wider band is
-no advantage. Full band is what ``fdm`` looks at."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """What a number is."""
-
-    unit: str
-    higher_is_better: bool
-
-
-class Scorer(ABC):
-    """One family of metrics; a subclass brings ``columns`` and ``add``, the rest where it has something to say."""
-
-    columns: ClassVar[Mapping[str, Column]]
-    """Every number it gives, of clips or of the set."""
-
-    @abstractmethod
-    def add(self, sound: PairedSound) -> dict[str, float]:
-        """Numbers of one clip; those that do not apply to it are left out."""
-
-    def of_set(self) -> dict[str, float]:
-        """Numbers that only all clips together have; means over clips are their caller's affair."""
-        return {}
-
-    def settings(self) -> dict[str, Any]:
-        """What must be known to measure the same again."""
-        return {}
-
-    def warnings(self) -> list[str]:
-        """Why a number is not to be trusted as it stands."""
-        return []
 
 
 class OnsetScorer(Scorer):
     """Onsets of the generated sound against those of the true one: as events, and as curves."""
 
-    columns: ClassVar[Mapping[str, Column]] = {
+    columns: Mapping[str, Column] = {
         "onset_f1": Column("", True),
         "onset_precision": Column("", True),
         "onset_recall": Column("", True),
@@ -93,7 +54,7 @@ class OnsetScorer(Scorer):
 
     def add(self, sound: PairedSound) -> dict[str, float]:
         """Of one clip."""
-        ours, theirs = (onset_strength(each, SOUND_RATE) for each in _both(sound, SOUND_RATE))
+        ours, theirs = (onset_strength(each, SOUND_RATE) for each in both_sounds(sound, SOUND_RATE))
         detected, true = (find_peaks(curve, threshold=self.threshold) for curve in (ours, theirs))
         scores = onset_scores(detected, true, window=self.window)
         confidence = ours[(detected * CURVE_RATE).round().long()]
@@ -118,7 +79,7 @@ class EventScorer(Scorer):
     The JSON is that of Foley world: ``{"events": [{"time": seconds, ...}, ...]}``. Clips without events are left out.
     """
 
-    columns: ClassVar[Mapping[str, Column]] = {
+    columns: Mapping[str, Column] = {
         "event_f1": Column("", True),
         "event_precision": Column("", True),
         "event_recall": Column("", True),
@@ -148,7 +109,7 @@ class EventScorer(Scorer):
         true = torch.tensor(times, dtype=torch.float64)
         ours, theirs = (
             onset_scores(detect_onsets(each, SOUND_RATE, threshold=self.threshold), true, window=self.window)
-            for each in _both(sound, SOUND_RATE)
+            for each in both_sounds(sound, SOUND_RATE)
         )
         return {
             "event_f1": ours.f1,
@@ -165,14 +126,14 @@ class EventScorer(Scorer):
 class SpectrumScorer(Scorer):
     """Distances of the spectrograms, moment by moment."""
 
-    columns: ClassVar[Mapping[str, Column]] = {
+    columns: Mapping[str, Column] = {
         "log_mel": Column("dB", False),
         "multi_stft": Column("", False),
     }
 
     def add(self, sound: PairedSound) -> dict[str, float]:
         """Of one clip."""
-        ours, theirs = _both(sound, SOUND_RATE)
+        ours, theirs = both_sounds(sound, SOUND_RATE)
         return {
             "log_mel": log_mel_distance(ours, theirs, SOUND_RATE),
             "multi_stft": multi_resolution_stft_distance(ours, theirs),
@@ -182,7 +143,7 @@ class SpectrumScorer(Scorer):
 class CepstrumScorer(Scorer):
     """MaskVAT's two metrics on MFCC: novelty correlation of a clip, Frechet distance of the set."""
 
-    columns: ClassVar[Mapping[str, Column]] = {
+    columns: Mapping[str, Column] = {
         "novelty": Column("", True),
         "fdm": Column("", False),
         "fdm_infinity": Column("", False),
@@ -190,11 +151,11 @@ class CepstrumScorer(Scorer):
 
     def __init__(self) -> None:
         """Start an empty set."""
-        self._frechet = _FrechetOfClips("fdm")
+        self._frechet = FrechetOfClips("fdm")
 
     def add(self, sound: PairedSound) -> dict[str, float]:
         """Of one clip."""
-        ours, theirs = (mfcc(each) for each in _both(sound, MFCC_RATE))
+        ours, theirs = (mfcc(each) for each in both_sounds(sound, MFCC_RATE))
         self._frechet.add(ours, theirs)
         curves = [novelty(each, rate=MFCC_RATE / MFCC_HOP) for each in (ours, theirs)]
         return {"novelty": correlation(*curves)} if len(curves[0]) else {}
@@ -211,7 +172,7 @@ class CepstrumScorer(Scorer):
 class CodecScorer(Scorer):
     """FDD: Frechet distance on the codebook vectors of any codec (MaskVAT has DAC's)."""
 
-    columns: ClassVar[Mapping[str, Column]] = {"fdd": Column("", False), "fdd_infinity": Column("", False)}
+    columns: Mapping[str, Column] = {"fdd": Column("", False), "fdd_infinity": Column("", False)}
 
     def __init__(self, codec: Codec) -> None:
         """Start an empty set.
@@ -221,11 +182,11 @@ class CodecScorer(Scorer):
         """
         self._codec = codec
         self._codebooks = codec.codebooks.cpu()
-        self._frechet = _FrechetOfClips("fdd")
+        self._frechet = FrechetOfClips("fdd")
 
     def add(self, sound: PairedSound) -> dict[str, float]:
         """Nothing of one clip."""
-        self._frechet.add(*(self._vectors(each) for each in _both(sound, self._codec.sample_rate)))
+        self._frechet.add(*(self._vectors(each) for each in both_sounds(sound, self._codec.sample_rate)))
         return {}
 
     def of_set(self) -> dict[str, float]:
@@ -243,38 +204,6 @@ class CodecScorer(Scorer):
     def _vectors(self, waveform: Tensor) -> Tensor:
         device = self._codec.codebooks.device
         return code_vectors(self._codec.encode(waveform[None].to(device))[0].cpu(), self._codebooks)
-
-
-class VGGishScorer(Scorer):
-    """FAD: Frechet distance on VGGish embeddings, the field's usual number (Kilgour et al., Interspeech 2019)."""
-
-    columns: ClassVar[Mapping[str, Column]] = {"fad": Column("", False), "fad_infinity": Column("", False)}
-
-    def __init__(self, features: VGGishFeatures) -> None:
-        """Start an empty set.
-
-        Args:
-            features: the network with its weights.
-        """
-        self._features = features
-        self._frechet = _FrechetOfClips("fad")
-
-    def add(self, sound: PairedSound) -> dict[str, float]:
-        """Nothing of one clip."""
-        self._frechet.add(*(self._features(each) for each in _both(sound, VGGISH_RATE)))
-        return {}
-
-    def of_set(self) -> dict[str, float]:
-        """The distance, and its extrapolation."""
-        return self._frechet.numbers()
-
-    def settings(self) -> dict[str, Any]:
-        """Which of the variants."""
-        return {"fad_features": "VGGish, before its last activation, no PCA"}
-
-    def warnings(self) -> list[str]:
-        """Where the set is small."""
-        return self._frechet.warnings()
 
 
 @runtime_checkable
@@ -299,7 +228,7 @@ class Classifier(Protocol):
 class ClassScorer(Scorer):
     """What a classifier hears: KL divergence from the true sound, inception score, accuracy on labelled clips."""
 
-    columns: ClassVar[Mapping[str, Column]] = {
+    columns: Mapping[str, Column] = {
         "kl": Column("nats", False),
         "accuracy": Column("", True),
         "accuracy_of_truth": Column("", True),
@@ -318,7 +247,8 @@ class ClassScorer(Scorer):
     def add(self, sound: PairedSound) -> dict[str, float]:
         """Of one clip."""
         ours, theirs = (
-            self._classifier.probabilities(each)[None] for each in _both(sound, self._classifier.sample_rate)
+            self._classifier.probabilities(each)[None]
+            for each in both_sounds(sound, self._classifier.sample_rate)
         )
         self._inception.update(ours)
         numbers = {"kl": kl_divergence(ours, theirs).item()}
@@ -366,7 +296,7 @@ class Embedder(Protocol):
 class AgreementScorer(Scorer):
     """Cosine of the embeddings of generated sound and of the true pictures; clips without pictures are left out."""
 
-    columns: ClassVar[Mapping[str, Column]] = {
+    columns: Mapping[str, Column] = {
         "agreement": Column("", True),
         "agreement_of_truth": Column("", True),
     }
@@ -388,7 +318,7 @@ class AgreementScorer(Scorer):
             return {}
         ours, theirs = (
             (self._embedder.embed_audio(each) @ pictures).item()
-            for each in _both(sound, self._embedder.codec.sample_rate)
+            for each in both_sounds(sound, self._embedder.codec.sample_rate)
         )
         return {"agreement": ours, "agreement_of_truth": theirs}
 
@@ -410,45 +340,3 @@ def read_events(clip: Path) -> list[float]:
         return [float(event["time"]) for event in json.loads(sidecar.read_text()).get("events", [])]
     except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
         raise MediaError(f"{sidecar}: its events cannot be read; mend or remove it") from error
-
-
-class _FrechetOfClips:
-    """A Frechet distance whose width is that of the first clip."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._metric: FrechetDistance | None = None
-
-    def add(self, generated: Tensor, reference: Tensor) -> None:
-        if self._metric is None:
-            self._metric = FrechetDistance(generated.shape[1])
-        self._metric.update(generated, is_generated=True)
-        self._metric.update(reference, is_generated=False)
-
-    def numbers(self) -> dict[str, float]:
-        if self._metric is None:
-            return {}
-        numbers = {self._name: self._metric.compute()}
-        infinite = self._metric.extrapolate()
-        if infinite is not None:
-            numbers[f"{self._name}_infinity"] = infinite.distance
-        return numbers
-
-    def warnings(self) -> list[str]:
-        if self._metric is None or self._metric.num_clips >= FEW_CLIPS:
-            return []
-        few = (
-            f"{self._name}: {self._metric.num_clips} clips, fewer than {FEW_CLIPS}: too large by an unknown amount; "
-            "compare sets of the same clips only"
-        )
-        infinite = self._metric.extrapolate()
-        if infinite is None or infinite.r_squared >= TRUSTED_FIT:
-            return [few]
-        return [
-            few,
-            f"{self._name}_infinity: its line fits badly (r squared {infinite.r_squared:.2f}); do not quote it",
-        ]
-
-
-def _both(sound: PairedSound, sample_rate: int) -> tuple[Tensor, Tensor]:
-    return sound.generated(sample_rate), sound.reference(sample_rate)

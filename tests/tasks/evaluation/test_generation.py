@@ -134,8 +134,17 @@ def test_weights_of_ones_own_give_the_rest(tmp_path: Path) -> None:
 
 
 def test_an_unknown_rank_is_one_line(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(words(folders, "--metrics", "onsets")) == 2
+    assert cli.main(words(folders, "--metrics", "onsets", "--rank-by", "log_mel")) == 2
     assert "--rank-by log_mel: not measured here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("metrics", "heading"),
+    [("onsets", "Best by odf_dtw"), ("spectra", "Best by multi_stft"), ("cepstra", "Clips")],
+)
+def test_the_page_ranks_by_a_metric_that_can_be_trusted(folders: Path, metrics: str, heading: str) -> None:
+    assert cli.main(words(folders, "--metrics", metrics)) == 0
+    assert re.findall("<h2>(.*?)</h2>", (folders / "out" / "report.html").read_text()) == [heading]
 
 
 def test_peers_are_ordered_sensibly(shared_data: Path, tmp_path: Path) -> None:

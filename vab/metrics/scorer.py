@@ -1,0 +1,98 @@
+"""What a family of metrics is, and what most of them do: take both sounds, gather a Frechet distance."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vab.metrics.frechet import FEW_CLIPS, TRUSTED_FIT, FrechetDistance
+from vab.metrics.pairing import PairedSound
+from vab.shapes import Float, Tensor
+
+SOUND_RATE = 16_000
+"""Samples a second at which onsets and spectra are compared: the rate of the paper's codecs, so that a wider band is
+no advantage. Full band is what ``fdm`` looks at."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a number is."""
+
+    unit: str
+    higher_is_better: bool
+
+
+class Scorer(ABC):
+    """One family of metrics; a subclass brings ``columns`` and ``add``, the rest where it has something to say."""
+
+    columns: Mapping[str, Column]
+    """Every number it gives, of clips or of the set."""
+
+    @abstractmethod
+    def add(self, sound: PairedSound) -> dict[str, float]:
+        """Numbers of one clip; those that do not apply to it are left out."""
+
+    def of_set(self) -> dict[str, float]:
+        """Numbers that only all clips together have; means over clips are their caller's affair."""
+        return {}
+
+    def settings(self) -> dict[str, Any]:
+        """What must be known to measure the same again."""
+        return {}
+
+    def warnings(self) -> list[str]:
+        """Why a number is not to be trusted as it stands."""
+        return []
+
+
+class FrechetOfClips:
+    """A Frechet distance whose width is that of the first clip."""
+
+    def __init__(self, name: str) -> None:
+        """Start an empty set.
+
+        Args:
+            name: of the number.
+        """
+        self._name = name
+        self._metric: FrechetDistance | None = None
+
+    def add(self, generated: Float[Tensor, "N E"], reference: Float[Tensor, "M E"]) -> None:
+        """Add the features of one clip."""
+        if self._metric is None:
+            self._metric = FrechetDistance(generated.shape[1])
+        self._metric.update(generated, is_generated=True)
+        self._metric.update(reference, is_generated=False)
+
+    def numbers(self) -> dict[str, float]:
+        """The distance under its name, and its extrapolation where there are clips enough."""
+        if self._metric is None:
+            return {}
+        numbers = {self._name: self._metric.compute()}
+        infinite = self._metric.extrapolate()
+        if infinite is not None:
+            numbers[f"{self._name}_infinity"] = infinite.distance
+        return numbers
+
+    def warnings(self) -> list[str]:
+        """Where the set is small, or the extrapolation bad."""
+        if self._metric is None or self._metric.num_clips >= FEW_CLIPS:
+            return []
+        few = (
+            f"{self._name}: {self._metric.num_clips} clips, fewer than {FEW_CLIPS}: too large by an unknown amount; "
+            "compare sets of the same clips only"
+        )
+        infinite = self._metric.extrapolate()
+        if infinite is None or infinite.r_squared >= TRUSTED_FIT:
+            return [few]
+        return [
+            few,
+            f"{self._name}_infinity: its line fits badly (r squared {infinite.r_squared:.2f}); do not quote it",
+        ]
+
+
+def both_sounds(sound: PairedSound, sample_rate: int) -> tuple[Float[Tensor, "1 L"], Float[Tensor, "1 L"]]:
+    """The generated and the true sound, at one rate."""
+    return sound.generated(sample_rate), sound.reference(sample_rate)
