@@ -137,6 +137,11 @@ VERBS = {
         "tasks.evaluation.options:GenerationOptions",
         "tasks.evaluation.generation:run",
     ),
+    "evaluate list": Verb(
+        "cut a list of clips to measure on from VGGSound's own",
+        "tasks.evaluation.options:ListOptions",
+        "tasks.evaluation.lists:run",
+    ),
     "evaluate listening": Verb(
         "a blinded test by people: one page, one key",
         "tasks.evaluation.options:ListeningOptions",
