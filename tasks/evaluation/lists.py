@@ -56,7 +56,7 @@ def run(options: ListOptions) -> int:
     return 0
 
 
-def _read(path: Path) -> list[Sequence[str]]:
+def _read(path: Path) -> list[list[str]]:
     """All rows, each of four cells.
 
     Raises:
