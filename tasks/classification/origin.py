@@ -8,7 +8,7 @@ from lightning.pytorch import seed_everything
 
 import vab
 from tasks.classification.options import FinetuneOptions
-from vab.errors import StoreError, WeightsError
+from vab.errors import WeightsError
 from vab.features.store import FeatureStore
 from vab.models.files import ModelCard, load_model
 from vab.models.vab.encoder import VABEncoder, encoder_of
@@ -35,15 +35,7 @@ class Origin:
         """
         path = resolve("demo-vab" if options.init == "demo" else options.init)
         model, card = load_model(path)
-        for kind, here, wanted in (
-            ("codec", store.info.codec, card.codec),
-            ("encoder", store.info.encoder, card.encoder),
-        ):
-            if here.fingerprint != wanted.fingerprint:
-                raise StoreError(
-                    f"{store.path} was made with {kind} {here.name} {here.fingerprint}, "
-                    f"{options.init} goes with {wanted.name} {wanted.fingerprint}"
-                )
+        card.check_store(store)
         if not isinstance(model, VAB | VABEncoder):
             raise WeightsError(f"{path}: holds a {card.type!r}; start from a VAB or its encoder")
         if options.masked_epochs and not isinstance(model, VAB):

@@ -218,7 +218,7 @@ def test_mistakes_are_one_line(
         (["--data.test_splits", '["fold9"]', "--data.train_splits", '["fold1"]'], "in split 'fold9'; it has: fold1"),
         (["--data.folds", '["fold1"]'], "data.folds needs at least two splits"),
         ([*PLAIN, "--baseline", "cnn", "--freeze"], "--baseline has no VAB"),
-        ([*PLAIN, "--init", str(other)], "goes with tiny-encodec another"),
+        ([*PLAIN, "--init", str(other)], "go with tiny-encodec another"),
     ):  # fmt: skip
         assert main(_words(store, weights, tmp_path / "out", *words)) == 2
         error = capsys.readouterr().err
