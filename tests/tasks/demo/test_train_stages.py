@@ -1,0 +1,55 @@
+"""``vab demo train``: the stages of each codec's system and what they are told; the training itself is elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import write_tiny_model
+
+from tasks import cli
+from tasks.demo import train
+
+
+@pytest.mark.parametrize("codec", ["encodec", "dac"])
+def test_the_models_of_a_system_are_trained_in_order_and_go_together(
+    codec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suffix = "" if codec == "encodec" else "-dac"
+    bundle = tmp_path / "bundle"
+    for there in (
+        tmp_path / "corpus/manifest.csv",
+        bundle / f"demo-codec{suffix}.safetensors",
+        bundle / "demo-clip.safetensors",
+        tmp_path / f"features{suffix}.done",
+    ):
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.touch()
+    told: list[list[str]] = []
+
+    def pretend(words: list[str]) -> int:
+        told.append(list(words))
+        out = Path(words[words.index("--out") + 1])
+        out.mkdir()
+        write_tiny_model(out / "model.safetensors")
+        return 0
+
+    monkeypatch.setattr(train, "main", pretend)
+    assert cli.main(["demo", "train", "--codec", codec, "-o", str(tmp_path)]) == 0
+
+    def value(words: list[str], name: str) -> Path:
+        return Path(words[words.index(name) + 1])
+
+    assert [value(words, "--config").parent.name for words in told] == (
+        ["vab"] if codec == "encodec" else ["coarse_to_fine", "vab"]
+    )
+    for words in told:
+        assert value(words, "--config").is_file()
+        assert value(words, "--store") == tmp_path / f"store{suffix}"
+        assert value(words, "--codec-weights") == bundle / f"demo-codec{suffix}.safetensors"
+    if codec == "dac":
+        assert value(told[1], "--refiner") == bundle / "demo-refiner-dac.safetensors"
+        assert value(told[1], "--refiner").is_file()
+    assert (bundle / f"demo-vab{suffix}.safetensors").is_file()
+    assert cli.main(["demo", "train", "--codec", codec, "-o", str(tmp_path)]) == 0
+    assert len(told) == (1 if codec == "encodec" else 2)  # what is there is not made again
