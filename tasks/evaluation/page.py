@@ -78,7 +78,7 @@ def _article(clip: ClipReport, folder: Path) -> str:
 def _player(path: Path, folder: Path) -> str:
     tag = "video" if path.suffix.lower() in VIDEO_SUFFIXES else "audio"
     link = quote(os.path.relpath(path.absolute(), folder.absolute()))
-    return f'<{tag} controls preload="none" src="{link}"></{tag}>'
+    return f'<{tag} controls preload="metadata" src="{link}"></{tag}>'
 
 
 def _picture(clip: ClipReport) -> str:

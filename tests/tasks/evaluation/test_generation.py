@@ -65,7 +65,7 @@ def test_page_ranks_and_links(folders: Path) -> None:
     assert cli.main(words(folders, "--metrics", "onsets", "--rank-by", "odf_w")) == 0
     page = (folders / "out" / "report.html").read_text()
     assert re.findall(r"<h3>(.*?)</h3>", page) == ["clip 0", "clip 1", "clip 2"]
-    links = re.findall(r'<audio controls preload="none" src="(.*?)"', page)
+    links = re.findall(r'<audio controls preload="metadata" src="(.*?)"', page)
     assert links[0] == "../made/clip%200.flac"
     assert page.count("data:image/png;base64,") == 3
 
