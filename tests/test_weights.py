@@ -214,7 +214,8 @@ def test_absent_bundled_file(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_registry() -> None:
     names = [entry.name for entry in weights.entries()]
     assert len(set(names)) == len(names)
-    expected = {"audiogen-medium-codec", "encodec-24khz", "dac-16khz", "dac-44khz", "eva02-l-14", "vggish"}
+    expected = {"audiogen-medium-codec", "encodec-24khz", "dac-16khz", "dac-44khz", "eva02-l-14"}
+    expected |= {"vggish", "panns-16khz", "panns-32khz", "passt"}
     assert expected | {"demo-codec", "demo-clip", "demo-vab"} == set(names)
     for entry in weights.entries():
         assert entry.licence
