@@ -186,11 +186,11 @@ def _measure(data: FeatureDataset, system: System, output: Path, pipeline: Pipel
 
 
 def _add_shares(metrics: dict[str, dict[str, float]], systems: Sequence[System]) -> None:
-    """How much of the gap between the coarse levels and all levels each refinement closes."""
+    """How much of the gap between the coarse levels and all levels each refinement closes, where there is one."""
     everything, coarse, *refined = (metrics[system.name] for system in systems)
     for name in ("log_mel", "fdm"):
         gap = coarse[name] - everything[name]
-        if gap:  # codecs differ, and so do metrics: some hear nothing of the fine levels
+        if gap > 0:  # else the metric hears nothing of the fine levels, and there is nothing to give back
             for each in refined:
                 each[f"{name}_gap_closed"] = (coarse[name] - each[name]) / gap
 
