@@ -52,8 +52,8 @@ def test_the_bundled_model_uses_its_eyes(tmp_path: Path) -> None:
     report = tmp_path / "tokens.json"
     assert cli.main(["evaluate", "tokens", "--store", str(tmp_path / "store"), "-o", str(report)]) == 0
     metrics = json.loads(report.read_text())["metrics"]
-    assert metrics["all_hidden/loss_with_vision"] < metrics["all_hidden/loss_without_vision"] - 0.25
-    assert metrics["all_hidden/accuracy_with_vision"] > metrics["all_hidden/accuracy_without_vision"]
+    assert metrics["all_hidden/loss_with_vision"] < metrics["all_hidden/loss_without_vision"] - 0.4
+    assert metrics["all_hidden/accuracy_with_vision"] > 1.02 * metrics["all_hidden/accuracy_without_vision"]
 
 
 @pytest.mark.slow
@@ -77,8 +77,8 @@ def test_generated_sound_begins_when_things_happen(tmp_path: Path) -> None:
         ).f1
         for wanted in (events, events[1:] + events[:1])
     )
-    assert own > 0.35
-    assert own > 1.3 * others
+    assert own > 0.6
+    assert own > 1.8 * others
 
 
 @pytest.mark.slow
