@@ -15,7 +15,7 @@ from tasks.demo.options import AblationOptions
 from tasks.demo.ruler.classifier import ClassJudge
 from tasks.demo.ruler.material import read_clips
 from tasks.demo.ruler.run import train_judge
-from tasks.demo.ruler.scores import score
+from tasks.demo.ruler.scores import SHOWN, score
 from tasks.demo.ruler.systems import generate
 from tasks.demo.world import SAMPLE_RATE
 from vab import __version__
@@ -41,7 +41,6 @@ COMPARISONS: dict[str, dict[str, tuple[str, ...]]] = {
         "0.75": ("--objective.mask_ratio={mean: 0.75, std: 0.25, minimum: 0.5, maximum: 1.0}",),
     },
 }
-SHOWN = ("f1_50ms", "f1_100ms", "loudness", "brightness", "class")
 
 
 def run(options: AblationOptions) -> int:
@@ -104,7 +103,7 @@ def _measure(folder: Path, judge: ClassJudge, options: AblationOptions) -> dict[
 
 def _show(rows: list[dict[str, Any]]) -> None:
     table = Table(title="small models that differ in one thing", title_justify="left")
-    for column in ("", "", *SHOWN, "loss with vision", "without"):
+    for column in ("", "", *SHOWN.values(), "loss,\nseeing", "not\nseeing"):
         table.add_column(column, justify="right" if column else "left")
     for row in rows:
         losses = [row["tokens"][f"all_hidden/loss_{way}_vision"] for way in ("with", "without")]

@@ -11,6 +11,7 @@ from typing import Any
 
 from tasks.demo.picture import draw_clip
 from tasks.demo.ruler.material import RulerClip
+from tasks.demo.ruler.scores import SHOWN
 from tasks.demo.world import SAMPLE_RATE
 from vab import media
 from vab.shapes import Float, Tensor
@@ -55,14 +56,13 @@ def write_page(
 
 
 def _table(systems: dict[str, dict[str, Any]]) -> str:
-    columns = ("f1_50ms", "f1_100ms", "loudness", "brightness", "class")
     rows = "".join(
         f"<tr><td>{html.escape(name)}</td>"
-        + "".join(f"<td>{row[column]:.3f}</td>" for column in columns)
+        + "".join(f"<td>{row[column]:.3f}</td>" for column in SHOWN)
         + "</tr>"
         for name, row in systems.items()
     )
-    head = "".join(f"<th>{column}</th>" for column in columns)
+    head = "".join(f"<th>{title}</th>" for title in SHOWN.values())
     return f"<table border=1 cellpadding=5><tr><th></th>{head}</tr>{rows}</table>"
 
 

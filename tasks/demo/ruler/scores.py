@@ -16,6 +16,14 @@ from vab.shapes import Float, Tensor
 
 WINDOWS = (0.05, 0.1)
 """Seconds either side within which a generated event meets a true one."""
+SHOWN = {
+    "f1_50ms": "F1\n50 ms",
+    "f1_100ms": "F1\n100 ms",
+    "loudness": "loud-\nness r",
+    "brightness": "bright-\nness r",
+    "class": "class",
+}
+"""What tables of several systems show, and the heads of its columns."""
 BRIGHTNESS_CLASSES = ("engine", "siren", "fan", "pouring", "wind")
 """Continuous sounds whose pitch is heard as brightness: the spectral centroid of the true sound follows it."""
 CENTROID_WINDOW = 2048

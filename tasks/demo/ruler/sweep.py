@@ -14,14 +14,12 @@ from tasks.console import console
 from tasks.demo.options import SweepOptions
 from tasks.demo.ruler.material import prepare_store, read_clips
 from tasks.demo.ruler.run import sounds_folder, train_judge
-from tasks.demo.ruler.scores import score
+from tasks.demo.ruler.scores import SHOWN, score
 from tasks.demo.ruler.systems import generate
 from tasks.demo.world import SAMPLE_RATE
 from tasks.pictures import new_figure
 from vab import __version__
 from vab.weights import write_atomically
-
-SHOWN = ("f1_50ms", "f1_100ms", "loudness", "brightness", "class")
 
 
 def run(options: SweepOptions) -> int:
@@ -69,7 +67,7 @@ def run(options: SweepOptions) -> int:
 
 def _show(rows: list[dict[str, Any]]) -> None:
     table = Table(title="one decoding option at a time, the others as the weights recommend")
-    for column in ("option", "value", *SHOWN):
+    for column in ("option", "value", *SHOWN.values()):
         table.add_column(column, justify="left" if column == "option" else "right")
     for row in rows:
         table.add_row(row["option"], f"{row['value']:g}", *(f"{row[column]:.3f}" for column in SHOWN))

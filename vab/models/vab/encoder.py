@@ -11,7 +11,8 @@ from vab.errors import WeightsError
 from vab.models.files import ModelCard, load_model, save_model
 from vab.models.vab.config import VABConfig
 from vab.models.vab.model import VAB
-from vab.models.vab.trunk import Trunk, initialise, joined_validity
+from vab.models.vab.trunk import Trunk, joined_validity
+from vab.nn.initialise import initialise
 from vab.shapes import Bool, Float, Int, Tensor
 
 MODEL_TYPE = "vab-encoder"

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from vab.models.vab.config import VABConfig
-from vab.models.vab.trunk import Trunk, initialise
+from vab.models.vab.trunk import Trunk
+from vab.nn.initialise import initialise
 from vab.shapes import Bool, Float, Int, Tensor
 
 

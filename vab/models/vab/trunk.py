@@ -119,10 +119,3 @@ def joined_validity(
         everything = torch.ones(codes.shape[0], codes.shape[2], dtype=torch.bool, device=codes.device)
         parts.append(everything if is_valid is None else is_valid)
     return torch.cat(parts, dim=1)
-
-
-def initialise(module: nn.Module) -> None:
-    """Small normal weights and zero biases in the linears; the rest keeps its own start (for ``apply``)."""
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
