@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +51,17 @@ def run(options: AblationOptions) -> int:
         raise ConfigError(f"no comparison {', '.join(sorted(unknown))}; there are: {', '.join(COMPARISONS)}")
     store = FeatureStore(options.store)
     out = options.output
-    judge: ClassJudge | None = None
+
+    @functools.cache
+    def judge() -> ClassJudge:
+        pipeline = vab.load(out / "common" / "model.safetensors", device=options.device)
+        return train_judge(pipeline, out / "training-sounds.npy", options.judge_clips)
+
     rows: list[dict[str, Any]] = []
     for what in options.what:
         for value, changes in COMPARISONS[what].items():
             folder = out / (f"{what}-{value}" if changes else "common")
             _train(folder, changes, options)
-            pipeline = vab.load(folder / "model.safetensors", device=options.device)
-            judge = judge or train_judge(pipeline, out / "training-sounds.npy", options.judge_clips)
             rows.append({"what": what, "value": value, **_measure(folder, judge, options)})
     _show(rows)
     document = {
@@ -65,7 +70,7 @@ def run(options: AblationOptions) -> int:
         "num_clips": options.clips,
         "training_steps": options.steps,
         "seed": options.seed,
-        "command": f"vab evaluate ablation {' '.join(options.what)} --steps {options.steps}",
+        "command": f"vab evaluate ablation {' '.join(options.what)} --steps {options.steps} --clips {options.clips}",
         "vab": __version__,
     }
     write_atomically(out / "ablation.json", json.dumps(document, indent=2) + "\n")
@@ -82,7 +87,7 @@ def _train(folder: Path, changes: tuple[str, ...], options: AblationOptions) -> 
         raise VABError(f"'vab pretrain' of {folder.name} failed with exit code {code}; run again to go on")
 
 
-def _measure(folder: Path, judge: ClassJudge, options: AblationOptions) -> dict[str, Any]:
+def _measure(folder: Path, judge: Callable[[], ClassJudge], options: AblationOptions) -> dict[str, Any]:
     """The ruler's scores of one model, and its loss on hidden codes; kept beside the model."""
     path = folder / "scores.json"
     if not path.exists():
@@ -94,7 +99,7 @@ def _measure(folder: Path, judge: ClassJudge, options: AblationOptions) -> dict[
         words = ["--weights", weights, "--store", str(options.store), "-o", str(tokens)]
         if code := main(["evaluate", "tokens", *words, "--device", options.device]):
             raise VABError(f"'vab evaluate tokens' failed with exit code {code}")
-        scores = score(sounds, clips, SAMPLE_RATE, judge)
+        scores = score(sounds, clips, SAMPLE_RATE, judge())
         scores["tokens"] = json.loads(tokens.read_text())["metrics"]
         write_atomically(path, json.dumps(scores, indent=2) + "\n")
     result: dict[str, Any] = json.loads(path.read_text())
@@ -104,7 +109,7 @@ def _measure(folder: Path, judge: ClassJudge, options: AblationOptions) -> dict[
 def _show(rows: list[dict[str, Any]]) -> None:
     table = Table(title="small models that differ in one thing", title_justify="left")
     for column in ("", "", *SHOWN.values(), "loss,\nseeing", "not\nseeing"):
-        table.add_column(column, justify="right" if column else "left")
+        table.add_column(column, justify="right" if column else "left", no_wrap=not column)
     for row in rows:
         losses = [row["tokens"][f"all_hidden/loss_{way}_vision"] for way in ("with", "without")]
         table.add_row(
