@@ -11,6 +11,7 @@ from tasks.demo.world.scene import FPS, SAMPLE_RATE, Motion, Scene, Source
 # Changes when the same seed gives other pictures or sound, so that an old corpus is not taken for a new one.
 CORPUS_VERSION = 1
 _STATE_DECIMALS = 4
+NUM_STATE_QUANTITIES = 8
 
 
 def source_state(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
@@ -25,7 +26,7 @@ def visible_state(sidecar: dict[str, Any], time: float) -> tuple[float, ...]:
     largest of the sources', NaN where none has the quantity. A sound off screen has no part in it.
     """
     frame = min(int(time * FPS + 1e-6), sidecar["num_frames"] - 1)
-    values = np.full(8, np.nan)
+    values = np.full(NUM_STATE_QUANTITIES, np.nan)
     for source in sidecar["sources"]:
         if not source["on_screen"]:
             continue
@@ -40,9 +41,6 @@ def visible_state(sidecar: dict[str, Any], time: float) -> tuple[float, ...]:
     means = (0.5, 0.5, 0.6, 0.0, 0.12, 0.12, 0.25, 0.25)
     sizes = (0.3, 0.3, 0.35, 4.0, 0.25, 0.25, 0.3, 0.3)
     return tuple(((values - means) / sizes).tolist())
-
-
-NUM_STATE_QUANTITIES = 8
 
 
 def scene_sidecar(scene: Scene) -> dict[str, Any]:
