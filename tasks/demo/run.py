@@ -68,12 +68,12 @@ def run(options: DemoOptions) -> int:
 
 
 def corpus(options: CorpusOptions) -> int:
-    """``vab demo corpus``: 90, 5 and 5 per cent of the clips in three splits."""
+    """``vab demo corpus``: 90, 5 and 5 per cent of the clips in three splits, or all of them in one."""
     with progress_bar("clips") as progress:
         task = progress.add_task("rendering", total=options.clips)
         manifest = write_corpus(
             options.output,
-            options.clips,
+            options.clips if options.split == "all" else {options.split: options.clips},
             seed=options.seed,
             duration=options.duration,
             workers=options.workers,

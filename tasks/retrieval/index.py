@@ -12,7 +12,7 @@ from tasks.retrieval.opening import load_for
 from tasks.retrieval.options import IndexAddOptions, IndexBuildOptions, IndexRemoveOptions
 from vab.pipeline import Pipeline
 from vab.retrieval.building import add_clips, finish_index, remove_clips, start_index
-from vab.retrieval.log import BRANCHES, EmbeddingLog
+from vab.retrieval.log import BRANCHES, EmbeddingLog, only_writer
 from vab.retrieval.sources import Source, find_sources
 
 
@@ -20,23 +20,26 @@ def build(options: IndexBuildOptions) -> int:
     """Exit code 0, or 2 where any file could not be read."""
     pipeline = vab.load(options.weights, device=options.device)
     sources = find_sources(options.inputs, pipeline)
-    return _fill(start_index(options.output, pipeline, sources, kind=options.kind), pipeline, sources)
+    with only_writer(options.output, make=True):
+        return _fill(start_index(options.output, pipeline, sources, kind=options.kind), pipeline, sources)
 
 
 def add(options: IndexAddOptions) -> int:
     """Exit code 0, or 2 where any file could not be read."""
     path, *inputs = options.index
-    log = EmbeddingLog(path)
-    pipeline = load_for(log, options.weights, options.device)
-    return _fill(log, pipeline, find_sources(inputs, pipeline))
+    with only_writer(path):
+        log = EmbeddingLog(path)
+        pipeline = load_for(log, options.weights, options.device)
+        return _fill(log, pipeline, find_sources(inputs, pipeline))
 
 
 def remove(options: IndexRemoveOptions) -> int:
     """Exit code 0."""
     path, *names = options.index
-    log = EmbeddingLog(Path(path))
-    count = remove_clips(log, names) if names else 0
-    finish_index(log)
+    with only_writer(Path(path)):
+        log = EmbeddingLog(Path(path))
+        count = remove_clips(log, names) if names else 0
+        finish_index(log)
     console.print(f"{count} removed, {_count(log)} left in {path}", markup=False)
     return 0
 

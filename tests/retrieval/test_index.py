@@ -22,7 +22,7 @@ from vab.retrieval import building
 from vab.retrieval.building import add_clips, finish_index, remove_clips, start_index
 from vab.retrieval.index import SearchIndex
 from vab.retrieval.lists import match_ids, read_clip_ids
-from vab.retrieval.log import EmbeddingLog
+from vab.retrieval.log import EmbeddingLog, only_writer
 from vab.retrieval.sources import find_sources
 from vab.retrieval.vectors import build_vectors, nearest, open_vectors, recall_of, write_vectors
 from vab.retrieval.windows import WindowCutter
@@ -86,6 +86,20 @@ def test_a_long_clip_is_found_once_at_its_best_window(
     [found] = [hit for hit in hits if hit.key == "long.mp4"]
     assert found.start == pytest.approx(1.2)
     assert found.score == pytest.approx(1.0, abs=1e-3)
+
+
+def test_only_one_process_writes_an_index(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with only_writer(tmp_path / "index", make=True):
+        for path, make, why in (
+            ("index", False, "another build, add or remove is writing"),
+            ("none", False, "not an index"),
+            ("file", True, "cannot be written"),
+        ):
+            with pytest.raises(RetrievalError, match=why), only_writer(tmp_path / path, make=make):
+                pass
+    with only_writer(tmp_path / "index"):
+        pass
 
 
 def test_a_build_that_stops_anywhere_goes_on_to_the_same_index(

@@ -8,11 +8,13 @@ by writing it again and removed by writing that it is gone.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -200,6 +202,42 @@ class EmbeddingLog:
         return LiveVectors(np.concatenate(parts), windows)
 
 
+@contextmanager
+def only_writer(path: Path, *, make: bool = False) -> Iterator[None]:
+    """Hold an index's folder while it is written: of two that add at once, one would lose what the other wrote.
+
+    Args:
+        path: the folder.
+        make: whether to make it where it does not exist.
+
+    Raises:
+        RetrievalError: no folder, none that may be written, or another process is writing it.
+    """
+    try:
+        if make:
+            path.mkdir(parents=True, exist_ok=True)
+        lock = (path / ".lock").open("w")
+    except OSError as error:
+        if not make and isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise _no_index(path) from None
+        raise RetrievalError(
+            f"{path}: cannot be written ({error.strerror}); choose another folder"
+        ) from error
+    with lock:
+        try:
+            # The system releases it when this process ends, however it ends.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RetrievalError(
+                f"{path}: another build, add or remove is writing to it; wait or stop that one"
+            ) from None
+        yield
+
+
+def _no_index(path: Path) -> RetrievalError:
+    return RetrievalError(f"{path}: not an index (no index.json); make one with `vab index build`")
+
+
 def _read_info(path: Path) -> IndexInfo:
     file = path / "index.json"
     try:
@@ -212,9 +250,7 @@ def _read_info(path: Path) -> IndexInfo:
             )
         return IndexInfo(**document)
     except (FileNotFoundError, NotADirectoryError):
-        raise RetrievalError(
-            f"{path}: not an index (no index.json); make one with `vab index build`"
-        ) from None
+        raise _no_index(path) from None
     except (OSError, ValueError, TypeError) as error:
         raise RetrievalError(f"{file}: damaged ({one_line(error)}); build the index again") from error
 
