@@ -26,7 +26,8 @@ class DemoOptions:
 class CorpusOptions:
     """Render Foley world: short videos of things that sound, with every event's time known.
 
-    Splits of 90, 5 and 5 per cent, of disjoint scenes, or one of them alone. A seed gives the same corpus; a run that was stopped goes on.
+    Splits of 90, 5 and 5 per cent, of disjoint scenes, or one of them alone. A seed gives the same corpus; a run that
+    was stopped goes on.
     """
 
     clips: int = 200
