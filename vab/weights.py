@@ -163,6 +163,14 @@ _ENTRIES = (
         size=344_665_734,
         note="PaSST-S: KL divergence, inception score, Frechet distance; its network is in the extra vab[passt]",
     ),
+    WeightsEntry(
+        "imagebind",
+        "metric",
+        "https://dl.fbaipublicfiles.com/imagebind/imagebind_huge.pth",
+        "CC-BY-NC-SA-4.0",
+        size=4_800_000_000,
+        note="ImageBind: cosine of pictures and sound",
+    ),
 )
 
 
