@@ -171,6 +171,14 @@ _ENTRIES = (
         size=4_800_000_000,
         note="ImageBind: cosine of pictures and sound",
     ),
+    WeightsEntry(
+        "wav2clip",
+        "metric",
+        "https://github.com/descriptinc/lyrebird-wav2clip/releases/download/v0.1.0-alpha/Wav2CLIP.pt",
+        "MIT",
+        size=48_000_000,
+        note="Wav2CLIP: sound in the space of CLIP ViT-B/32, cosines with true sound and pictures",
+    ),
 )
 
 
