@@ -21,7 +21,10 @@ from vab import __version__
 from vab.classification import Classifier
 from vab.codecs import load_codec
 from vab.device import choose_device
+from vab.metrics.clap import Clap
 from vab.metrics.evaluation import EvaluationError, Report, evaluate
+from vab.metrics.imagebind import ImageBind
+from vab.metrics.joint import ClapScorer, ImageBindScorer, Wav2ClipScorer
 from vab.metrics.pairing import Problem
 from vab.metrics.panns import PannsTagger
 from vab.metrics.passt import PasstTagger
@@ -37,9 +40,13 @@ from vab.metrics.scorers import (
     SpectrumScorer,
 )
 from vab.metrics.vggish import VGGishFeatures
+from vab.metrics.wav2clip import Wav2Clip
+from vab.vision import load_encoder
 from vab.weights import find, sha256_of, write_atomically
 
 _SHOWN_PROBLEMS = 20
+_CLIP = "ViT-B-32-quickgelu"
+"""open_clip's name of the network whose pictures Wav2CLIP was trained to meet."""
 _TRUSTED_RANKS = ("odf_dtw", "multi_stft")
 """The metrics of single clips that put truth first, another clip's sound last, and every published system between:
 see "On published systems" in the metrics' README."""
@@ -106,6 +113,15 @@ def _scorers(options: GenerationOptions) -> list[Scorer]:
         scorers.append(TaggerScorer("panns", PannsTagger(options.panns, device=device)))
     if options.passt is not None:
         scorers.append(TaggerScorer("passt", PasstTagger(options.passt, device=device)))
+    if options.clap is not None:
+        scorers.append(ClapScorer(Clap(options.clap, device=device)))
+    if options.imagebind is not None:
+        scorers.append(ImageBindScorer(ImageBind(options.imagebind, device=device)))
+    if options.clip is not None and options.wav2clip is None:
+        raise ValueError("--clip: the pictures' half of Wav2CLIP's space; give --wav2clip too")
+    if options.wav2clip is not None:
+        pictures = None if options.clip is None else load_encoder(_CLIP, weights=options.clip, device=device)
+        scorers.append(Wav2ClipScorer(Wav2Clip(options.wav2clip, device=device), pictures))
     return scorers
 
 
@@ -167,8 +183,13 @@ def _provenance(options: GenerationOptions) -> dict[str, Any]:
 
 
 def _licences(options: GenerationOptions) -> dict[str, str]:
-    """Of the published weights that were measured with, where they are named and not files."""
-    named = [find(each) for each in (options.codec, options.vggish, options.panns, options.passt) if each]
+    """Of the published weights that were measured with, where they are named and not files.
+
+    ImageBind's in any case: it forbids commercial use, wherever the file came from.
+    """
+    weights = [options.codec, options.vggish, options.panns, options.passt, options.wav2clip]
+    weights += ["imagebind"] if options.imagebind is not None else []
+    named = [find(each) for each in weights if each]
     return {entry.name: entry.licence for entry in named if entry}
 
 

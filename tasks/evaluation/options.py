@@ -66,6 +66,17 @@ class GenerationOptions:
     Frechet distance by PANNs."""
     passt: str | None = None
     """'passt', downloaded once, or its file: for the same by PaSST, whose package is the extra vab[passt]."""
+    clap: str | None = None
+    """Folder of a CLAP in Hugging Face's format, such as laion/clap-htsat-unfused downloaded: for the cosine of sound
+    and words, of sound and true sound, and Frechet distance; needs the extra vab[clap]."""
+    imagebind: str | None = None
+    """'imagebind', downloaded once, or its file: for the cosine of sound and pictures; its weights are under
+    CC-BY-NC-SA 4.0, not for commercial use."""
+    wav2clip: str | None = None
+    """'wav2clip', downloaded once, or its file: for the cosine of sound and true sound in CLIP's space (wc)."""
+    clip: str | None = None
+    """With --wav2clip, weights of OpenAI's CLIP ViT-B/32: 'openai', downloaded once by open_clip, or a file; for the
+    cosine of sound and pictures (cc)."""
     onset_threshold: float = 4.0
     """dB by which an onset rises above its surroundings."""
     onset_window: float = 0.05

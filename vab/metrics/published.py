@@ -8,7 +8,7 @@ from typing import Any
 from vab.metrics.classes import InceptionScore, kl_divergence
 from vab.metrics.frechet import ClipFrechetDistance
 from vab.metrics.pairing import PairedSound
-from vab.metrics.scorer import Column, FrechetOfClips, Scorer, both_sounds
+from vab.metrics.scorer import Column, FrechetOfClips, Scorer, both_sounds, few_rows
 from vab.metrics.tagging import Tagger
 from vab.metrics.vggish import SAMPLE_RATE as VGGISH_RATE
 from vab.metrics.vggish import VGGishFeatures
@@ -94,9 +94,4 @@ class TaggerScorer(Scorer):
 
     def warnings(self) -> list[str]:
         """Where the set is small."""
-        if self._num_clips > self._width:
-            return []
-        return [
-            f"fd_{self._name}: {self._num_clips} clips for {self._width} features: too large by an unknown amount; "
-            "compare sets of the same clips only"
-        ]
+        return few_rows(f"fd_{self._name}", self._num_clips, self._width)

@@ -96,3 +96,13 @@ class FrechetOfClips:
 def both_sounds(sound: PairedSound, sample_rate: int) -> tuple[Float[Tensor, "1 L"], Float[Tensor, "1 L"]]:
     """The generated and the true sound, at one rate."""
     return sound.generated(sample_rate), sound.reference(sample_rate)
+
+
+def few_rows(name: str, num_clips: int, width: int) -> list[str]:
+    """A warning where a covariance has fewer rows than columns: directions that no clip was seen in."""
+    if num_clips > width:
+        return []
+    return [
+        f"{name}: {num_clips} clips for {width} features: too large by an unknown amount; "
+        "compare sets of the same clips only"
+    ]

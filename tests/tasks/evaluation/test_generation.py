@@ -9,6 +9,7 @@ import pytest
 import torch
 from made_sounds import strikes
 from tiny import tiny_config, write_tiny_clip, write_tiny_model
+from toy_imagebind import imagebind_state
 
 from tasks import cli
 from vab.config import to_dict
@@ -131,6 +132,37 @@ def test_weights_of_ones_own_give_the_rest(tmp_path: Path) -> None:
     assert report["fdd_codec"] == "tiny-encodec"
     assert report["agreement_weights_sha256"]
     assert report["list_sha256"]
+
+
+def test_imagebind_measures_pictures_and_says_its_licence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for side, seed in (("true", 0), ("made", 1)):
+        write_tiny_clip(tmp_path / side / "clip.mp4", 1.0, seed=seed)
+    torch.save(imagebind_state(), tmp_path / "imagebind.pth")
+    more = ["--imagebind", str(tmp_path / "imagebind.pth"), "--metrics", "spectra"]
+    assert cli.main(words(tmp_path, *more)) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    numbers = {name: number["value"] for name, number in report["metrics"].items()}
+    assert -1 <= numbers["imagebind"] <= 1
+    assert numbers["imagebind"] != numbers["imagebind_of_truth"]
+    assert report["weights_licences"] == {"imagebind": "CC-BY-NC-SA-4.0"}
+    assert "measured with imagebind, licence CC-BY-NC-SA-4.0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--imagebind", "absent.pth"], "absent.pth: neither a file nor the name of weights"),
+        (["--wav2clip", "absent.pt"], "absent.pt: neither a file nor the name of weights"),
+        (["--clip", "openai"], "give --wav2clip too"),
+    ],
+)
+def test_published_weights_that_are_absent_are_one_line(
+    folders: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str
+) -> None:
+    assert cli.main(words(folders, "--metrics", "onsets", *more)) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_an_unknown_rank_is_one_line(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
