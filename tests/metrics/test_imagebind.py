@@ -12,7 +12,8 @@ from toy_imagebind import DEPTH, HEADS, JOINT, PATCH, STEM, imagebind_state
 
 from vab.errors import MediaError, WeightsError
 from vab.media import write_clip
-from vab.metrics.imagebind import SAMPLE_RATE, ImageBind, mel_pieces, picture_pieces
+from vab.metrics.imagebind import ImageBind
+from vab.metrics.imagebind_inputs import SAMPLE_RATE, mel_pieces, picture_pieces
 from vab.weights import find
 
 MEL_MEAN, MEL_STD = -4.268, 9.138

@@ -1,7 +1,7 @@
 """ImageBind's towers of pictures and of sound, the network under the field's audio-visual score, from its own file.
 
-Girdhar et al., CVPR 2023; the weights are under CC-BY-NC-SA 4.0. A clip is heard in three pieces of 2 s and seen in
-five, each as two pictures in three crops, as its authors' loaders do, and the embeddings of the pieces are averaged.
+Girdhar et al., CVPR 2023; the weights are under CC-BY-NC-SA 4.0. The embeddings of a clip's pieces are averaged, as its
+authors do.
 """
 
 from __future__ import annotations
@@ -14,30 +14,17 @@ from pathlib import Path
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torchaudio.compliance import kaldi
 
-from vab import media
 from vab.checkpoint import load_state, load_torch_file
 from vab.errors import WeightsError
+from vab.metrics.imagebind_inputs import NUM_MELS, NUM_WINDOWS, SAMPLE_RATE, mel_pieces, picture_pieces
 from vab.shapes import Float, Tensor
-from vab.timing import num_frames
-from vab.vision.preprocess import Preprocess
 from vab.weights import resolve
 
-SAMPLE_RATE = 16_000
-PIECE_SECONDS = 2.0
-
-_SOUND_PIECES, _PICTURE_PIECES, _CROPS = 3, 5, 3
-_NUM_MELS, _NUM_FRAMES = 128, 204
-_WINDOW = SAMPLE_RATE * 25 // 1000
-_MEL_MEAN, _MEL_STD = -4.268, 9.138
 _SOUND_PATCH, _SOUND_STRIDE = 16, 10
 _HEADS = {"vision": 16, "audio": 12}
 """The one size of a tower that its weights do not show."""
 _STEMS = {"vision": "preprocessors.rgbt_stem.proj.1", "audio": "preprocessors.rgbt_stem.proj"}
-_FPS = 25.0
-"""The first and the last picture of a piece are those of a video of this rate."""
-_FRAMES_AT_ONCE = 8
 _EPS = 1e-6
 
 
@@ -127,11 +114,11 @@ class ImageBind:
         self._device = device
 
     def embed_audio(self, audio: Float[Tensor, "1 L"]) -> Float[Tensor, " P"]:
-        """Unit-norm embedding of a sound at ``SAMPLE_RATE``; what is under 2 s is followed by nothing."""
+        """Unit-norm embedding of a sound at ``SAMPLE_RATE``, of three pieces of it."""
         return self._embed("audio", mel_pieces(audio))
 
     def embed_video(self, video: str | Path, *, start: float, duration: float) -> Float[Tensor, " P"]:
-        """Unit-norm embedding of ``duration`` seconds of pictures.
+        """Unit-norm embedding of ``duration`` seconds of pictures, of five pieces of them.
 
         Raises:
             MediaError: the file cannot be read or has no video.
@@ -142,77 +129,6 @@ class ImageBind:
     def _embed(self, modality: str, pieces: Tensor) -> Tensor:
         embeddings = self._towers[modality](pieces.to(self._device))
         return F.normalize(embeddings.mean(dim=0), dim=0).cpu()
-
-
-def mel_pieces(waveform: Float[Tensor, "1 L"]) -> Float[Tensor, "N 1 M T"]:
-    """Log-mel bands of three pieces, spread over a sound at ``SAMPLE_RATE``, each filled up to 2.06 s with zeros."""
-    pieces = []
-    for start in _starts(waveform.shape[1] / SAMPLE_RATE, _SOUND_PIECES):
-        first = int(start * SAMPLE_RATE)
-        piece = waveform[:, first : first + int(PIECE_SECONDS * SAMPLE_RATE)].float()
-        piece = F.pad(piece, (0, max(0, _WINDOW - piece.shape[1])))
-        bands = kaldi.fbank(
-            piece - piece.mean(),
-            htk_compat=True,
-            sample_frequency=SAMPLE_RATE,
-            use_energy=False,
-            window_type="hanning",
-            num_mel_bins=_NUM_MELS,
-            dither=0.0,
-        )
-        # Filled before it is normalised: that is how the network knows the end of its pieces.
-        pieces.append(F.pad(bands.T, (0, _NUM_FRAMES - len(bands))))
-    return (torch.stack(pieces)[:, None] - _MEL_MEAN) / _MEL_STD
-
-
-def picture_pieces(path: Path, size: int, start: float, duration: float) -> Float[Tensor, "N 3 2 size size"]:
-    """Five pieces of a clip, each its first and last picture, in three crops along the longer side.
-
-    Raises:
-        MediaError: the file cannot be read or has no video.
-    """
-    last = num_frames(duration, _FPS) - 1
-    length = round(PIECE_SECONDS * _FPS)
-    firsts = [round(begin * _FPS) for begin in _starts(duration, _PICTURE_PIECES)]
-    pairs = [(min(first, last), min(first + length - 1, last)) for first in firsts]
-    wanted = {index for pair in pairs for index in pair}
-    pictures: dict[int, Tensor] = {}
-    batches = media.iter_frames(path, _FPS, start=start, duration=duration, batch_size=_FRAMES_AT_ONCE)
-    for place, frames in enumerate(batches):
-        for index, frame in enumerate(frames, start=place * _FRAMES_AT_ONCE):
-            if index in wanted:
-                pictures[index] = _scaled(torch.from_numpy(frame.copy()), size)
-    pieces = [torch.stack([pictures[index] for index in pair], dim=1) for pair in pairs]
-    return torch.stack([crop for piece in pieces for crop in _crops(piece, size)])
-
-
-def _starts(seconds: float, count: int) -> list[float]:
-    """Where pieces of a clip begin, evenly from its beginning to the last whole piece; they overlap in short clips."""
-    latest = max(0.0, seconds - PIECE_SECONDS)
-    return [latest * index / (count - 1) for index in range(count)]
-
-
-def _scaled(frame: Tensor, size: int) -> Float[Tensor, "3 H W"]:
-    """A frame uint8 [height, width, 3], normalised, its shorter side ``size``; without a filter, as its authors."""
-    height, width = frame.shape[:2]
-    shape = (size, width * size // height) if height <= width else (height * size // width, size)
-    pixels = frame.permute(2, 0, 1)[None].float() / 255
-    statistics = Preprocess()
-    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (statistics.mean, statistics.std))
-    return (F.interpolate(pixels, shape, mode="bilinear", align_corners=False)[0] - mean) / std
-
-
-def _crops(piece: Tensor, size: int) -> list[Tensor]:
-    """Squares of [3, 2, H, W] at the beginning, middle and end of its longer side."""
-    rows, columns = (extent - size for extent in piece.shape[2:])
-    return [
-        piece[:, :, top : top + size, left : left + size]
-        for top, left in zip(_spread(rows), _spread(columns), strict=True)
-    ]
-
-
-def _spread(extra: int) -> tuple[int, ...]:
-    return tuple(math.ceil(extra * index / (_CROPS - 1)) for index in range(_CROPS))
 
 
 def _of_modality(content: Mapping[str, Tensor], modality: str) -> dict[str, Tensor]:
@@ -247,7 +163,7 @@ def _build(modality: str, state: Mapping[str, Tensor]) -> Tower:
         sizes = {"num_tokens": side**2 + 1, "width": width, "joint_width": joint_width}
         return Tower(patches, nn.Identity(), nn.LayerNorm(width, eps=_EPS), blocks, **sizes)
     mel_patches = nn.Conv2d(1, width, _SOUND_PATCH, stride=_SOUND_STRIDE, bias=False)
-    grid = [(extent - _SOUND_PATCH) // _SOUND_STRIDE + 1 for extent in (_NUM_MELS, _NUM_FRAMES)]
+    grid = [(extent - _SOUND_PATCH) // _SOUND_STRIDE + 1 for extent in (NUM_MELS, NUM_WINDOWS)]
     blocks = [_Block(width, _HEADS[modality], bias_tokens=True) for _ in range(depth)]
     sizes = {"num_tokens": math.prod(grid) + 1, "width": width, "joint_width": joint_width}
     return Tower(mel_patches, nn.LayerNorm(width), nn.Identity(), blocks, **sizes)
