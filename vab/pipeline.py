@@ -25,9 +25,9 @@ from vab.models import find_model
 from vab.models.base import CodeRefiner, Sound, SoundGenerator
 from vab.models.files import Component, ModelCard, load_model
 from vab.models.refined import RefinedGenerator
-from vab.nn.pooling import mean_pool
 from vab.retrieval.windows import WindowCutter
 from vab.shapes import Float, Int, Tensor
+from vab.timing import num_frames
 from vab.vision import VisualEncoder, load_encoder
 from vab.weights import resolve, sha256_of, write_atomically
 
@@ -274,11 +274,14 @@ class Pipeline:
         return _mean(self.embed_frames([visual[window.frames] for window in windows]))
 
     def embed_text(self, text: str) -> Float[Tensor, " P"]:
-        """Unit-norm embedding of words: the text tower's feature as a video of one frame.
+        """Unit-norm embedding of words: the text tower's feature as a video, a window long, that shows it all the time.
 
         Nothing is trained for words; they come in because the text tower shares the frames' space.
         """
-        return self.embed_frames([self.encoder.encode_text([text]).float().cpu()])[0]
+        feature = self.encoder.encode_text([text]).float().cpu()
+        return self.embed_frames([feature.expand(num_frames(self.card.window_seconds, self.visual_fps), -1)])[
+            0
+        ]
 
     @cached_property
     def cutter(self) -> WindowCutter:
@@ -303,7 +306,7 @@ class Pipeline:
 
     def _embed(self, modality: Literal["codes", "visual"], clips: Sequence[Tensor]) -> Tensor:
         """One batch, each clip a tensor [length, numbers]; padded to the longest, which changes nothing."""
-        if not hasattr(self.model, "encode"):
+        if not hasattr(self.model, "embed"):
             raise WeightsError(
                 f"{self.provenance.get('weights', 'these weights')}: a {self.card.type!r} embeds nothing; "
                 "give the weights of a VAB or of its encoder"
@@ -312,10 +315,8 @@ class Pipeline:
         lengths = torch.tensor([len(clip) for clip in clips])[:, None]
         is_valid = (torch.arange(padded.shape[1]) < lengths).to(self.device)
         if modality == "codes":
-            features = self.model.encode(codes=padded.transpose(1, 2), is_valid=is_valid)
-        else:
-            features = self.model.encode(visual=padded, is_valid_visual=is_valid)
-        return F.normalize(mean_pool(features, is_valid), dim=-1).cpu()
+            return self.model.embed(codes=padded.transpose(1, 2), is_valid=is_valid).cpu()
+        return self.model.embed(visual=padded, is_valid_visual=is_valid).cpu()
 
 
 def load(name: str | Path = "demo", *, device: str = "auto", dtype: str = "auto") -> Pipeline:

@@ -85,6 +85,20 @@ _ENTRIES = (
         "demo-vab", "model", "demo-vab.safetensors", "Apache-2.0", note="VAB, trained on Foley world"
     ),
     WeightsEntry(
+        "demo-search",
+        "model",
+        "demo-search.safetensors",
+        "Apache-2.0",
+        note="its first layers, adapted for search",
+    ),
+    WeightsEntry(
+        "demo-classes",
+        "model",
+        "demo-classes.safetensors",
+        "Apache-2.0",
+        note="the same, fine-tuned on the classes of Foley world, from sound and pictures",
+    ),
+    WeightsEntry(
         "audiogen-medium-codec",
         "codec",
         "https://huggingface.co/facebook/audiogen-medium/resolve/main/compression_state_dict.bin",

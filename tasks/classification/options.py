@@ -133,8 +133,8 @@ class ClassifyOptions:
 
     inputs: list[str] = positional()
     """Videos or sound files, folders of videos, or glob patterns."""
-    weights: str
-    """A classifier that 'vab finetune' wrote."""
+    weights: str = "demo-classes"
+    """A name that 'vab info' lists, or a classifier that 'vab finetune' wrote."""
     top: int = 5
     """Classes to name."""
     every: float | None = None

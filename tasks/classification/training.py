@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
@@ -30,9 +30,9 @@ CLIPS_A_PASS = 32
 
 def build_classifier(encoder: VABEncoder, classes: Sequence[str], options: FinetuneOptions) -> VABClassifier:
     """A classifier on a copy of an encoder."""
-    config = VABClassifierConfig(list(classes), options.modality, encoder.config)
-    model = VABClassifier(config)
-    model.encoder.load_state_dict(encoder.state_dict())
+    shared = {field.name: getattr(encoder.config, field.name) for field in fields(VABConfig)}
+    model = VABClassifier(VABClassifierConfig(list(classes), options.modality, VABConfig(**shared)))
+    model.encoder.take_layers(encoder)
     return model
 
 

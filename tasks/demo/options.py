@@ -101,9 +101,10 @@ class RulerOptions:
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """How decoding steps, guidance and confidence noise change what is heard, one at a time (paper tables 16 to 18).
+    """How decoding steps, guidance, confidence noise and a choice of samples change what is heard (tables 16 to 18).
 
-    The other two stay as the weights recommend. Writes sweep.json and sweep.png. A run that was stopped goes on.
+    One at a time; the others stay as the weights recommend. Writes sweep.json and sweep.png. A run that was stopped
+    goes on.
     """
 
     output: Path = short("o", default=Path("out/sweep"))
@@ -122,6 +123,10 @@ class SweepOptions:
     """Guidance to try."""
     temperature: list[float] = field(default_factory=lambda: [0.0, 1.0, 3.0, 10.0, 30.0])
     """Noise on the confidence to try."""
+    best_of: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
+    """Numbers of samples of which the one that agrees best with the pictures is kept."""
+    select_weights: str = "demo-search"
+    """Weights of 'vab adapt' by which agreement is judged."""
     seed: int = 0
     """Of the generated sounds."""
     device: str = "auto"

@@ -85,6 +85,8 @@ class System:
     """Configuration of its VAB."""
     refiner: str | None
     """Configuration of the stage that completes its codes; None = the VAB makes all levels."""
+    is_adapted: bool
+    """Whether its VAB is adapted for search, and that again for classes."""
 
 
 SYSTEMS = {
@@ -96,6 +98,7 @@ SYSTEMS = {
         codec_learning_rate=1e-3,
         vab="vab/demo.yaml",
         refiner=None,
+        is_adapted=True,
     ),
     "dac": System(
         suffix="-dac",
@@ -105,6 +108,7 @@ SYSTEMS = {
         codec_learning_rate=5e-4,
         vab="vab/demo_dac.yaml",
         refiner="coarse_to_fine/demo.yaml",
+        is_adapted=False,
     ),
 }
 
@@ -118,6 +122,8 @@ class Plan:
     tower: TrainingOptions
     overrides: tuple[str, ...]
     """Of the models' configurations."""
+    classifier_overrides: tuple[str, ...]
+    """Of the classifier's, which counts in epochs."""
 
 
 def full_plan(seed: int, system: System) -> Plan:
@@ -148,6 +154,7 @@ def full_plan(seed: int, system: System) -> Plan:
             checkpoint_every=100,
         ),
         overrides=(f"--training.seed={seed}",),
+        classifier_overrides=(f"--training.seed={seed}",),
     )
 
 
@@ -167,6 +174,7 @@ def quick_plan(seed: int) -> Plan:
             "--training.validate_every=10",
             "--training.checkpoint_every=10",
         ),
+        classifier_overrides=(f"--training.seed={seed}", "--training.epochs=1", "--training.batch_size=4"),
     )
 
 
@@ -182,12 +190,14 @@ def run(options: TrainOptions) -> int:
         ("codec", _weights(options, "codec"), _codec),
         ("visual tower", _tower_weights(options), _tower),
         ("features", out / f"features{system.suffix}.done", _features),
-        ("coarse-to-fine stage", _weights(options, "refiner"), _refiner),
-        ("VAB", vab_weights, _vab),
     ]
+    if system.refiner is not None:
+        stages.append(("coarse-to-fine stage", _weights(options, "refiner"), _refiner))
+    stages.append(("VAB", vab_weights, _vab))
+    if system.is_adapted:
+        stages.append(("encoder for search", _weights(options, "search"), _search))
+        stages.append(("classifier", _weights(options, "classes"), _classes))
     for name, result, stage in stages:
-        if stage is _refiner and system.refiner is None:
-            continue
         if result.exists():
             console.print(f"{name}: there already, {result}", markup=False)
             continue
@@ -277,7 +287,7 @@ def _vab(options: TrainOptions, plan: Plan) -> None:
 
 
 def _pretrain(options: TrainOptions, plan: Plan, kind: str, config: str, *more: str) -> None:
-    """A model from its configuration, and its weights at half the size."""
+    """A model from its configuration."""
     out, suffix = options.output, SYSTEMS[options.codec].suffix
     run_folder = out / f"{kind}{suffix}"
     _command(
@@ -285,12 +295,37 @@ def _pretrain(options: TrainOptions, plan: Plan, kind: str, config: str, *more: 
         "--store", str(out / f"store{suffix}"), "--out", str(run_folder),
         "--codec-weights", str(_weights(options, "codec")), *more, "--resume", "--device", options.device,
     )  # fmt: skip
-    model, card = load_model(run_folder / "model.safetensors")
-    save_model(_weights(options, kind), model, card, dtype=torch.float16)
+    _halve(run_folder / "model.safetensors", _weights(options, kind))
+
+
+def _search(options: TrainOptions, plan: Plan) -> None:
+    out = options.output / "search"
+    _command(
+        "adapt", "--config", str(CONFIGS / "retrieval/demo.yaml"), *plan.overrides,
+        "--weights", str(_weights(options, "vab")), "--store", str(options.output / "store"), "--out", str(out),
+        "--resume", "--device", options.device,
+    )  # fmt: skip
+    _halve(out / "encoder.safetensors", _weights(options, "search"))
+
+
+def _classes(options: TrainOptions, plan: Plan) -> None:
+    out = options.output / "classes"
+    _command(
+        "finetune", "--config", str(CONFIGS / "classification/demo.yaml"), *plan.classifier_overrides,
+        "--init", str(_weights(options, "search")), "--store", str(options.output / "store"), "--out", str(out),
+        "--resume", "--device", options.device,
+    )  # fmt: skip
+    _halve(out / "model.safetensors", _weights(options, "classes"))
+
+
+def _halve(trained: Path, bundled: Path) -> None:
+    """The same weights at half the size."""
+    model, card = load_model(trained)
+    save_model(bundled, model, card, dtype=torch.float16)
 
 
 def _weights(options: TrainOptions, kind: str) -> Path:
-    """File of a codec, VAB or refiner of the system that is made."""
+    """File of a codec or model of the system that is made."""
     return options.output / "bundle" / f"demo-{kind}{SYSTEMS[options.codec].suffix}.safetensors"
 
 

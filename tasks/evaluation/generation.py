@@ -92,6 +92,8 @@ def run(options: GenerationOptions) -> int:
 
 
 def _scorers(options: GenerationOptions) -> list[Scorer]:
+    if options.clip is not None and options.wav2clip is None:
+        raise ValueError("--clip: the pictures' half of Wav2CLIP's space; give --wav2clip too")
     onsets = {"threshold": options.onset_threshold, "window": options.onset_window}
     families: dict[str, Callable[[], Scorer]] = {
         "onsets": lambda: OnsetScorer(**onsets),
@@ -117,8 +119,6 @@ def _scorers(options: GenerationOptions) -> list[Scorer]:
         scorers.append(ClapScorer(Clap(options.clap, device=device)))
     if options.imagebind is not None:
         scorers.append(ImageBindScorer(ImageBind(options.imagebind, device=device)))
-    if options.clip is not None and options.wav2clip is None:
-        raise ValueError("--clip: the pictures' half of Wav2CLIP's space; give --wav2clip too")
     if options.wav2clip is not None:
         pictures = None if options.clip is None else load_encoder(_CLIP, weights=options.clip, device=device)
         scorers.append(Wav2ClipScorer(Wav2Clip(options.wav2clip, device=device), pictures))

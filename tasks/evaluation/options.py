@@ -101,8 +101,8 @@ class RetrievalOptions:
 
     store: list[Path]
     """Feature stores, made with the codec and encoder of the weights."""
-    weights: str = "demo"
-    """'demo', a name that 'vab info' lists, or a .safetensors file of 'vab adapt' or 'vab pretrain'."""
+    weights: str = "demo-search"
+    """A name that 'vab info' lists, or a .safetensors file of 'vab adapt' or 'vab pretrain'."""
     split: str = "test"
     """Clips to search among."""
     clips: Path | None = None

@@ -35,7 +35,7 @@ class GenerateOptions:
     """Different soundtracks for each video."""
     select: Literal["agreement"] | None = None
     """Keep one of the soundtracks: that whose sound and pictures agree best."""
-    select_weights: str | None = None
+    select_weights: str = "demo-search"
     """Weights of 'vab adapt' by which --select agreement judges."""
     duration: float | None = None
     """Seconds of each video to do, from its start; all of it by default."""

@@ -34,11 +34,8 @@ class Clip:
 
 def run(options: GenerateOptions) -> int:
     """Exit code 0, or 2 where any input failed."""
-    if options.select and (options.num_samples < 2 or options.select_weights is None):
-        raise ValueError(
-            f"--select {options.select} chooses among --num-samples, two or more, by --select-weights; "
-            f"give both, not {options.num_samples} and {options.select_weights}"
-        )
+    if options.select and options.num_samples < 2:
+        raise ValueError(f"--select {options.select} chooses among several soundtracks; add --num-samples 4")
     videos, failures = _find(options.inputs)
     clips, num_present = [], 0
     for video, names in zip(videos, _names(videos), strict=True):
@@ -56,9 +53,9 @@ def run(options: GenerateOptions) -> int:
     num_done = 0
     if clips:
         pipeline = vab.load(options.weights, device=options.device, dtype=options.dtype)
-        selector = None
-        if options.select_weights is not None and options.select:
-            selector = AgreementSelector(options.select_weights, device=options.device)
+        selector = (
+            AgreementSelector(options.select_weights, device=options.device) if options.select else None
+        )
         for reason in _generate_all(pipeline, clips, options, selector):
             num_done += reason is None
             failures += [] if reason is None else [reason]

@@ -36,6 +36,7 @@ def run(options: AdaptOptions) -> int:
     validation_data = _dataset(stores, encoder, options, is_training=False)
 
     seed_everything(options.training.seed, verbose=False)
+    encoder = encoder.with_time_waves(options.time_waves)
     if options.init == "scratch":
         encoder = VABEncoder(encoder.config)
         codebooks = load_codec(component_source(card.codec, path)).codebooks

@@ -47,6 +47,9 @@ class AdaptOptions:
     """'demo', a name that 'vab info' lists, or a model's .safetensors file: what to start from."""
     init: Literal["pretrained", "scratch"] = "pretrained"
     """Start from these weights, or from random ones of their size, to compare (appendix C.3)."""
+    time_waves: int = 0
+    """0 = the paper's mean over time; 20, say, weighs an embedding's numbers by functions of time made of so many
+    waves, down to half a second: search then asks when things happen, not only what."""
     objective: ContrastiveOptions = field(default_factory=ContrastiveOptions)
     """The contrastive loss."""
     data: AdaptDataOptions = field(default_factory=AdaptDataOptions)
@@ -67,8 +70,8 @@ class EmbedOptions:
     """What of a file is embedded. A file longer than the model's window has the mean of its windows."""
     output: Path | None = short("o", default=None)
     """File to write: .npy (the vectors), .parquet (file, modality, vector) or .json; JSON on the screen by default."""
-    weights: str = "demo"
-    """'demo', a name that 'vab info' lists, or a .safetensors file of 'vab adapt' or 'vab pretrain'."""
+    weights: str = "demo-search"
+    """A name that 'vab info' lists, or a .safetensors file of 'vab adapt' or 'vab pretrain'."""
     device: str = "auto"
     """auto, cpu or cuda."""
 
@@ -86,8 +89,8 @@ class IndexBuildOptions:
     """Folder of the index."""
     kind: IndexKind = "flat"
     """flat: exact. hnsw: a graph, for speed. ivfpq: cells and codes; candidates compared again in half precision."""
-    weights: str = "demo"
-    """'demo', a name that 'vab info' lists, or a .safetensors file of 'vab adapt' or 'vab pretrain'."""
+    weights: str = "demo-search"
+    """A name that 'vab info' lists, or a .safetensors file of 'vab adapt' or 'vab pretrain'."""
     device: str = "auto"
     """auto, cpu or cuda."""
 

@@ -17,7 +17,7 @@ from vab.models.vab.contrastive import ContrastiveAdaptation, contrastive_loss
 from vab.models.vab.encoder import VABEncoder, encoder_of, load_encoder_of, save_encoder
 from vab.models.vab.model import VAB
 from vab.models.vab.options import ContrastiveOptions
-from vab.nn.pooling import mean_pool
+from vab.nn.pooling import WAVE_SECONDS, TimedPool, mean_pool
 
 
 def _batch(rows: slice = slice(None), size: int = 6) -> FeatureBatch:
@@ -41,9 +41,9 @@ def _batch(rows: slice = slice(None), size: int = 6) -> FeatureBatch:
     )
 
 
-def _objective(**options: object) -> ContrastiveAdaptation:
+def _objective(time_waves: int = 0, **options: object) -> ContrastiveAdaptation:
     torch.manual_seed(0)
-    encoder = VABEncoder(tiny_config())
+    encoder = VABEncoder(tiny_config()).with_time_waves(time_waves)
     with torch.no_grad():
         for parameter in encoder.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
@@ -68,8 +68,8 @@ def test_loss_is_equation_4_and_its_mirror_image() -> None:
 
 @pytest.mark.parametrize("chunk_size", [1, 4])
 def test_chunks_change_neither_loss_nor_gradient(chunk_size: int) -> None:
-    whole = _gradients(_objective(), _batch())
-    for name, gradient in _gradients(_objective(chunk_size=chunk_size), _batch()).items():
+    whole = _gradients(_objective(time_waves=3), _batch())
+    for name, gradient in _gradients(_objective(time_waves=3, chunk_size=chunk_size), _batch()).items():
         torch.testing.assert_close(gradient, whole[name], rtol=1e-4, atol=1e-6)
         assert gradient.abs().sum() > 0 or name.endswith("qkv.bias")
 
@@ -172,3 +172,50 @@ def test_what_holds_no_encoder_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("vab.models.vab.encoder.encoder_of", lambda model: None)
     with pytest.raises(WeightsError, match="give the weights of a 'vab'"):
         load_encoder_of(path)
+
+
+def test_timed_pooling_is_a_mean_weighted_by_waves() -> None:
+    torch.manual_seed(0)
+    pool = TimedPool(width=2, num_waves=2)
+    features, times = torch.randn(1, 3, 2), torch.tensor([0.1, 2.0, 7.0])
+    strengths = pool.strengths.detach()
+    expected = torch.zeros(2)
+    for position, seconds in enumerate(times.tolist()):
+        angles = [2 * math.pi * wave * seconds / WAVE_SECONDS for wave in (1, 2)]
+        waves = [1.0, *map(math.cos, angles), *map(math.sin, angles)]
+        weight = sum(wave * strength for wave, strength in zip(waves, strengths, strict=True))
+        expected += features[0, position] * weight / 3
+    torch.testing.assert_close(pool(features, torch.ones(1, 3, dtype=torch.bool), times)[0], expected)
+
+
+def test_only_a_timed_embedding_tells_when() -> None:
+    """Two clips of the same frames in another order: to a mean over far positions they are one."""
+    torch.manual_seed(0)
+    config = tiny_config()
+    plain = VABEncoder(config).requires_grad_(False)
+    timed = plain.with_time_waves(8)
+    assert timed is timed.with_time_waves(8)
+    frames = torch.randn(1, 12, config.visual_dim)
+    torch.testing.assert_close(plain.encode(visual=frames), timed.encode(visual=frames))
+    valid = torch.ones(1, 12, dtype=torch.bool)
+    features, times = torch.randn(1, 12, config.width), torch.arange(12) / config.visual_fps
+    later = features.roll(5, dims=1)
+    torch.testing.assert_close(plain._pool(features, valid, times), plain._pool(later, valid, times))
+    own, other = timed._pool(features, valid, times), timed._pool(later, valid, times)
+    assert (own - other).norm() > 0.5 * own.norm()
+    short = timed.embed(visual=frames[:, :6])
+    padded = timed.embed(visual=frames, is_valid_visual=torch.arange(12)[None] < 6)
+    torch.testing.assert_close(short, padded)
+    assert short.norm().item() == pytest.approx(1, rel=1e-5)
+
+
+def test_a_timed_encoder_is_saved_and_becomes_a_plain_one_again(tmp_path: Path) -> None:
+    _, card = load_encoder_of(write_tiny_model(tmp_path / "vab.safetensors"))
+    timed = VABEncoder(tiny_config()).with_time_waves(4)
+    save_encoder(tmp_path / "encoder.safetensors", timed, card)
+    again, _ = load_encoder_of(tmp_path / "encoder.safetensors")
+    frames = torch.randn(1, 6, tiny_config().visual_dim)
+    torch.testing.assert_close(again.embed(visual=frames), timed.embed(visual=frames))
+    plain = again.with_time_waves(0)
+    assert plain.timed_pool is None
+    torch.testing.assert_close(plain.encode(visual=frames), timed.encode(visual=frames))

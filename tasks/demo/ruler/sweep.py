@@ -7,18 +7,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from rich.table import Table
 
 import vab
-from tasks.console import console
+from tasks.console import console, progress_bar
 from tasks.demo.options import SweepOptions
-from tasks.demo.ruler.material import prepare_store, read_clips
+from tasks.demo.ruler.material import RulerClip, prepare_store, read_clips
 from tasks.demo.ruler.run import sounds_folder, train_judge
 from tasks.demo.ruler.scores import SHOWN, score
 from tasks.demo.ruler.systems import generate
 from tasks.demo.world import SAMPLE_RATE
 from tasks.pictures import new_figure
 from vab import __version__
+from vab.decoding.options import DecodingOptions
+from vab.shapes import Float, Tensor
 from vab.weights import write_atomically
 
 
@@ -35,20 +38,32 @@ def run(options: SweepOptions) -> int:
         "cfg_scale": options.cfg_scale,
         "temperature": options.temperature,
     }
+
+    def sounds_of(name: str, decoding: DecodingOptions, seed: int) -> list[Float[Tensor, "1 L"]]:
+        folder = sounds_folder(out, pipeline, decoding) / f"seed-{seed}"
+        return generate(name, clips, pipeline, decoding, seed=seed, folder=folder)
+
     rows: list[dict[str, Any]] = []
+
+    def add_row(option: str, value: float, sounds: Sequence[Tensor], passes: int) -> None:
+        scores = score(sounds, clips, SAMPLE_RATE, judge)
+        rows.append({"option": option, "value": value, "passes": passes, **scores})
+
     for name, values in swept.items():
         for value in values:
             change: dict[str, Any] = {name: value}
             decoding = replace(pipeline.card.decoding, **change)
-            sounds = generate(
-                f"{name} {value:g}",
-                clips,
-                pipeline,
-                decoding,
-                seed=options.seed,
-                folder=sounds_folder(out, pipeline, decoding) / f"seed-{options.seed}",
-            )
-            rows.append({"option": name, "value": value, **score(sounds, clips, SAMPLE_RATE, judge)})
+            add_row(name, value, sounds_of(f"{name} {value:g}", decoding, options.seed), _passes(decoding))
+    decoding = pipeline.card.decoding
+    samples = [
+        sounds_of(f"sample {number}", decoding, options.seed + number)
+        for number in range(max(options.best_of, default=0))
+    ]
+    agreements = _agreements(samples, clips, options) if samples else torch.zeros(0, 0)
+    for count in options.best_of:
+        chosen = agreements[:count].argmax(dim=0).tolist()
+        best = [samples[number][row] for row, number in enumerate(chosen)]
+        add_row("best of", count, best, count * _passes(decoding))
     _show(rows)
     _draw(out / "sweep.png", rows)
     document = {
@@ -65,12 +80,31 @@ def run(options: SweepOptions) -> int:
     return 0
 
 
+def _passes(decoding: DecodingOptions) -> int:
+    """What a sound costs: passes of the model, two a step with guidance."""
+    return decoding.num_steps * (1 if decoding.cfg_scale == 1 else 2)
+
+
+def _agreements(
+    samples: Sequence[Sequence[Float[Tensor, "1 L"]]], clips: Sequence[RulerClip], options: SweepOptions
+) -> Float[Tensor, "samples clips"]:
+    """Cosine of the embeddings of each sound and its clip's pictures, as ``vab generate --select`` sees it."""
+    embedder = vab.load(options.select_weights, device=options.device)
+    with progress_bar("clips") as progress:
+        columns = []
+        for row, clip in enumerate(progress.track(clips, description="agreement")):
+            pictures = embedder.embed_video(clip.video)
+            columns.append(torch.stack([embedder.embed_audio(sounds[row]) @ pictures for sounds in samples]))
+    return torch.stack(columns, dim=1)
+
+
 def _show(rows: list[dict[str, Any]]) -> None:
     table = Table(title="one decoding option at a time, the others as the weights recommend")
-    for column in ("option", "value", *SHOWN.values()):
+    for column in ("option", "value", "passes", *SHOWN.values()):
         table.add_column(column, justify="left" if column == "option" else "right")
     for row in rows:
-        table.add_row(row["option"], f"{row['value']:g}", *(f"{row[column]:.3f}" for column in SHOWN))
+        numbers = f"{row['value']:g}", str(row["passes"])
+        table.add_row(row["option"], *numbers, *(f"{row[column]:.3f}" for column in SHOWN))
     console.print(table)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import vab
 from tasks import cli
 from tasks.demo.ruler.classifier import ClassJudge
 from tasks.demo.ruler.codec import distances
@@ -147,3 +148,22 @@ def test_the_whole_ruler_on_the_bundle(tmp_path: Path, capsys: pytest.CaptureFix
     before = {path: path.stat().st_mtime_ns for path in sounds}
     assert cli.main(["evaluate", "demo", *words]) == 0  # goes on with what is there
     assert before == {path: path.stat().st_mtime_ns for path in sounds}
+
+
+@pytest.mark.slow
+def test_a_sweep_says_what_each_choice_gives_and_costs(tmp_path: Path) -> None:
+    words = ["--clips", "9", "--judge-clips", "54", "-o", str(tmp_path)]
+    words += ["--steps", "1", "2", "--cfg-scale", "1", "--temperature", "0", "--best-of", "1", "2"]
+    assert cli.main(["evaluate", "sweep", *words]) == 0
+    rows = json.loads((tmp_path / "sweep.json").read_text())["rows"]
+    recommended = vab.load("demo", device="cpu").card.decoding
+    assert [(row["option"], row["value"], row["passes"]) for row in rows] == [
+        ("num_steps", 1, 2),
+        ("num_steps", 2, 4),
+        ("cfg_scale", 1, recommended.num_steps),
+        ("temperature", 0, 2 * recommended.num_steps),
+        ("best of", 1, 2 * recommended.num_steps),
+        ("best of", 2, 4 * recommended.num_steps),
+    ]
+    assert all(0 <= row["f1_50ms"] <= row["f1_100ms"] <= 1 for row in rows)
+    assert (tmp_path / "sweep.png").stat().st_size > 10_000

@@ -31,7 +31,7 @@ def test_the_models_of_a_system_are_trained_in_order_and_go_together(
         told.append(list(words))
         out = Path(words[words.index("--out") + 1])
         out.mkdir()
-        write_tiny_model(out / "model.safetensors")
+        write_tiny_model(out / ("encoder.safetensors" if words[0] == "adapt" else "model.safetensors"))
         return 0
 
     monkeypatch.setattr(train, "main", pretend)
@@ -40,16 +40,19 @@ def test_the_models_of_a_system_are_trained_in_order_and_go_together(
     def value(words: list[str], name: str) -> Path:
         return Path(words[words.index(name) + 1])
 
-    assert [value(words, "--config").parent.name for words in told] == (
-        ["vab"] if codec == "encodec" else ["coarse_to_fine", "vab"]
-    )
+    rooms = {"encodec": ["vab", "retrieval", "classification"], "dac": ["coarse_to_fine", "vab"]}[codec]
+    assert [value(words, "--config").parent.name for words in told] == rooms
     for words in told:
         assert value(words, "--config").is_file()
         assert value(words, "--store") == tmp_path / f"store{suffix}"
-        assert value(words, "--codec-weights") == bundle / f"demo-codec{suffix}.safetensors"
-    if codec == "dac":
+        if words[0] == "pretrain":
+            assert value(words, "--codec-weights") == bundle / f"demo-codec{suffix}.safetensors"
+    if codec == "encodec":
+        assert value(told[1], "--weights") == bundle / "demo-vab.safetensors"
+        assert value(told[2], "--init") == bundle / "demo-search.safetensors"
+    else:
         assert value(told[1], "--refiner") == bundle / "demo-refiner-dac.safetensors"
-        assert value(told[1], "--refiner").is_file()
-    assert (bundle / f"demo-vab{suffix}.safetensors").is_file()
+    for made in {"encodec": ("vab", "search", "classes"), "dac": ("refiner", "vab")}[codec]:
+        assert (bundle / f"demo-{made}{suffix}.safetensors").is_file()
     assert cli.main(["demo", "train", "--codec", codec, "-o", str(tmp_path)]) == 0
-    assert len(told) == (1 if codec == "encodec" else 2)  # what is there is not made again
+    assert len(told) == len(rooms)  # what is there is not made again

@@ -4,6 +4,6 @@ CONFIG = "config:VABConfig"
 MODEL = "model:VAB"
 GENERATOR = "generate:VABGenerator"
 VARIANTS = {
-    "encoder": {"CONFIG": "config:VABConfig", "MODEL": "encoder:VABEncoder"},
+    "encoder": {"CONFIG": "encoder:VABEncoderConfig", "MODEL": "encoder:VABEncoder"},
     "classifier": {"CONFIG": "classifier:VABClassifierConfig", "MODEL": "classifier:VABClassifier"},
 }

@@ -15,7 +15,6 @@ from torch.utils.checkpoint import checkpoint
 from vab.features.batch import FeatureBatch
 from vab.models.vab.encoder import VABEncoder
 from vab.models.vab.options import ContrastiveOptions
-from vab.nn.pooling import mean_pool
 from vab.retrieval.ranking import pair_ranks, recall_at
 from vab.shapes import Float, Tensor
 
@@ -110,10 +109,10 @@ class ContrastiveAdaptation(nn.Module):
         return torch.cat([checkpoint(embed, *chunk, use_reentrant=False) for chunk in chunks])
 
     def _embed_audio(self, codes: Tensor, is_valid: Tensor) -> Tensor:
-        return F.normalize(mean_pool(*self.model(codes=codes, is_valid=is_valid)), dim=-1)
+        return self.model.embed(codes=codes, is_valid=is_valid)
 
     def _embed_visual(self, visual: Tensor, is_valid: Tensor) -> Tensor:
-        return F.normalize(mean_pool(*self.model(visual=visual, is_valid_visual=is_valid)), dim=-1)
+        return self.model.embed(visual=visual, is_valid_visual=is_valid)
 
 
 def _gathered(audio: Tensor, visual: Tensor) -> tuple[int, Tensor, Tensor]:

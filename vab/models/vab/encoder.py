@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from torch import nn
 
+from vab.config import to_dict
 from vab.errors import WeightsError
 from vab.models.files import ModelCard, load_model, save_model
 from vab.models.vab.config import VABConfig
 from vab.models.vab.model import VAB
 from vab.models.vab.trunk import Trunk, joined_validity
 from vab.nn.initialise import initialise
+from vab.nn.pooling import TimedPool
 from vab.shapes import Bool, Float, Int, Tensor
 
 MODEL_TYPE = "vab-encoder"
 """The model type in the weights file of an encoder."""
 
 
+@dataclass(frozen=True)
+class VABEncoderConfig(VABConfig):
+    """That of the VAB, and how features become an embedding."""
+
+    time_waves: int = 0
+    """Waves in the functions of time that weigh an embedding's numbers, so that it knows when things happen; 0 = the
+    paper's plain mean."""
+
+
 class VABEncoder(Trunk):
     """Input embeddings and the first N1 layers; weights have the names that they have in a ``VAB``."""
 
+    config: VABEncoderConfig
+
     def __init__(self, config: VABConfig) -> None:
+        if not isinstance(config, VABEncoderConfig):
+            config = VABEncoderConfig(**asdict(config))
         super().__init__(config, config.num_encoder_layers)
         self.apply(initialise)
+        self.timed_pool = TimedPool(config.width, config.time_waves) if config.time_waves else None
 
     def forward(
         self,
@@ -45,14 +61,32 @@ class VABEncoder(Trunk):
     def from_vab(cls, model: VAB) -> VABEncoder:
         """A copy of a VAB's first N1 layers, on its device; ``encode`` of both gives the same numbers."""
         encoder = cls(model.config).to(model.audio_modality.device)
-        state = model.state_dict()
-        encoder.load_state_dict({name: state[name] for name in encoder.state_dict()})
+        encoder.take_layers(model)
         return encoder
+
+    def with_time_waves(self, time_waves: int) -> VABEncoder:
+        """Itself if its embedding is of that kind already, else a copy with a new one."""
+        if time_waves == self.config.time_waves:
+            return self
+        encoder = VABEncoder(replace(self.config, time_waves=time_waves)).to(self.audio_modality.device)
+        encoder.take_layers(self)
+        return encoder
+
+    def take_layers(self, source: Trunk) -> None:
+        """Copy the input embeddings and the first N1 layers of a VAB or another encoder of the same size."""
+        state = source.state_dict()
+        own = {name: state.get(name, value) for name, value in self.state_dict().items()}
+        self.load_state_dict(own)
+
+    def _pool(self, features: Tensor, is_valid: Tensor, times: Tensor) -> Tensor:
+        if self.timed_pool is None:
+            return super()._pool(features, is_valid, times)
+        return self.timed_pool(features, is_valid, times)
 
 
 def save_encoder(path: Path, encoder: VABEncoder, card: ModelCard) -> None:
     """Write an encoder's weights, atomically; the card is that of the model it comes from, or its own."""
-    save_model(path, encoder, replace(card, type=MODEL_TYPE))
+    save_model(path, encoder, replace(card, type=MODEL_TYPE, config=to_dict(encoder.config)))
 
 
 def load_encoder_of(path: Path) -> tuple[VABEncoder, ModelCard]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from vab.models.vab.config import VABConfig
 from vab.nn.attention import alibi_bias
 from vab.nn.embedding import CodeEmbedding
 from vab.nn.multiway import FeedForward, ModalityExperts, MultiwayBlock
+from vab.nn.pooling import mean_pool
 from vab.shapes import Bool, Float, Int, Tensor
 from vab.timing import frame_times, step_times
 
@@ -59,6 +61,32 @@ class Trunk(nn.Module):
             x = block(x, bias, 0 if visual is None else visual.shape[1])
         return x
 
+    def embed(
+        self,
+        codes: Int[Tensor, "B K S"] | None = None,
+        visual: Float[Tensor, "B F E"] | None = None,
+        *,
+        is_valid: Bool[Tensor, "B S"] | None = None,
+        is_valid_visual: Bool[Tensor, "B F"] | None = None,
+    ) -> Float[Tensor, "B D"]:
+        """Unit-norm embedding, float32, of the sound or the pictures of each clip (section 3.4); see ``encode``."""
+        features = self.encode(codes, visual, is_valid=is_valid, is_valid_visual=is_valid_visual)
+        is_real = joined_validity(codes, visual, is_valid, is_valid_visual)
+        return F.normalize(self._pool(features, is_real, self._times(codes, visual)), dim=-1)
+
+    def _pool(self, features: Tensor, is_valid: Tensor, times: Tensor) -> Tensor:
+        """Features to one vector a clip; the paper's mean knows no times."""
+        return mean_pool(features, is_valid)
+
+    def _times(self, codes: Tensor | None, visual: Tensor | None) -> Float[Tensor, " N"]:
+        """Seconds from the start of the clip, of each position of the joint sequence."""
+        times = []
+        if visual is not None:
+            times.append(frame_times(visual.shape[1], self.config.visual_fps))
+        if codes is not None:
+            times.append(step_times(codes.shape[2], self.config.frame_rate))
+        return torch.cat(times).to(self.audio_modality.device)
+
     def _feed_forward(self, layer: int) -> FeedForward | ModalityExperts:
         is_expert = self.config.has_experts and layer < self.config.num_encoder_layers
         kind = ModalityExperts if is_expert else FeedForward
@@ -73,27 +101,25 @@ class Trunk(nn.Module):
         is_valid_visual: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The input sequence, frames first, and the attention bias that goes with it."""
-        parts, times = [], []
+        parts = []
         if visual is not None:
             embedded = self.visual_embedding(visual.to(self.visual_embedding.weight.dtype))
             if is_dropped is not None:
                 assert self.no_visual is not None
                 embedded = torch.where(is_dropped[:, None, None], self.no_visual.to(embedded.dtype), embedded)
             parts.append(embedded + self.visual_modality)
-            times.append(frame_times(visual.shape[1], self.config.visual_fps))
         if codes is not None:
             parts.append(self.code_embedding(codes) + self.audio_modality)
-            times.append(step_times(codes.shape[2], self.config.frame_rate))
         if not parts:
             raise ValueError("a VAB needs codes, visual features or both")
         x = torch.cat(parts, dim=1)
 
         is_directed = self.config.alibi == "directed"
         if self.config.alibi == "index":
-            positions = torch.arange(x.shape[1], dtype=torch.float32)
+            positions = torch.arange(x.shape[1], dtype=torch.float32, device=x.device)
         else:
-            positions = torch.cat(times) * self.config.frame_rate
-        bias = alibi_bias(positions.to(x.device), self.config.num_heads, is_directed=is_directed)
+            positions = self._times(codes, visual) * self.config.frame_rate
+        bias = alibi_bias(positions, self.config.num_heads, is_directed=is_directed)
         if is_directed and visual is not None and codes is not None:
             # Several steps share a frame: without this the frames would be outnumbered by the steps around them.
             steps_per_frame = self.config.frame_rate / self.config.visual_fps
