@@ -80,6 +80,15 @@ def test_the_object_also_encodes_and_embeds(weights: Path, clip: Path) -> None:
         assert embedding.norm().item() == pytest.approx(1.0, abs=1e-4)
 
 
+def test_agreement_is_the_mean_cosine_of_windows_that_begin_together(weights: Path, clip: Path) -> None:
+    pipeline = vab.load(weights)
+    waveform, visual = media.read_audio(clip, 16000, duration=2.0), pipeline.encode_video(clip, duration=2.0)
+    sound, pictures = pipeline.audio_windows(waveform), pipeline.video_windows(clip, duration=2.0)
+    assert len(sound) == len(pictures) > 1
+    expected = (sound * pictures).sum(dim=1).mean().item()
+    assert pipeline.agreement(waveform, visual) == pytest.approx(expected, abs=1e-5)
+
+
 def test_a_long_clip_takes_over_the_overlap_of_each_window() -> None:
     torch.manual_seed(0)
     model = VAB(tiny_config()).eval()

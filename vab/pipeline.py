@@ -261,17 +261,52 @@ class Pipeline:
 
         A sound longer than the model's window is embedded in windows and has their mean.
         """
-        codes = self.encode_audio(audio, start=start, duration=duration)
-        windows = self.cutter.cut(codes.shape[1], 0)
-        return _mean(self.embed_codes([codes[:, window.steps] for window in windows]))
+        return _mean(self.audio_windows(audio, start=start, duration=duration))
 
     def embed_video(
         self, video: str | Path, *, start: float = 0.0, duration: float | None = None
     ) -> Float[Tensor, " P"]:
         """Unit-norm embedding of the pictures of a video, in windows as a sound is."""
+        return _mean(self.video_windows(video, start=start, duration=duration))
+
+    def audio_windows(
+        self,
+        audio: str | Path | Float[Tensor, "1 L"],
+        *,
+        start: float = 0.0,
+        duration: float | None = None,
+    ) -> Float[Tensor, "W P"]:
+        """Unit-norm embeddings of a sound's windows, each as long as what the model was adapted on."""
+        codes = self.encode_audio(audio, start=start, duration=duration)
+        return self.embed_codes([codes[:, window.steps] for window in self.cutter.cut(codes.shape[1], 0)])
+
+    def video_windows(
+        self, video: str | Path, *, start: float = 0.0, duration: float | None = None
+    ) -> Float[Tensor, "W P"]:
+        """The same of a video's pictures."""
         visual = self.encode_video(video, start=start, duration=duration)
-        windows = self.cutter.cut(0, len(visual))
-        return _mean(self.embed_frames([visual[window.frames] for window in windows]))
+        return self.embed_frames([visual[window.frames] for window in self.cutter.cut(0, len(visual))])
+
+    def agreement(
+        self,
+        audio: str | Path | Float[Tensor, "1 L"],
+        visual: Float[Tensor, "F E"],
+    ) -> float:
+        """Cosine of the embeddings of a sound and of a clip's frame features, mean over windows that begin together.
+
+        Args:
+            audio: a file, or a waveform at the codec's rate.
+            visual: what ``encode_video`` gives of the clip.
+        """
+        codes = self.encode_audio(audio)
+        windows = [
+            window
+            for window in self.cutter.cut(codes.shape[1], len(visual))
+            if window.steps.stop > window.steps.start and window.frames.stop > window.frames.start
+        ]
+        sound = self.embed_codes([codes[:, window.steps] for window in windows])
+        pictures = self.embed_frames([visual[window.frames] for window in windows])
+        return (sound * pictures).sum(dim=1).mean().item()
 
     def embed_text(self, text: str) -> Float[Tensor, " P"]:
         """Unit-norm embedding of words: the text tower's feature as a video, a window long, that shows it all the time.

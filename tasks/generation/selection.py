@@ -47,10 +47,10 @@ class AgreementSelector:
         Raises:
             MediaError: the video cannot be read.
         """
-        pictures = self._pipeline.embed_video(video, duration=seconds)
+        pictures = self._pipeline.encode_video(video, duration=seconds)
         rate = self._pipeline.codec.sample_rate
         agreements = []
         for candidate in candidates:
             sound = torchaudio.functional.resample(candidate.waveform, candidate.sample_rate, rate)
-            agreements.append((self._pipeline.embed_audio(sound) @ pictures).item())
+            agreements.append(self._pipeline.agreement(sound, pictures))
         return Choice(agreements.index(max(agreements)), agreements)

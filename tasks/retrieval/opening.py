@@ -56,17 +56,17 @@ class Searcher:
         index = SearchIndex(path)
         return cls(index, load_for(index.log, weights, device))
 
-    def embed(self, modality: str, what: str | Path) -> Float[Tensor, " P"]:
-        """The embedding of a file's pictures or sound, or of words.
+    def embed(self, modality: str, what: str | Path) -> Float[Tensor, "W P"]:
+        """The embeddings of a file's pictures or sound in windows, or of words.
 
         Raises:
             VABError: the file cannot be read or lacks that modality.
         """
         if modality == "text":
-            return self.pipeline.embed_text(str(what))
-        return self.pipeline.embed_video(what) if modality == "video" else self.pipeline.embed_audio(what)
+            return self.pipeline.embed_text(str(what))[None]
+        return self.pipeline.video_windows(what) if modality == "video" else self.pipeline.audio_windows(what)
 
-    def search(self, query: Float[Tensor, " P"], where: str, top: int) -> list[Hit]:
+    def search(self, query: Float[Tensor, "W P"], where: str, top: int) -> list[Hit]:
         """The nearest clips by their pictures (``video``) or their sound (``audio``)."""
         return self.index.search(query, BRANCH_OF[where], top)
 

@@ -170,10 +170,10 @@ class _Question:
         name = text or clip or parameters.get("name", "file")
         return cls(modality, text or upload or "", where, top, f"{modality} {name} in {where}", clip)
 
-    def embed(self, searcher: Searcher) -> Float[Tensor, " P"]:
-        """The embedding to search with: of the words, of the file, or the stored one of a clip."""
+    def embed(self, searcher: Searcher) -> Float[Tensor, "W P"]:
+        """What to search with: the embedding of the words, those of the file, or the stored ones of a clip."""
         if self.clip:
-            return searcher.index.clip_embedding(BRANCH_OF[self.modality], self.clip)
+            return searcher.index.clip_embeddings(BRANCH_OF[self.modality], self.clip)
         return searcher.embed(self.modality, self.query)
 
 

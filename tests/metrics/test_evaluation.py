@@ -278,13 +278,14 @@ class LengthEmbedder:
     provenance = {"weights": "by hand"}  # noqa: RUF012
     codec = load_codec("tiny-encodec")
 
-    def embed_audio(self, audio):
-        return torch.nn.functional.normalize(torch.tensor([audio.abs().mean().item() * 100, 1.0]), dim=0)
-
-    def embed_video(self, video, *, start=0.0, duration=None):
+    def encode_video(self, video, *, start=0.0, duration=None):
         if Path(video).suffix == ".wav":
             raise MediaError(f"{video}: no pictures")
-        return torch.tensor([0.0, 1.0])
+        return torch.tensor([[0.0, 1.0]])
+
+    def agreement(self, audio, visual):
+        sound = torch.tensor([audio.abs().mean().item() * 100, 1.0])
+        return torch.cosine_similarity(sound, visual[0], dim=0).item()
 
 
 def test_agreement_needs_pictures(tmp_path: Path) -> None:

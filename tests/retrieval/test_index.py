@@ -65,13 +65,13 @@ def test_a_clip_is_the_nearest_to_itself_in_each_branch(
     index = SearchIndex(tmp_path / "index")
     assert index.num_clips == 6
     for name in ("0.mp4", "3.mp4"):
-        visual = index.search(pipeline.embed_video(clips / name), "visual", 3)
-        audio = index.search(pipeline.embed_audio(clips / name), "audio", 3)
+        visual = index.search(pipeline.video_windows(clips / name), "visual", 3)
+        audio = index.search(pipeline.audio_windows(clips / name), "audio", 3)
         for hits in (visual, audio):
             assert hits[0].key == name
             assert hits[0].score == pytest.approx(1.0, abs=1e-4)
             assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
-    everything = index.search(pipeline.embed_text("anything"), "audio", 100)
+    everything = index.search(pipeline.embed_text("anything")[None], "audio", 100)
     assert sorted(hit.key for hit in everything) == ["0.mp4", "1.mp4", "2.mp4", "3.mp4", "long.mp4"]
 
 
@@ -80,12 +80,31 @@ def test_a_long_clip_is_found_once_at_its_best_window(
 ) -> None:
     _build(tmp_path / "index", clips, pipeline)
     index = SearchIndex(tmp_path / "index")
-    query = pipeline.embed_video(clips / "long.mp4", start=1.2, duration=1.0)
+    query = pipeline.video_windows(clips / "long.mp4", start=1.2, duration=1.0)
     hits = index.search(query, "visual", 10)
     assert [hit.key for hit in hits].count("long.mp4") == 1
     [found] = [hit for hit in hits if hit.key == "long.mp4"]
     assert found.start == pytest.approx(1.2)
     assert found.score == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_query_in_windows_finds_what_is_nearest_to_any_of_them(
+    tmp_path: Path, clips: Path, pipeline: Pipeline
+) -> None:
+    log = _build(tmp_path / "index", clips, pipeline)
+    index, live = SearchIndex(tmp_path / "index"), log.live("visual")
+    queries = F.normalize(torch.randn(3, log.info.dim, generator=torch.Generator().manual_seed(0)), dim=1)
+    queries = torch.cat([queries, pipeline.video_windows(clips / "long.mp4")])
+    best: dict[str, float] = {}
+    for window, vector in zip(live.windows, torch.from_numpy(live.vectors), strict=True):
+        best[window.clip.key] = max(best.get(window.clip.key, -1.0), (queries @ vector).max().item())
+    expected = sorted(best, key=lambda key: -best[key])
+    for top in range(1, 8):
+        hits = index.search(queries, "visual", top)
+        assert [hit.key for hit in hits] == expected[:top]
+        assert [hit.score for hit in hits] == pytest.approx([best[key] for key in expected[:top]], abs=1e-5)
+    stored, again = index.clip_embeddings("visual", "long.mp4"), pipeline.video_windows(clips / "long.mp4")
+    torch.testing.assert_close(stored[:-1], again[:-1])  # the last one ends where both sound and pictures do
 
 
 def test_only_one_process_writes_an_index(tmp_path: Path) -> None:
@@ -178,7 +197,7 @@ def test_adding_again_does_nothing_and_a_changed_file_is_embedded_anew(
     index = SearchIndex(log.path)
     assert index.num_clips == 7
     for name in ("1.mp4", "new.mp4", "2.mp4"):
-        hit = index.search(pipeline.embed_video(clips / name), "visual", 1)[0]
+        hit = index.search(pipeline.video_windows(clips / name), "visual", 1)[0]
         assert (hit.key, hit.score) == (name, pytest.approx(1.0, abs=1e-4))
     assert len(list(log.path.glob("*.faiss"))) == 2
 
@@ -187,7 +206,7 @@ def test_what_is_removed_is_not_found_until_it_is_added_again(
     tmp_path: Path, clips: Path, pipeline: Pipeline
 ) -> None:
     log = _build(tmp_path / "index", clips, pipeline)
-    query = pipeline.embed_video(clips / "2.mp4")
+    query = pipeline.video_windows(clips / "2.mp4")
     assert remove_clips(log, [str(clips / "2.mp4")]) == 1
     with pytest.raises(RetrievalError, match="was interrupted"):
         SearchIndex(log.path)
@@ -235,7 +254,7 @@ def test_another_model_is_refused(tmp_path: Path, clips: Path, pipeline: Pipelin
     with pytest.raises(RetrievalError, match="was built with"):
         start_index(log.path, other, find_sources([clips], other), kind="flat")
     with pytest.raises(RetrievalError, match="takes 32"):
-        SearchIndex(log.path).search(torch.ones(7), "visual", 1)
+        SearchIndex(log.path).search(torch.ones(1, 7), "visual", 1)
 
 
 @pytest.mark.parametrize(

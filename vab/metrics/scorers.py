@@ -282,14 +282,14 @@ class Embedder(Protocol):
         """Whose rate its sound has."""
         ...
 
-    def embed_audio(self, audio: Float[Tensor, "1 L"]) -> Float[Tensor, " P"]:
-        """Unit-norm embedding of a sound."""
+    def encode_video(
+        self, video: str | Path, *, start: float = 0.0, duration: float | None = None
+    ) -> Float[Tensor, "F E"]:
+        """Frame features of a video."""
         ...
 
-    def embed_video(
-        self, video: str | Path, *, start: float = 0.0, duration: float | None = None
-    ) -> Float[Tensor, " P"]:
-        """Unit-norm embedding of pictures."""
+    def agreement(self, audio: Float[Tensor, "1 L"], visual: Float[Tensor, "F E"]) -> float:
+        """Cosine of sound and pictures."""
         ...
 
 
@@ -313,11 +313,11 @@ class AgreementScorer(Scorer):
         """Of one clip, and of its true sound."""
         clip = sound.pair.reference
         try:
-            pictures = self._embedder.embed_video(clip.path, start=clip.start, duration=sound.seconds)
+            pictures = self._embedder.encode_video(clip.path, start=clip.start, duration=sound.seconds)
         except MediaError:
             return {}
         ours, theirs = (
-            (self._embedder.embed_audio(each) @ pictures).item()
+            self._embedder.agreement(each, pictures)
             for each in both_sounds(sound, self._embedder.codec.sample_rate)
         )
         return {"agreement": ours, "agreement_of_truth": theirs}

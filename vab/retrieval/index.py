@@ -64,17 +64,17 @@ class SearchIndex:
         windows = self._live[branch][1]
         return windows[number] if 0 <= number < len(windows) else None
 
-    def clip_embedding(self, branch: Branch, key: str) -> Float[Tensor, " P"]:
-        """The stored embedding of a clip: of its first window that has that branch.
+    def clip_embeddings(self, branch: Branch, key: str) -> Float[Tensor, "W P"]:
+        """The stored embeddings of a clip's windows in a branch.
 
         Raises:
             RetrievalError: no such clip, or it has no sound or no pictures.
         """
         live = self.log.live(branch)
-        for row, window in enumerate(live.windows):
-            if window.clip.key == key:
-                return torch.from_numpy(live.vectors[row].copy())
-        raise RetrievalError(f"{key}: no clip of this index with a {branch} embedding")
+        rows = [row for row, window in enumerate(live.windows) if window.clip.key == key]
+        if not rows:
+            raise RetrievalError(f"{key}: no clip of this index with a {branch} embedding")
+        return torch.from_numpy(live.vectors[rows])
 
     def media_file(self, path: str) -> Path:
         """The file of a clip.
@@ -90,24 +90,34 @@ class SearchIndex:
             raise RetrievalError(f"{file}: is not there; move it back, or remove it with `vab index remove`")
         return file
 
-    def search(self, query: Float[Tensor, " P"], branch: Branch, top: int) -> list[Hit]:
-        """The ``top`` nearest clips, best first; of a clip with several windows the best one.
+    def search(self, query: Float[Tensor, "W P"], branch: Branch, top: int) -> list[Hit]:
+        """The ``top`` nearest clips, best first, by the nearest of their windows to any window of the query.
+
+        Args:
+            query: embeddings of the query's windows.
+            branch: where to look.
+            top: how many.
 
         Raises:
             RetrievalError: a query of another width, or one that is not finite.
         """
         index, windows = self._live[branch]
-        if len(query) != self.info.dim or not query.isfinite().all():
+        if query.shape[-1] != self.info.dim or not query.isfinite().all():
             raise RetrievalError(
-                f"a query of {len(query)} numbers; {self.log.path} takes {self.info.dim}, all finite"
+                f"a query of {query.shape[-1]} numbers; {self.log.path} takes {self.info.dim}, all finite"
             )
         count = top
         while True:
             count = min(count, len(windows))
-            scores, rows = nearest(index, query[None].numpy(), count) if count else (np.zeros((1, 0)),) * 2
+            if not count:
+                return []
+            scores, rows = nearest(index, query.numpy(), count)
+            # What is nearer than the last neighbour of every window of the query is known for certain.
+            certain = scores[:, -1].max() if count < len(windows) else -np.inf
             best: dict[str, Hit] = {}
-            for score, row in zip(scores[0].tolist(), rows[0].tolist(), strict=True):
-                if row >= 0:
+            for place in np.argsort(-scores, axis=None, kind="stable"):
+                score, row = scores.flat[place].item(), rows.flat[place].item()
+                if row >= 0 and score >= certain:
                     window = windows[row]
                     hit = Hit(row, score, window.clip.key, window.clip.path, window.start, window.seconds)
                     best.setdefault(window.clip.key, hit)

@@ -88,14 +88,14 @@ def _passes(decoding: DecodingOptions) -> int:
 def _agreements(
     samples: Sequence[Sequence[Float[Tensor, "1 L"]]], clips: Sequence[RulerClip], options: SweepOptions
 ) -> Float[Tensor, "samples clips"]:
-    """Cosine of the embeddings of each sound and its clip's pictures, as ``vab generate --select`` sees it."""
+    """Of each sound with its clip's pictures, as ``vab generate --select agreement`` sees it."""
     embedder = vab.load(options.select_weights, device=options.device)
     with progress_bar("clips") as progress:
         columns = []
         for row, clip in enumerate(progress.track(clips, description="agreement")):
-            pictures = embedder.embed_video(clip.video)
-            columns.append(torch.stack([embedder.embed_audio(sounds[row]) @ pictures for sounds in samples]))
-    return torch.stack(columns, dim=1)
+            pictures = embedder.encode_video(clip.video)
+            columns.append([embedder.agreement(sounds[row], pictures) for sounds in samples])
+    return torch.tensor(columns).T
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

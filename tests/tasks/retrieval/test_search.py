@@ -93,7 +93,7 @@ def test_embed_writes_what_the_library_computes(place: Path, tmp_path: Path) -> 
         vectors = np.load(tmp_path / "x.npy")
         searcher = Searcher.open(place / "index", None, "cpu")
         for clip, vector in zip(clips, vectors, strict=True):
-            np.testing.assert_allclose(vector, searcher.embed(modality, clip).numpy(), atol=1e-6)
+            np.testing.assert_allclose(vector[None], searcher.embed(modality, clip).numpy(), atol=1e-6)
     assert cli.main(["embed", *clips, "no.mp4", "-o", str(tmp_path / "x.json"), *weights]) == 2
     document = json.loads((tmp_path / "x.json").read_text())
     assert [each["input"] for each in document["embeddings"]] == clips
