@@ -1,6 +1,7 @@
 """Shared by all tests: shapes checked at every call into ``vab``, and the optional real files."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,13 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no test data at {folder}; set VAB_TEST_DATA to its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> str:
+    """A browser that can be driven without a screen."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("needs Chromium or Chrome on the PATH")
+    return found

@@ -2,12 +2,10 @@
 
 import json
 import re
-import shutil
 import subprocess
 from html import unescape
 from pathlib import Path
 
-import pytest
 from made_sounds import strikes
 
 from tasks import cli
@@ -31,17 +29,6 @@ document.querySelector("#listener").value = 'Ann "A", 1';
 document.querySelector("#save").click();
 </script>
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> str:
-    found = next(
-        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))),
-        None,
-    )
-    if found is None:
-        pytest.skip("needs Chromium or Chrome on the PATH")
-    return found
 
 
 def open_page(browser: str, page: Path) -> str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import uvicorn
 import yaml
 from starlette.testclient import TestClient
 from tiny import VISUAL_FPS, write_tiny_clip, write_tiny_model
@@ -139,6 +143,32 @@ def test_the_served_page_and_api_answer(client: TestClient, place: Path) -> None
     assert client.get(f"/{first['clip']}", headers={"range": "bytes=99999999-"}).status_code == 416
     assert client.get(f"/{first['thumbnail']}").content[:2] == b"\xff\xd8"
     assert client.get(f"/{first['spectrogram']}").content[:4] == b"\x89PNG"
+
+
+def test_a_browser_shows_what_was_asked(client: TestClient, browser: str, tmp_path: Path) -> None:
+    """A question in the address is asked when the page opens; its results can be seen, and asked from again."""
+    server = uvicorn.Server(uvicorn.Config(client.app, host="127.0.0.1", port=0, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    words = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--dump-dom"]
+    address = f"http://127.0.0.1:{port}/#text=a+ball&top=5&in=video"
+    try:
+        page = subprocess.run(
+            [browser, *words, "--virtual-time-budget=20000", address],
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=True,
+        ).stdout
+    finally:
+        server.should_exit = True
+        thread.join()
+    assert "text a ball in video: 4 clips" in page
+    assert page.count("<article>") == page.count(">more by its sound<") == 4
+    assert page.count("/thumbnail") == page.count("/spectrogram") == 4
 
 
 def test_the_served_api_refuses_what_it_must(client: TestClient) -> None:
