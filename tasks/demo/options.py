@@ -46,9 +46,9 @@ class CorpusOptions:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Make the bundled weights from nothing: corpus, codec, visual tower, features, VAB.
+    """Make the bundled weights from nothing: corpus, codec, visual tower, features, VAB, encoder for search, classifier.
 
-    Each stage is skipped where its result is there, and resumed where it was stopped. The full run takes about two
+    Each stage is skipped where its result is there, and resumed where it was stopped. The full run takes about three
     hours on two cores; --quick takes minutes and proves the path. With --codec dac it makes the paper's other system
     beside it: a DAC of 12 levels, a VAB of the first 4 and a coarse-to-fine stage; corpus and tower are shared.
     """

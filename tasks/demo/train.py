@@ -127,7 +127,7 @@ class Plan:
 
 
 def full_plan(seed: int, system: System) -> Plan:
-    """About two hours on two cores."""
+    """About three hours on two cores."""
     return Plan(
         num_clips={"train": 1600, "validation": 64, "test": 200},
         codec=TrainingOptions(
