@@ -46,7 +46,7 @@ class CorpusOptions:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Make the bundled weights from nothing: corpus, codec, visual tower, features, VAB, encoder for search, classifier.
+    """Make the bundled weights from nothing: corpus, codec, tower, features, VAB, search weights, classifier.
 
     Each stage is skipped where its result is there, and resumed where it was stopped. The full run takes about three
     hours on two cores; --quick takes minutes and proves the path. With --codec dac it makes the paper's other system

@@ -23,8 +23,9 @@ def mean_pool(features: Float[Tensor, "B N D"], is_valid: Bool[Tensor, "B N"]) -
 class TimedPool(nn.Module):
     """Mean over the real positions, in which each number is weighted by its own learnt function of time.
 
-    A plain mean forgets when things happen, and attention that knows distances alone cannot tell it either: two clips
-    of one hammer with other rhythms come out alike. A function of time is 1 plus waves of random strength at first.
+    A plain mean forgets when things happen, and attention that knows distances alone can hardly tell it: two clips of
+    one hammer that strikes at other moments come out alike. A function of time is 1 plus waves of random strength at
+    first; in clips longer than ``WAVE_SECONDS`` it repeats.
 
     Args:
         width: D, numbers a position.
