@@ -283,6 +283,10 @@ def test_damage_is_one_line(tmp_path: Path, clips: Path, pipeline: Pipeline, dam
         SearchIndex(path)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
+    if "faiss" in damage:
+        assert "`vab index add" in str(caught.value)
+        finish_index(EmbeddingLog(path))  # what that does
+        assert SearchIndex(path).num_clips == 6
 
 
 @pytest.mark.parametrize("kind", ["flat", "hnsw", "ivfpq"])

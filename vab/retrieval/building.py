@@ -16,7 +16,7 @@ from vab.retrieval.index import vectors_file
 from vab.retrieval.log import BRANCHES, ClipRecord, EmbeddingLog, IndexInfo
 from vab.retrieval.options import Branch, IndexKind
 from vab.retrieval.sources import EncodedClip, Source
-from vab.retrieval.vectors import build_vectors, recall_of, write_vectors
+from vab.retrieval.vectors import build_vectors, open_vectors, recall_of, write_vectors
 from vab.retrieval.windows import Window
 
 CLIPS_PER_SEGMENT = 64
@@ -141,7 +141,7 @@ def remove_clips(log: EmbeddingLog, names: Sequence[str]) -> int:
 
 
 def finish_index(log: EmbeddingLog) -> dict[Branch, float]:
-    """Write the files that FAISS answers from, where they are not those of all clips; remove older ones.
+    """Write the files that FAISS answers from, where they are damaged or not those of all clips; remove older ones.
 
     Returns:
         For an index that is not exact, recall@10 of each branch against exact search, the queries being the other
@@ -152,7 +152,7 @@ def finish_index(log: EmbeddingLog) -> dict[Branch, float]:
     for branch, other in zip(BRANCHES, reversed(BRANCHES), strict=True):
         file = vectors_file(log, branch)
         vectors = live[branch].vectors
-        if not file.exists():
+        if not _is_sound(file, vectors):
             index = build_vectors(vectors, log.info.kind)
             write_vectors(index, file)
             if log.info.kind != "flat" and len(vectors) and len(live[other].vectors):
@@ -161,6 +161,14 @@ def finish_index(log: EmbeddingLog) -> dict[Branch, float]:
     for old in set(log.path.glob("*.faiss*")) - current:
         old.unlink()
     return recalls
+
+
+def _is_sound(file: Path, vectors: np.ndarray) -> bool:
+    try:
+        open_vectors(file, num_vectors=len(vectors), dim=vectors.shape[1])
+    except RetrievalError:
+        return False
+    return True
 
 
 def _embed(source: Source, root: Path, pipeline: Pipeline) -> tuple[ClipRecord, dict[Branch, np.ndarray]]:

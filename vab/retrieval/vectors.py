@@ -70,8 +70,8 @@ def open_vectors(path: Path, *, num_vectors: int, dim: int) -> Any:
         raise RetrievalError(f"{path} {reason}; `vab index add {path.parent}` makes it again") from None
     if (index.ntotal, index.d) != (num_vectors, dim):
         raise RetrievalError(
-            f"{path} holds {index.ntotal} vectors of {index.d}, not {num_vectors} of {dim}; delete it, "
-            f"then `vab index add {path.parent}` makes it again"
+            f"{path} holds {index.ntotal} vectors of {index.d}, not {num_vectors} of {dim}; "
+            f"`vab index add {path.parent}` makes it again"
         )
     return index
 
