@@ -92,13 +92,14 @@ def _load(folder: Path) -> tuple[Any, Any, Any]:
     """
     from transformers import AutoTokenizer, ClapConfig, ClapFeatureExtractor, ClapModel
 
+    network: Any = ClapModel  # its types do not know that output_loading_info adds a second result
     try:
         kind = ClapConfig.get_config_dict(folder)[0].get("model_type")
         if kind != ClapConfig.model_type:
             raise WeightsError(f"{folder / 'config.json'}: of a model of type {kind!r}, not of a CLAP")
         features = ClapFeatureExtractor.from_pretrained(folder, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        model, found = ClapModel.from_pretrained(
+        model, found = network.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
