@@ -96,7 +96,7 @@ _ENTRIES = (
         "model",
         "demo-classes.safetensors",
         "Apache-2.0",
-        note="the same, fine-tuned on the classes of Foley world, from sound and pictures",
+        note="the same, probed for the classes of Foley world, from sound and pictures",
     ),
     WeightsEntry(
         "audiogen-medium-codec",

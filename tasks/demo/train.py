@@ -86,7 +86,7 @@ class System:
     refiner: str | None
     """Configuration of the stage that completes its codes; None = the VAB makes all levels."""
     is_adapted: bool
-    """Whether its VAB is adapted for search, and that again for classes."""
+    """Whether its VAB is adapted for search and for classes."""
 
 
 SYSTEMS = {
@@ -309,11 +309,12 @@ def _search(options: TrainOptions, plan: Plan) -> None:
 
 
 def _classes(options: TrainOptions, plan: Plan) -> None:
+    """A linear probe: on Foley world it is ahead of a short fine-tuning, and takes a minute."""
     out = options.output / "classes"
     _command(
         "finetune", "--config", str(CONFIGS / "classification/demo.yaml"), *plan.classifier_overrides,
-        "--init", str(_weights(options, "search")), "--store", str(options.output / "store"), "--out", str(out),
-        "--resume", "--device", options.device,
+        "--init", str(_weights(options, "vab")), "--store", str(options.output / "store"), "--out", str(out),
+        "--freeze", "--resume", "--device", options.device,
     )  # fmt: skip
     _halve(out / "model.safetensors", _weights(options, "classes"))
 

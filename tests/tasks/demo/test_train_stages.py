@@ -49,7 +49,7 @@ def test_the_models_of_a_system_are_trained_in_order_and_go_together(
             assert value(words, "--codec-weights") == bundle / f"demo-codec{suffix}.safetensors"
     if codec == "encodec":
         assert value(told[1], "--weights") == bundle / "demo-vab.safetensors"
-        assert value(told[2], "--init") == bundle / "demo-search.safetensors"
+        assert value(told[2], "--init") == bundle / "demo-vab.safetensors"
     else:
         assert value(told[1], "--refiner") == bundle / "demo-refiner-dac.safetensors"
     for made in {"encodec": ("vab", "search", "classes"), "dac": ("refiner", "vab")}[codec]:
