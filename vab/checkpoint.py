@@ -113,6 +113,22 @@ def load_torch_file(path: Path) -> Any:
         raise WeightsError(f"{path}: not a readable PyTorch file ({one_line(error)})") from error
 
 
+def load_torch_state(path: Path, what: str) -> dict[str, Tensor]:
+    """The state dict that is all of a published PyTorch file, safely.
+
+    Args:
+        path: the file.
+        what: the network it should be of and the remedy, for the error.
+
+    Raises:
+        WeightsError: the file is absent or damaged, or holds something else.
+    """
+    state = load_torch_file(path)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path}: not the state dict of {what}")
+    return state
+
+
 def load_state(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: Path | str) -> None:
     """Load a state dict strictly, halves widened to what the module holds.
 

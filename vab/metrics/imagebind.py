@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vab.checkpoint import load_state, load_torch_file
+from vab.checkpoint import load_state, load_torch_state
 from vab.errors import WeightsError
 from vab.metrics.imagebind_inputs import NUM_MELS, NUM_WINDOWS, SAMPLE_RATE, mel_pieces, picture_pieces
 from vab.shapes import Float, Tensor
@@ -94,9 +94,7 @@ class ImageBind:
             WeightsError: the file is absent, damaged or another.
         """
         path = resolve(weights)
-        content = load_torch_file(path)
-        if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-            raise WeightsError(f"{path}: not the state dict of ImageBind; use the file that 'vab info' names")
+        content = load_torch_state(path, "ImageBind; use the file that 'vab info' names")
         self._towers: dict[str, Tower] = {}
         for modality in _HEADS:
             state = _of_modality(content, modality)

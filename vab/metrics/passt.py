@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from vab.checkpoint import load_state, load_torch_file
-from vab.errors import ConfigError, WeightsError
+from vab.checkpoint import load_state, load_torch_state
+from vab.errors import ConfigError
 from vab.metrics.tagging import Tagging
 from vab.shapes import Float, Tensor
 from vab.weights import resolve
@@ -46,9 +46,7 @@ class PasstTagger:
         """
         front_end, model = build()
         path = resolve(weights)
-        state = load_torch_file(path)
-        if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-            raise WeightsError(f"{path}: not the state dict of PaSST; use the file that 'vab info' names")
+        state = load_torch_state(path, "PaSST; use the file that 'vab info' names")
         load_state(model, state, path)
         self._front_end = front_end.to(device)
         self._model = model.eval().requires_grad_(False).to(device)

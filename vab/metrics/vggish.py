@@ -12,8 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from vab.checkpoint import load_state, load_torch_file
-from vab.errors import WeightsError
+from vab.checkpoint import load_state, load_torch_state
 from vab.shapes import Float, Tensor
 from vab.weights import resolve
 
@@ -70,11 +69,7 @@ class VGGishFeatures:
             WeightsError: the file is absent, damaged or another.
         """
         path = resolve(weights)
-        state = load_torch_file(path)
-        if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-            raise WeightsError(
-                f"{path}: not the state dict of VGGish; use the file of the torchvggish project"
-            )
+        state = load_torch_state(path, "VGGish; use the file of the torchvggish project")
         self._model = VGGish()
         load_state(self._model, state, path)
         self._model.eval().requires_grad_(False).to(device)

@@ -14,8 +14,7 @@ from torch.nn import functional as F
 from torchaudio.transforms import Spectrogram
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from vab.checkpoint import load_state, load_torch_file
-from vab.errors import WeightsError
+from vab.checkpoint import load_state, load_torch_state
 from vab.shapes import Float, Tensor
 from vab.weights import resolve
 
@@ -71,9 +70,7 @@ class Wav2Clip:
             WeightsError: the file is absent, damaged or another.
         """
         path = resolve(weights)
-        content = load_torch_file(path)
-        if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-            raise WeightsError(f"{path}: not the state dict of Wav2CLIP; use the file that 'vab info' names")
+        content = load_torch_state(path, "Wav2CLIP; use the file that 'vab info' names")
         self._model = Network()
         state = {
             key: value

@@ -117,12 +117,14 @@ class SearchIndex:
             best: dict[str, Hit] = {}
             for place in np.argsort(-scores, axis=None, kind="stable"):
                 score, row = scores.flat[place].item(), rows.flat[place].item()
-                if row >= 0 and score >= certain:
+                if len(best) == top or score < certain:
+                    break
+                if row >= 0:
                     window = windows[row]
                     hit = Hit(row, score, window.clip.key, window.clip.path, window.start, window.seconds)
                     best.setdefault(window.clip.key, hit)
-            if len(best) >= top or count == len(windows):
-                return list(best.values())[:top]
+            if len(best) == top or count == len(windows):
+                return list(best.values())
             count *= 2
 
     def _open(self, branch: Branch) -> tuple[Any, list[LiveWindow]]:
