@@ -215,7 +215,7 @@ def test_registry() -> None:
     names = [entry.name for entry in weights.entries()]
     assert len(set(names)) == len(names)
     expected = {"audiogen-medium-codec", "encodec-24khz", "dac-16khz", "dac-44khz", "eva02-l-14"}
-    expected |= {"vggish", "panns-16khz", "panns-32khz", "passt", "imagebind", "wav2clip"}
+    expected |= {"vggish", "panns-16khz", "panns-32khz", "passt", "imagebind", "wav2clip", "synchformer"}
     assert expected | {"demo-codec", "demo-clip", "demo-vab", "demo-search", "demo-classes"} == set(names)
     for entry in weights.entries():
         assert entry.licence

@@ -23,6 +23,7 @@ __all__ = [
     "load_state",
     "load_tensors",
     "load_torch_file",
+    "load_torch_state",
     "one_line",
     "save_tensors",
     "sha256_of",
@@ -123,7 +124,10 @@ def load_torch_state(path: Path, what: str) -> dict[str, Tensor]:
     Raises:
         WeightsError: the file is absent or damaged, or holds something else.
     """
-    state = load_torch_file(path)
+    try:
+        state = load_torch_file(path)
+    except WeightsError as error:
+        raise WeightsError(f"{error}; expected the state dict of {what}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path}: not the state dict of {what}")
     return state

@@ -186,6 +186,14 @@ _ENTRIES = (
         note="ImageBind: cosine of pictures and sound",
     ),
     WeightsEntry(
+        "synchformer",
+        "metric",
+        "https://github.com/hkchengrex/MMAudio/releases/download/v0.1/synchformer_state_dict.pth",
+        "MIT, trained from Motionformer's weights: CC-BY-NC-4.0",
+        size=950_000_000,
+        note="Synchformer trained on AudioSet: how far sound and pictures are apart in time",
+    ),
+    WeightsEntry(
         "wav2clip",
         "metric",
         "https://github.com/descriptinc/lyrebird-wav2clip/releases/download/v0.1.0-alpha/Wav2CLIP.pt",

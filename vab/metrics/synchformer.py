@@ -1,0 +1,374 @@
+"""Synchformer, the network under the field's synchrony scores, read from its official file.
+
+Iashin et al., ICASSP 2024: a MotionFormer with divided attention on segments of pictures, an AST on the segments of
+sound beside them, both with a layer that pools space or frequency away, and a transformer over the two sequences that
+answers how much earlier than the pictures the sound is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from vab.checkpoint import load_state, load_torch_state
+from vab.errors import WeightsError
+from vab.metrics.synchformer_inputs import (
+    NUM_MELS,
+    NUM_SEGMENTS,
+    NUM_WINDOWS,
+    SAMPLE_RATE,
+    SEGMENT_FRAMES,
+    View,
+    mel_segments,
+    picture_segments,
+)
+from vab.shapes import Float, Tensor
+from vab.weights import resolve
+
+OFFSETS = tuple((index - 10) / 5 for index in range(21))
+"""Seconds that an answer stands for: by so much the sound is early; late where negative."""
+
+_TUBE_FRAMES = 2
+_SOUND_PATCH, _SOUND_STRIDE = 16, 10
+_BANDS = (NUM_MELS - _SOUND_PATCH) // _SOUND_STRIDE + 1
+_SOUND_STEPS = (NUM_WINDOWS - _SOUND_PATCH) // _SOUND_STRIDE + 1
+_PICTURE_STEPS = SEGMENT_FRAMES // _TUBE_FRAMES
+_NUM_TOKENS = 2 + NUM_SEGMENTS * (_PICTURE_STEPS + _SOUND_STEPS)
+_FEATURE_HEADS, _JOINT_HEADS = 12, 8
+"""The one size of a layer that its weights do not show."""
+_EPS, _SOUND_EPS = 1e-6, 1e-12
+_UNUSED = "vfeat_extractor.patch_embed."
+"""A layer for single pictures, which the file has and nothing goes through."""
+_SEGMENTS_AT_ONCE = 4
+
+
+class Network(nn.Module):
+    """The three parts; names of all layers are those of the file."""
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        patch: int,
+        side: int,
+        picture_depth: int,
+        sound_depth: int,
+        joint_depth: int,
+    ) -> None:
+        """Put it together, without weights.
+
+        Args:
+            width: of every token.
+            patch: side of a patch of a picture, in pixels.
+            side: of a picture, in patches.
+            picture_depth: layers of the MotionFormer.
+            sound_depth: layers of the AST.
+            joint_depth: layers of the transformer over both.
+        """
+        super().__init__()
+        self.vfeat_extractor = _MotionFormer(width, patch, side, picture_depth)
+        self.afeat_extractor = nn.ModuleDict(
+            {"ast": _Ast(width, sound_depth), "freq_attn_agg": _Pool(width, _FEATURE_HEADS)}
+        )
+        self.vproj, self.aproj = nn.Linear(width, width), nn.Linear(width, width)
+        self.transformer = _Joint(width, joint_depth)
+
+    def see(self, segments: Float[Tensor, "S 3 T H W"]) -> Float[Tensor, "S t D"]:
+        """Tokens of segments of pictures, one for two of them."""
+        return self.vproj(self.vfeat_extractor(segments))
+
+    def hear(self, segments: Float[Tensor, "S 1 M W"]) -> Float[Tensor, "S a D"]:
+        """Tokens of segments of mel bands, one for 0.1 s."""
+        tokens = self.afeat_extractor.get_submodule("ast")(segments).unflatten(1, (_BANDS, _SOUND_STEPS))
+        return self.aproj(self.afeat_extractor.get_submodule("freq_attn_agg")(tokens.transpose(1, 2)))
+
+    def compare(
+        self, seen: Float[Tensor, "B S t D"], heard: Float[Tensor, "B S a D"]
+    ) -> Float[Tensor, "B O"]:
+        """Logits of ``OFFSETS`` for ``NUM_SEGMENTS`` of either."""
+        return self.transformer(seen.flatten(1, 2), heard.flatten(1, 2))
+
+
+class Synchformer:
+    """The network with its weights."""
+
+    sample_rate = SAMPLE_RATE
+
+    def __init__(self, weights: str | Path = "synchformer", *, device: str = "cpu") -> None:
+        """Load the official file.
+
+        Args:
+            weights: its registered name, downloaded once, or a path.
+            device: cpu or cuda.
+
+        Raises:
+            WeightsError: the file is absent, damaged or another.
+        """
+        path = resolve(weights)
+        content = load_torch_state(path, "Synchformer; use the file that 'vab info' names")
+        state = {key: value for key, value in content.items() if not key.startswith(_UNUSED)}
+        try:
+            self._network, self._size = _build(state)
+        except (KeyError, ValueError, IndexError) as error:
+            raise WeightsError(f"{path}: holds no Synchformer; use the file that 'vab info' names") from error
+        load_state(self._network, state, path)
+        self._network.eval().requires_grad_(False).to(device)
+        self._device = device
+
+    @torch.inference_mode()
+    def see(self, video: str | Path, view: View, *, start: float, duration: float) -> Float[Tensor, "S t D"]:
+        """What it makes of a clip's pictures, to be compared with any number of sounds.
+
+        Raises:
+            MediaError: the file cannot be read or has no video.
+        """
+        segments = picture_segments(Path(video), view, self._size, start=start, duration=duration)
+        pieces = segments.split(_SEGMENTS_AT_ONCE)
+        return torch.cat([self._network.see(piece.to(self._device)) for piece in pieces]).cpu()
+
+    @torch.inference_mode()
+    def answers(
+        self, seen: Float[Tensor, "S t D"], audio: Float[Tensor, "1 L"], view: View
+    ) -> Float[Tensor, "2 O"]:
+        """Probabilities of ``OFFSETS`` in the first and in the last 4.8 s of what the view shows.
+
+        Args:
+            seen: from :meth:`see`, of the same view.
+            audio: at ``SAMPLE_RATE``, from where the pictures begin.
+            view: the evaluator's.
+
+        Raises:
+            ValueError: pictures or sound are shorter than 4.8 s.
+        """
+        segments = mel_segments(audio, view)
+        count = min(len(seen), len(segments))
+        if count < NUM_SEGMENTS:
+            raise ValueError(f"{count} segments of pictures and sound, of {NUM_SEGMENTS}")
+        heard = self._network.hear(segments.to(self._device))
+        parts = (slice(NUM_SEGMENTS), slice(count - NUM_SEGMENTS, count))
+        pairs = [torch.stack([each[part] for part in parts]) for each in (seen.to(self._device), heard)]
+        return self._network.compare(*pairs).softmax(dim=1).cpu()
+
+
+def mean_offset(answers: Float[Tensor, "N O"]) -> float:
+    """Mean absolute offset of the likeliest answers, in seconds."""
+    return torch.tensor(OFFSETS)[answers.argmax(dim=1)].abs().mean().item()
+
+
+def _build(state: Mapping[str, Tensor]) -> tuple[Network, int]:
+    """A network of the sizes that its weights have, and the side of its pictures in pixels.
+
+    Raises:
+        KeyError: a tensor that tells a size is missing.
+        ValueError: the width does not fit the heads.
+        IndexError: a tensor has too few axes.
+    """
+    width = state["transformer.off_head.weight"].shape[1]
+    if width % math.lcm(_FEATURE_HEADS, _JOINT_HEADS):
+        raise ValueError(f"{width} channels do not make {_FEATURE_HEADS} and {_JOINT_HEADS} heads")
+    patch = state["vfeat_extractor.patch_embed_3d.proj.weight"].shape[4]
+    side = math.isqrt(state["vfeat_extractor.pos_embed"].shape[1] - 1)
+
+    def depth(before: str, norm: str) -> int:
+        return sum(key.startswith(f"{before}.") and key.endswith(f".{norm}.weight") for key in state)
+
+    network = Network(
+        width,
+        patch=patch,
+        side=side,
+        picture_depth=depth("vfeat_extractor.blocks", "norm3"),
+        sound_depth=depth("afeat_extractor.ast.encoder.layer", "layernorm_before"),
+        joint_depth=depth("transformer.blocks", "ln1"),
+    )
+    return network, patch * side
+
+
+class _MotionFormer(nn.Module):
+    """Patches of two pictures each, attention over time and then over space in every layer, space pooled away."""
+
+    def __init__(self, width: int, patch: int, side: int, depth: int) -> None:
+        super().__init__()
+        shape = (_TUBE_FRAMES, patch, patch)
+        self.patch_embed_3d = nn.ModuleDict({"proj": nn.Conv3d(3, width, shape, stride=shape)})
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + side**2, width))
+        self.temp_embed = nn.Parameter(torch.zeros(1, _PICTURE_STEPS, width))
+        self.blocks = nn.Sequential(*(_DividedBlock(width) for _ in range(depth)))
+        self.norm = nn.LayerNorm(width, eps=_EPS)
+        self.spatial_attn_agg = _Pool(width, _FEATURE_HEADS)
+
+    def forward(self, segments: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B t D"]:
+        """One token for two pictures."""
+        patches = self.patch_embed_3d.get_submodule("proj")(segments).flatten(3).permute(0, 2, 3, 1)
+        patches = patches + self.pos_embed[:, None, 1:] + self.temp_embed[:, :, None]
+        whole = (self.cls_token + self.pos_embed[:, :1]).expand(len(segments), -1, -1)
+        tokens = self.blocks(torch.cat([whole, patches.flatten(1, 2)], dim=1))
+        return self.spatial_attn_agg(self.norm(tokens[:, 1:]).unflatten(1, (_PICTURE_STEPS, -1)))
+
+
+class _DividedBlock(nn.Module):
+    """One layer, norms first, numbered as in the file and not in the order in which they are passed."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width, eps=_EPS) for _ in range(3))
+        self.timeattn, self.attn = (_DividedAttention(width) for _ in range(2))
+        layers = {"fc1": nn.Linear(width, 4 * width), "act": nn.GELU(), "fc2": nn.Linear(4 * width, width)}
+        self.mlp = nn.Sequential(OrderedDict(layers))
+
+    def forward(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
+        """Of one shape."""
+        tokens = tokens + self.timeattn(self.norm3(tokens), is_over_time=True)
+        tokens = tokens + self.attn(self.norm1(tokens), is_over_time=False)
+        return tokens + self.mlp(self.norm2(tokens))
+
+
+class _DividedAttention(nn.Module):
+    """The first token looks at all; a patch at the first and at those of its place or of its moment."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, tokens: Float[Tensor, "B N D"], *, is_over_time: bool) -> Float[Tensor, "B N D"]:
+        """Of one shape."""
+
+        def groups(patches: Tensor) -> Tensor:
+            by_moment = patches.unflatten(1, (_PICTURE_STEPS, -1))
+            return by_moment.transpose(1, 2) if is_over_time else by_moment
+
+        query, key, value = self.qkv(tokens).chunk(3, dim=-1)
+        whole = _attend(query[:, :1], key, value, _FEATURE_HEADS)
+        asked = groups(query[:, 1:])
+
+        def answering(each: Tensor) -> Tensor:
+            first = each[:, None, :1].expand(-1, asked.shape[1], -1, -1)
+            return torch.cat([first, groups(each[:, 1:])], dim=2).flatten(0, 1)
+
+        mixed = _attend(asked.flatten(0, 1), answering(key), answering(value), _FEATURE_HEADS).view_as(asked)
+        patches = (mixed.transpose(1, 2) if is_over_time else mixed).flatten(1, 2)
+        return self.proj(torch.cat([whole, patches], dim=1))
+
+
+class _Ast(nn.Module):
+    """Overlapping patches of mel bands through a transformer."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        projection = nn.Conv2d(1, width, _SOUND_PATCH, stride=_SOUND_STRIDE)
+        self.embeddings = nn.ModuleDict({"patch_embeddings": nn.ModuleDict({"projection": projection})})
+        sizes = {"cls_token": 1, "distillation_token": 1, "position_embeddings": 2 + _BANDS * _SOUND_STEPS}
+        for name, length in sizes.items():
+            self.embeddings.register_parameter(name, nn.Parameter(torch.zeros(1, length, width)))
+        layers = nn.Sequential(*(_AstLayer(width) for _ in range(depth)))
+        self.encoder = nn.ModuleDict({"layer": layers})
+        self.layernorm = nn.LayerNorm(width, eps=_SOUND_EPS)
+
+    def forward(self, segments: Float[Tensor, "B 1 M W"]) -> Float[Tensor, "B N D"]:
+        """Tokens of the patches alone, bands before time."""
+        patches = self.embeddings.get_submodule("patch_embeddings.projection")(segments)
+        firsts = [
+            self.embeddings.get_parameter(name).expand(len(segments), -1, -1)
+            for name in ("cls_token", "distillation_token")
+        ]
+        tokens = torch.cat([*firsts, patches.flatten(2).transpose(1, 2)], dim=1)
+        tokens = tokens + self.embeddings.get_parameter("position_embeddings")
+        return self.layernorm(self.encoder.get_submodule("layer")(tokens))[:, len(firsts) :]
+
+
+class _AstLayer(nn.Module):
+    """One layer, norms first."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        parts = nn.ModuleDict({name: nn.Linear(width, width) for name in ("query", "key", "value")})
+        self.attention = nn.ModuleDict({"attention": parts, "output": _dense(width, width)})
+        self.intermediate, self.output = _dense(width, 4 * width), _dense(4 * width, width)
+        self.layernorm_before, self.layernorm_after = (nn.LayerNorm(width, eps=_SOUND_EPS) for _ in range(2))
+
+    def forward(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
+        """Of one shape."""
+        normed = self.layernorm_before(tokens)
+        parts = [
+            self.attention.get_submodule(f"attention.{name}")(normed) for name in ("query", "key", "value")
+        ]
+        mixed = _attend(parts[0], parts[1], parts[2], _FEATURE_HEADS)
+        tokens = tokens + self.attention.get_submodule("output.dense")(mixed)
+        hidden = F.gelu(self.intermediate.get_submodule("dense")(self.layernorm_after(tokens)))
+        return tokens + self.output.get_submodule("dense")(hidden)
+
+
+class _Pool(nn.TransformerEncoderLayer):
+    """One layer over the places or bands of a moment and a token of its own, which is all that stays of them."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__(
+            width,
+            num_heads,
+            dim_feedforward=4 * width,
+            dropout=0.0,
+            activation=F.gelu,
+            layer_norm_eps=_EPS,
+            batch_first=True,
+            norm_first=True,
+        )
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+
+    def forward(self, tokens: Float[Tensor, "B t N D"]) -> Float[Tensor, "B t D"]:  # type: ignore[override]
+        """One token a moment."""
+        places = tokens.flatten(0, 1)
+        both = torch.cat([self.cls_token.expand(len(places), -1, -1), places], dim=1)
+        return super().forward(both)[:, 0].unflatten(0, tokens.shape[:2])
+
+
+class _Joint(nn.Module):
+    """A transformer over a token for the answer, what was seen, a token between, and what was heard."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.vis_in_lnorm, self.aud_in_lnorm, self.ln_f = (nn.LayerNorm(width) for _ in range(3))
+        self.OFF_tok, self.MOD_tok = (nn.Parameter(torch.zeros(1, 1, width)) for _ in range(2))
+        self.pos_emb_cfg = nn.ParameterDict({"pos_emb": torch.zeros(1, _NUM_TOKENS, width)})
+        self.blocks = nn.Sequential(*(_JointBlock(width) for _ in range(depth)))
+        self.off_head = nn.Linear(width, len(OFFSETS))
+
+    def forward(self, seen: Float[Tensor, "B V D"], heard: Float[Tensor, "B A D"]) -> Float[Tensor, "B O"]:
+        """Logits of ``OFFSETS``."""
+        off, between = (token.expand(len(seen), -1, -1) for token in (self.OFF_tok, self.MOD_tok))
+        tokens = torch.cat([off, self.vis_in_lnorm(seen), between, self.aud_in_lnorm(heard)], dim=1)
+        return self.off_head(self.ln_f(self.blocks(tokens + self.pos_emb_cfg["pos_emb"])[:, 0]))
+
+
+class _JointBlock(nn.Module):
+    """One layer, norms first."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.ln1, self.ln2 = (nn.LayerNorm(width) for _ in range(2))
+        self.attn = nn.ModuleDict(
+            {name: nn.Linear(width, width) for name in ("query", "key", "value", "proj")}
+        )
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
+        """Of one shape."""
+        normed = self.ln1(tokens)
+        query, key, value = (self.attn[name](normed) for name in ("query", "key", "value"))
+        tokens = tokens + self.attn["proj"](_attend(query, key, value, _JOINT_HEADS))
+        return tokens + self.mlp(self.ln2(tokens))
+
+
+def _dense(width: int, to: int) -> nn.ModuleDict:
+    return nn.ModuleDict({"dense": nn.Linear(width, to)})
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, num_heads: int) -> Tensor:
+    """Attention of [B, N, D] in heads, to another [B, M, D]."""
+    heads = [each.unflatten(-1, (num_heads, -1)).transpose(1, 2) for each in (query, key, value)]
+    return F.scaled_dot_product_attention(heads[0], heads[1], heads[2]).transpose(1, 2).flatten(2)
