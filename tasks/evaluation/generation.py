@@ -39,6 +39,8 @@ from vab.metrics.scorers import (
     OnsetScorer,
     SpectrumScorer,
 )
+from vab.metrics.synchformer import Synchformer
+from vab.metrics.synchrony import SynchronyScorer
 from vab.metrics.vggish import VGGishFeatures
 from vab.metrics.wav2clip import Wav2Clip
 from vab.vision import load_encoder
@@ -119,6 +121,8 @@ def _scorers(options: GenerationOptions) -> list[Scorer]:
         scorers.append(ClapScorer(Clap(options.clap, device=device)))
     if options.imagebind is not None:
         scorers.append(ImageBindScorer(ImageBind(options.imagebind, device=device)))
+    if options.synchformer is not None:
+        scorers.append(SynchronyScorer(Synchformer(options.synchformer, device=device)))
     if options.wav2clip is not None:
         pictures = None if options.clip is None else load_encoder(_CLIP, weights=options.clip, device=device)
         scorers.append(Wav2ClipScorer(Wav2Clip(options.wav2clip, device=device), pictures))
@@ -185,10 +189,10 @@ def _provenance(options: GenerationOptions) -> dict[str, Any]:
 def _licences(options: GenerationOptions) -> dict[str, str]:
     """Of the published weights that were measured with, where they are named and not files.
 
-    ImageBind's in any case: it forbids commercial use, wherever the file came from.
+    ImageBind's and Synchformer's in any case: they forbid commercial use, wherever the file came from.
     """
     weights = [options.codec, options.vggish, options.panns, options.passt, options.wav2clip]
-    weights += ["imagebind"] if options.imagebind is not None else []
+    weights += [name for name in ("imagebind", "synchformer") if getattr(options, name) is not None]
     named = [find(each) for each in weights if each]
     return {entry.name: entry.licence for entry in named if entry}
 

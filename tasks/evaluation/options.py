@@ -72,6 +72,9 @@ class GenerationOptions:
     imagebind: str | None = None
     """'imagebind', downloaded once, or its file: for the cosine of sound and pictures; its weights are under
     CC-BY-NC-SA 4.0, not for commercial use."""
+    synchformer: str | None = None
+    """'synchformer', downloaded once, or its file: for the offset in time of sound and pictures (desync, sync); slow
+    without a GPU; its weights come from others under CC-BY-NC 4.0, not for commercial use."""
     wav2clip: str | None = None
     """'wav2clip', downloaded once, or its file: for the cosine of sound and true sound in CLIP's space (wc)."""
     clip: str | None = None

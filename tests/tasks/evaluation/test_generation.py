@@ -10,6 +10,7 @@ import torch
 from made_sounds import strikes
 from tiny import tiny_config, write_tiny_clip, write_tiny_model
 from toy_imagebind import imagebind_state
+from toy_synchformer import synchformer_state
 
 from tasks import cli
 from vab.config import to_dict
@@ -150,9 +151,29 @@ def test_imagebind_measures_pictures_and_says_its_licence(
     assert "measured with imagebind, licence CC-BY-NC-SA-4.0" in capsys.readouterr().out
 
 
+def test_synchformer_measures_time_and_says_what_is_too_short(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, seconds in (("long", 5.0), ("short", 1.0)):
+        for side, seed in (("true", 0), ("made", 1)):
+            write_tiny_clip(tmp_path / side / f"{name}.mp4", seconds, seed=seed)
+    torch.save(synchformer_state(), tmp_path / "synchformer.pth")
+    more = ["--synchformer", str(tmp_path / "synchformer.pth"), "--metrics", "spectra"]
+    assert cli.main(words(tmp_path, *more)) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    numbers = report["metrics"]
+    assert (numbers["desync"]["clips"], numbers["sync"]["clips"]) == (1, 2)
+    assert 0 <= numbers["desync"]["value"] <= 2
+    assert 0 <= numbers["sync"]["value"] <= 2000
+    assert "desync: not measured on 1 clips of less than 4.8 s: short" in report["warnings"]
+    assert "CC-BY-NC-4.0" in report["weights_licences"]["synchformer"]
+    assert "measured with synchformer, licence MIT" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
+        (["--synchformer", "absent.pth"], "absent.pth: neither a file nor the name of weights"),
         (["--imagebind", "absent.pth"], "absent.pth: neither a file nor the name of weights"),
         (["--wav2clip", "absent.pt"], "absent.pt: neither a file nor the name of weights"),
         (["--clip", "openai"], "give --wav2clip too"),
