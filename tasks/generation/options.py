@@ -33,10 +33,14 @@ class GenerateOptions:
     """The same seed gives the same sound; sample i of several uses seed + i."""
     num_samples: int = 1
     """Different soundtracks for each video."""
-    select: Literal["agreement"] | None = None
-    """Keep one of the soundtracks: that whose sound and pictures agree best."""
+    select: Literal["agreement", "synchrony"] | None = None
+    """Keep one of the soundtracks: that whose sound and pictures agree best, or that which is least early or late; the
+    latter needs --synchformer."""
     select_weights: str = "demo-search"
     """Weights of 'vab adapt' by which --select agreement judges."""
+    synchformer: str | None = None
+    """'synchformer', downloaded once, or its file, by which --select synchrony judges; slow without a GPU; its weights
+    come from others under CC-BY-NC 4.0, not for commercial use."""
     duration: float | None = None
     """Seconds of each video to do, from its start; all of it by default."""
     audio_only: Literal["wav", "flac"] | None = None

@@ -11,7 +11,7 @@ from pathlib import Path
 import vab
 from tasks.console import console, errors, progress_bar
 from tasks.generation.options import GenerateOptions
-from tasks.generation.selection import AgreementSelector
+from tasks.generation.selection import AgreementSelector, Selector, SynchronySelector
 from vab import media
 from vab.errors import MediaError, VABError
 from vab.pipeline import Generation, Pipeline
@@ -36,6 +36,12 @@ def run(options: GenerateOptions) -> int:
     """Exit code 0, or 2 where any input failed."""
     if options.select and options.num_samples < 2:
         raise ValueError(f"--select {options.select} chooses among several soundtracks; add --num-samples 4")
+    if options.select == "synchrony" and options.synchformer is None:
+        raise ValueError(
+            "--select synchrony: judged by Synchformer; add --synchformer synchformer, or its file"
+        )
+    if options.select != "synchrony" and options.synchformer is not None:
+        raise ValueError("--synchformer: the judge of --select synchrony; add that too")
     videos, failures = _find(options.inputs)
     clips, num_present = [], 0
     for video, names in zip(videos, _names(videos), strict=True):
@@ -53,9 +59,7 @@ def run(options: GenerateOptions) -> int:
     num_done = 0
     if clips:
         pipeline = vab.load(options.weights, device=options.device, dtype=options.dtype)
-        selector = (
-            AgreementSelector(options.select_weights, device=options.device) if options.select else None
-        )
+        selector = _selector(options)
         for reason in _generate_all(pipeline, clips, options, selector):
             num_done += reason is None
             failures += [] if reason is None else [reason]
@@ -67,8 +71,16 @@ def run(options: GenerateOptions) -> int:
     return 2 if failures else 0
 
 
+def _selector(options: GenerateOptions) -> Selector | None:
+    if options.select == "agreement":
+        return AgreementSelector(options.select_weights, device=options.device)
+    if options.synchformer is not None:
+        return SynchronySelector(options.synchformer, device=options.device)
+    return None
+
+
 def _generate_all(
-    pipeline: Pipeline, clips: list[Clip], options: GenerateOptions, selector: AgreementSelector | None
+    pipeline: Pipeline, clips: list[Clip], options: GenerateOptions, selector: Selector | None
 ) -> Iterator[str | None]:
     """Do the clips in batches; for each result yield None, for each failure its reason."""
     with progress_bar("windows") as progress:
@@ -91,7 +103,7 @@ def _generate_batch(
     pipeline: Pipeline,
     batch: list[tuple[Clip, Tensor]],
     options: GenerateOptions,
-    selector: AgreementSelector | None,
+    selector: Selector | None,
     on_window: Callable[[int], None],
 ) -> Iterator[str | None]:
     began = time.perf_counter()
@@ -124,14 +136,14 @@ def _generate_batch(
             yield str(error)
 
 
-def _chosen(candidates: list[Generation], clip: Clip, selector: AgreementSelector | None) -> Generation:
+def _chosen(candidates: list[Generation], clip: Clip, selector: Selector | None) -> Generation:
     """The only candidate, or the selector's, which then says how it was selected."""
     if selector is None:
         [only] = candidates
         return only
     choice = selector.choose(clip.video, clip.seconds, candidates)
     kept = candidates[choice.index]
-    selection = {"agreements": choice.agreements, **selector.provenance}
+    selection = {**choice.numbers, **selector.provenance}
     return replace(kept, settings=kept.settings | {"selection": selection})
 
 

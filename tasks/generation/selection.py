@@ -1,15 +1,21 @@
-"""Best of several soundtracks by a contrastive model: MaskVAT's beam selection (ECCV 2024) with our own embeddings."""
+"""Best of several soundtracks, by agreement or by synchrony: MaskVAT's beam selection (ECCV 2024) with other judges."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import torch
 import torchaudio
 
 import vab
+from vab.device import choose_device
+from vab.metrics.synchformer import OFFSETS, Synchformer, mean_offset
+from vab.metrics.synchformer_inputs import AV_BENCHMARK, V_AURA
 from vab.pipeline import Generation
+from vab.shapes import Float, Tensor
+from vab.weights import find, resolve, sha256_of
 
 
 @dataclass(frozen=True)
@@ -17,8 +23,21 @@ class Choice:
     """Which of several soundtracks of one video was kept, and why."""
 
     index: int
-    agreements: list[float]
-    """Cosine of sound and pictures, of every candidate in the order of their seeds."""
+    numbers: dict[str, list[float]]
+    """What they were judged by, of every candidate in the order of their seeds, under its names in the JSON."""
+
+
+class Selector(Protocol):
+    """Chooses one of several soundtracks."""
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Its weights, for the JSON beside a result: what was chosen by them must not be measured by them."""
+        ...
+
+    def choose(self, video: Path, seconds: float, candidates: list[Generation]) -> Choice:
+        """The best of the candidates for the first ``seconds`` of the video; the first of equals."""
+        ...
 
 
 class AgreementSelector:
@@ -38,19 +57,67 @@ class AgreementSelector:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Its weights, for the JSON beside a result: what was chosen by them must not be measured by them."""
+        """Its weights."""
         return self._pipeline.provenance
 
     def choose(self, video: Path, seconds: float, candidates: list[Generation]) -> Choice:
-        """The candidate that agrees best with the first ``seconds`` of the video; the first of equals.
+        """The candidate that agrees best with the first ``seconds`` of the video, by ``agreements``, cosines.
 
         Raises:
             MediaError: the video cannot be read.
         """
         pictures = self._pipeline.encode_video(video, duration=seconds)
-        rate = self._pipeline.codec.sample_rate
-        agreements = []
-        for candidate in candidates:
-            sound = torchaudio.functional.resample(candidate.waveform, candidate.sample_rate, rate)
-            agreements.append(self._pipeline.agreement(sound, pictures))
-        return Choice(agreements.index(max(agreements)), agreements)
+        sounds = [_at_rate(candidate, self._pipeline.codec.sample_rate) for candidate in candidates]
+        agreements = [self._pipeline.agreement(sound, pictures) for sound in sounds]
+        return Choice(agreements.index(max(agreements)), {"agreements": agreements})
+
+
+class SynchronySelector:
+    """Chooses the soundtrack that Synchformer finds least early or late."""
+
+    def __init__(self, weights: str, *, device: str = "auto") -> None:
+        """Load the network.
+
+        Args:
+            weights: ``synchformer``, downloaded once, or a path of its file.
+            device: auto, cpu or cuda.
+
+        Raises:
+            WeightsError: absent, damaged or other weights.
+        """
+        path = resolve(weights)
+        self._network = Synchformer(path, device=choose_device(device))
+        entry = find("synchformer")
+        assert entry is not None, "it is registered"
+        self._provenance = {
+            "weights": path.name,
+            "weights_sha256": sha256_of(path),
+            "weights_licence": entry.licence,
+        }
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Its weights, with their licence."""
+        return self._provenance
+
+    def choose(self, video: Path, seconds: float, candidates: list[Generation]) -> Choice:
+        """The candidate of the smallest DeSync, ``offsets``; of those alike, the smallest ``expected_offsets``.
+
+        Offsets are answers a fifth of a second apart, so several are often alike; the mean over the probabilities of
+        all answers still tells them apart. Videos under 4.8 s are shown as V-AURA does.
+
+        Raises:
+            MediaError: the video cannot be read.
+        """
+        view = AV_BENCHMARK if AV_BENCHMARK.fits(seconds) else V_AURA
+        seen = self._network.see(video, view, start=0.0, duration=seconds)
+        sounds = [_at_rate(candidate, self._network.sample_rate) for candidate in candidates]
+        answers = [self._network.answers(seen, sound, view) for sound in sounds]
+        offsets = [mean_offset(each) for each in answers]
+        expected = [(each @ torch.tensor(OFFSETS).abs()).mean().item() for each in answers]
+        index = min(range(len(candidates)), key=lambda place: (offsets[place], expected[place]))
+        return Choice(index, {"offsets": offsets, "expected_offsets": expected})
+
+
+def _at_rate(candidate: Generation, sample_rate: int) -> Float[Tensor, "1 L"]:
+    return torchaudio.functional.resample(candidate.waveform, candidate.sample_rate, sample_rate)

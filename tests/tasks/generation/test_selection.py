@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from tiny import write_tiny_clip, write_tiny_model
+from toy_synchformer import synchformer_state
 
 import vab
 from tasks import cli
-from tasks.generation.selection import AgreementSelector, Choice
+from tasks.generation.selection import AgreementSelector, Choice, SynchronySelector
 from vab import media
+from vab.metrics.synchformer_inputs import AV_BENCHMARK, V_AURA, View
 from vab.pipeline import Generation
 
 
@@ -40,7 +42,7 @@ class Loudest:
 
     def choose(self, video: Path, seconds: float, candidates: list[Generation]) -> Choice:
         levels = [candidate.waveform.abs().mean().item() for candidate in candidates]
-        return Choice(levels.index(max(levels)), levels)
+        return Choice(levels.index(max(levels)), {"agreements": levels})
 
 
 def test_the_best_is_kept_and_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,9 +88,80 @@ def test_agreement_is_the_cosine_of_the_embeddings(folder: Path) -> None:
     pipeline = vab.load(weights, device="cpu")
     pictures = pipeline.embed_video(video, duration=1.0)
     expected = [(pipeline.embed_audio(sound) @ pictures).item() for sound in sounds]
-    assert choice.agreements == pytest.approx(expected)
+    assert choice.numbers == {"agreements": pytest.approx(expected)}
     assert expected[0] != expected[1]
     assert choice.index == expected.index(max(expected))
+
+
+class Known:
+    """Stands for Synchformer: what it answers to a sound stands in its first samples."""
+
+    sample_rate = 16_000
+
+    def __init__(self) -> None:
+        self.views: list[View] = []
+
+    def see(self, video: Path, view: View, *, start: float, duration: float) -> torch.Tensor:
+        self.views.append(view)
+        return torch.zeros(1, 1, 1)
+
+    def answers(self, seen: torch.Tensor, audio: torch.Tensor, view: View) -> torch.Tensor:
+        answer = torch.zeros(2, 21)
+        answer[:, int(audio[0, 0])] = 1 - audio[0, 1]
+        answer[:, 0] += audio[0, 1]
+        return answer
+
+
+def test_synchrony_is_the_smallest_offset_and_of_those_alike_the_surest(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(synchformer_state(), tmp_path / "sync.pth")
+    selector = SynchronySelector(str(tmp_path / "sync.pth"), device="cpu")
+    assert selector.provenance["weights"] == "sync.pth"
+    assert "CC-BY-NC-4.0" in selector.provenance["weights_licence"]
+    network = Known()
+    monkeypatch.setattr(selector, "_network", network)
+    video = folder / "clips" / "clip0.mp4"
+    sounds = [torch.zeros(1, 16_000) for _ in range(4)]
+    # The likeliest answer, and how much of the probability is two seconds away.
+    for sound, answer, doubt in zip(sounds, (13, 11, 9, 9), (0.0, 0.3, 0.1, 0.2), strict=True):
+        sound[0, 0], sound[0, 1] = answer, doubt
+    choice = selector.choose(video, 1.0, [Generation(Made(sound), video, {}) for sound in sounds])
+    assert choice.index == 2
+    assert choice.numbers["offsets"] == pytest.approx([0.6, 0.2, 0.2, 0.2])
+    assert choice.numbers["expected_offsets"] == pytest.approx([0.6, 0.74, 0.38, 0.56])
+    selector.choose(video, 5.0, [Generation(Made(sound), video, {}) for sound in sounds])
+    assert network.views == [V_AURA, AV_BENCHMARK]
+
+
+def test_choosing_by_synchrony_end_to_end(folder: Path, tmp_path: Path) -> None:
+    torch.save(synchformer_state(), tmp_path / "sync.pth")
+    judge = ["--select", "synchrony", "--synchformer", str(tmp_path / "sync.pth")]
+    assert generate(folder, "timed", "--num-samples", "2", *judge) == 0
+    settings = json.loads((folder / "timed" / "clip0.flac.json").read_text())
+    selection = settings["selection"]
+    assert len(selection["offsets"]) == len(selection["expected_offsets"]) == 2
+    assert selection["weights"] == "sync.pth"
+    best = list(zip(selection["offsets"], selection["expected_offsets"], strict=True))
+    assert settings["seed"] == best.index(min(best))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--select", "synchrony"], "--select synchrony: judged by Synchformer; add --synchformer"),
+        (["--synchformer", "sync.pth"], "--synchformer: the judge of --select synchrony; add that too"),
+        (
+            ["--select", "synchrony", "--synchformer", "absent.pth"],
+            "absent.pth: neither a file nor the name of weights",
+        ),
+    ],
+)
+def test_a_judge_that_is_missing_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str
+) -> None:
+    assert generate(folder, "none", "--num-samples", "2", *more) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_one_sound_is_no_choice(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
