@@ -118,11 +118,3 @@ def test_fingerprint_depends_on_content_alone() -> None:
     assert first != checkpoint.fingerprint({"x": 1, "y": 3}, [("a", a), ("b", b)])
     assert first != checkpoint.fingerprint({"x": 1, "y": 2}, [("a", a + 1e-6), ("b", b)])
     assert first != checkpoint.fingerprint({"x": 1, "y": 2}, [("a", a.view(3, 2)), ("b", b)])
-
-
-def test_write_atomically(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "file.json"
-    checkpoint.write_atomically(path, "ä")
-    checkpoint.write_atomically(path, b"bytes")
-    assert path.read_bytes() == b"bytes"
-    assert len(list(path.parent.iterdir())) == 1

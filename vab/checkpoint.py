@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 
 from vab.download import sha256_of
 from vab.errors import WeightsError
+from vab.files import complete_file
 from vab.shapes import Tensor
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "one_line",
     "save_tensors",
     "sha256_of",
-    "write_atomically",
 ]
 
 HEADER_KEY = "vab"
@@ -40,27 +39,9 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str,
     Raises:
         TypeError: the header holds something JSON cannot.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {HEADER_KEY: json.dumps(header)}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file(_unshared(tensors), temporary, metadata=metadata)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a small file whole or not at all, its folder made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with complete_file(path) as partial:
+        save_file(_unshared(tensors), partial, metadata=metadata)
 
 
 def load_tensors(

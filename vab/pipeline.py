@@ -21,6 +21,7 @@ from vab.decoding.options import DecodingOptions
 from vab.device import choose_device
 from vab.errors import WeightsError
 from vab.features.grid import TimeGrid
+from vab.files import write_atomically
 from vab.models import find_model
 from vab.models.base import CodeRefiner, Sound, SoundGenerator
 from vab.models.files import Component, ModelCard, load_model
@@ -29,7 +30,7 @@ from vab.retrieval.windows import WindowCutter
 from vab.shapes import Float, Int, Tensor
 from vab.timing import num_frames
 from vab.vision import VisualEncoder, load_encoder
-from vab.weights import resolve, sha256_of, write_atomically
+from vab.weights import resolve, sha256_of
 
 FRAMES_PER_BATCH = 64
 """Frames decoded and encoded at a time: what bounds memory on long videos."""

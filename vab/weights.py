@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from vab.checkpoint import load_tensors, save_tensors, sha256_of, write_atomically
+from vab.checkpoint import load_tensors, save_tensors, sha256_of
 from vab.download import check_sha256, download
 from vab.errors import WeightsError
 
@@ -22,7 +22,6 @@ __all__ = [
     "resolve",
     "save_tensors",
     "sha256_of",
-    "write_atomically",
 ]
 
 Kind = Literal["codec", "encoder", "model", "metric"]

@@ -16,9 +16,9 @@ from tasks.bench.options import BenchIndexOptions
 from tasks.console import console, progress_bar
 from vab import __version__
 from vab.config import to_dict
+from vab.files import write_atomically
 from vab.retrieval.options import IndexKind
 from vab.retrieval.vectors import build_vectors, library, nearest, open_vectors, write_vectors
-from vab.weights import write_atomically
 
 SHEET_DIMENSIONS = 24
 NOISE = 0.02

@@ -13,8 +13,8 @@ from tasks.console import console, errors, progress_bar
 from vab import __version__, media
 from vab.classification import Classified, Classifier
 from vab.errors import MediaError, VABError
+from vab.files import write_atomically
 from vab.shapes import Float, Tensor
-from vab.weights import write_atomically
 
 
 def run(options: ClassifyOptions) -> int:

@@ -27,11 +27,11 @@ from vab.config import to_dict, to_record
 from vab.errors import WeightsError
 from vab.features.files import read_lines
 from vab.features.store import FeatureStore
+from vab.files import write_atomically
 from vab.models.files import ModelCard, save_model
 from vab.models.vab.classifier import MODEL_TYPE, VABClassifier
 from vab.models.vab.encoder import VABEncoder
 from vab.models.vab.model import VAB
-from vab.weights import write_atomically
 
 PREDICTIONS = "predictions.parquet"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from vab.errors import StoreError
-from vab.weights import write_atomically
+from vab.files import write_atomically
 
 PROBABILITY = "p/"
 """Columns of probabilities are this and the class."""

@@ -18,7 +18,7 @@ from tasks.classification.metrics import Scores, confusions, score
 from tasks.classification.predictions import Predictions
 from tasks.console import console
 from tasks.pictures import new_figure
-from vab.weights import write_atomically
+from vab.files import write_atomically
 
 METRICS = {
     "accuracy": "accuracy",

@@ -21,6 +21,7 @@ from vab import __version__
 from vab.classification import Classifier
 from vab.codecs import load_codec
 from vab.device import choose_device
+from vab.files import write_atomically
 from vab.metrics.clap import Clap
 from vab.metrics.evaluation import EvaluationError, Report, evaluate
 from vab.metrics.imagebind import ImageBind
@@ -44,7 +45,7 @@ from vab.metrics.synchrony import SynchronyScorer
 from vab.metrics.vggish import VGGishFeatures
 from vab.metrics.wav2clip import Wav2Clip
 from vab.vision import load_encoder
-from vab.weights import find, sha256_of, write_atomically
+from vab.weights import find, sha256_of
 
 _SHOWN_PROBLEMS = 20
 _CLIP = "ViT-B-32-quickgelu"

@@ -22,10 +22,11 @@ from tasks.evaluation.listening_page import page
 from tasks.evaluation.options import AnswersOptions, ListeningOptions
 from vab import __version__, media
 from vab.errors import VABError
+from vab.files import write_atomically
 from vab.media import VIDEO_SUFFIXES
 from vab.metrics.opinion import mean_opinion, preference
 from vab.metrics.pairing import files_by_id
-from vab.weights import sha256_of, write_atomically
+from vab.weights import sha256_of
 
 QUESTIONS = {"quality": "overall quality", "relevance": "how well the sound goes with the pictures"}
 _KEY_FORMAT = "listening-key"

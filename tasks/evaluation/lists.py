@@ -12,7 +12,8 @@ from tasks.evaluation.options import ListOptions
 from vab import __version__
 from vab.errors import ManifestError
 from vab.features.manifest import load_manifest
-from vab.weights import sha256_of, write_atomically
+from vab.files import write_atomically
+from vab.weights import sha256_of
 
 _NUM_COLUMNS = 4
 """``youtube_id,start,label,split``, without a header."""

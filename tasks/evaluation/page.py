@@ -10,11 +10,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tasks.pictures import draw_spectrogram, new_figure
+from vab.files import write_atomically
 from vab.media import VIDEO_SUFFIXES
 from vab.metrics.evaluation import ClipReport, Report
 from vab.metrics.pairing import PairedSound
 from vab.metrics.scorer import SOUND_RATE
-from vab.weights import write_atomically
 
 _NUM_SHOWN = 10
 _STYLE = """

@@ -15,12 +15,12 @@ from vab import __version__
 from vab.errors import StoreError
 from vab.features.dataset import FeatureDataset
 from vab.features.store import FeatureStore
+from vab.files import write_atomically
 from vab.pipeline import Pipeline
 from vab.retrieval.lists import match_ids, read_clip_ids
 from vab.retrieval.ranking import RankSummary, pair_ranks
 from vab.retrieval.vectors import build_vectors, nearest
 from vab.shapes import Float, Int, Tensor
-from vab.weights import write_atomically
 
 
 def run(options: RetrievalOptions) -> int:

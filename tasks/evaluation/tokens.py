@@ -17,9 +17,9 @@ from vab.errors import StoreError
 from vab.features.dataset import FeatureDataset
 from vab.features.sampler import mixed_seed
 from vab.features.store import FeatureStore
+from vab.files import write_atomically
 from vab.masking.options import MaskedPredictionOptions
 from vab.masking.prediction import MaskedPrediction
-from vab.weights import write_atomically
 
 
 def run(options: TokensOptions) -> int:

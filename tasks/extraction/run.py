@@ -18,9 +18,9 @@ from vab.errors import ManifestError
 from vab.features.extract import ExtractionOptions, ExtractionReport, Progress, extract
 from vab.features.manifest import Manifest, load_manifest, merge
 from vab.features.status import ExtractionStatus, status
+from vab.files import write_atomically
 from vab.media import find_media
 from vab.vision import load_encoder
-from vab.weights import write_atomically
 
 MISSING = "missing.txt"
 """File of a store with the ids of clips that its lists name and that have no file."""

@@ -20,13 +20,13 @@ from vab.config import to_dict, to_record
 from vab.errors import ConfigError, StoreError
 from vab.features.joined import JoinedDataset
 from vab.features.store import FeatureStore
+from vab.files import write_atomically
 from vab.masking.prediction import MaskedPrediction
 from vab.models import find_model
 from vab.models.coarse_to_fine.config import CoarseToFineConfig
 from vab.models.files import Component, ModelCard, load_model, save_model
 from vab.models.vab.config import VABConfig
 from vab.training.run import fit
-from vab.weights import write_atomically
 
 WEIGHTS = "model.safetensors"
 """What every run's result is called."""

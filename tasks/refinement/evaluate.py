@@ -25,11 +25,11 @@ from vab.decoding.options import DecodingOptions
 from vab.errors import StoreError, VABError
 from vab.features.dataset import FeatureDataset
 from vab.features.store import FeatureStore
+from vab.files import write_atomically
 from vab.metrics.frechet import FrechetDistance
 from vab.metrics.spectra import MFCC_RATE, log_mel_distance, mfcc
 from vab.pipeline import Pipeline
 from vab.timing import num_samples
-from vab.weights import write_atomically
 
 TRUTH = "truth"
 

@@ -20,10 +20,10 @@ from vab.codecs.sound import CodedSound
 from vab.config import to_dict
 from vab.decoding.options import DecodingOptions
 from vab.errors import VABError
+from vab.files import write_atomically
 from vab.models.base import CodeRefiner
 from vab.pipeline import Pipeline
 from vab.shapes import Float, Int, Tensor
-from vab.weights import write_atomically
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,13 @@ from vab.codecs import load_codec
 from vab.config import to_dict, to_record
 from vab.features.joined import JoinedDataset
 from vab.features.store import FeatureStore
+from vab.files import write_atomically
 from vab.models.files import ModelCard
 from vab.models.vab.contrastive import ContrastiveAdaptation
 from vab.models.vab.encoder import VABEncoder, load_encoder_of, save_encoder
 from vab.pipeline import component_source, model_path
 from vab.training.run import fit
-from vab.weights import sha256_of, write_atomically
+from vab.weights import sha256_of
 
 
 def run(options: AdaptOptions) -> int:

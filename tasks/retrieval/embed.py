@@ -12,8 +12,8 @@ import vab
 from tasks.console import errors, progress_bar
 from tasks.retrieval.options import EmbedOptions
 from vab.errors import ConfigError, VABError
+from vab.files import write_atomically
 from vab.shapes import Tensor
-from vab.weights import write_atomically
 
 
 def run(options: EmbedOptions) -> int:

@@ -12,8 +12,8 @@ from tasks.retrieval.opening import OTHER, Searcher, as_document, the_one
 from tasks.retrieval.options import SearchOptions
 from tasks.retrieval.page import self_contained_page
 from vab.errors import ConfigError
+from vab.files import write_atomically
 from vab.retrieval.index import Hit
-from vab.weights import write_atomically
 
 
 def run(options: SearchOptions) -> int:

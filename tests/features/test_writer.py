@@ -116,7 +116,7 @@ def _pending(folder: Path) -> list[Group]:
 def test_leftovers_of_a_kill_disappear(tmp_path: Path) -> None:
     work(tmp_path)
     expected = contents(tmp_path)
-    (tmp_path / "shards" / "00001.safetensors.tmp").write_bytes(b"half")
+    (tmp_path / "shards" / ".7-0badcafe.partial.safetensors").write_bytes(b"half")
     (tmp_path / "shards" / "00077.safetensors").write_bytes(b"no lines")
     (tmp_path / "parts" / "00000").mkdir(parents=True)
     (tmp_path / "failures.jsonl").write_bytes(b'{"half": ')

@@ -1,24 +1,11 @@
-"""Files that appear whole or not at all, and lines of JSON."""
+"""Files of JSON lines."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-TEMPORARY_SUFFIX = ".tmp"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under another name, flush it to the disk, then rename it."""
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def to_lines(documents: Iterable[dict[str, Any]]) -> bytes:

@@ -9,8 +9,8 @@ from typing import Any
 
 from vab.codecs.base import Codec
 from vab.errors import StoreError
-from vab.features.files import write_atomically
 from vab.features.grid import TimeGrid
+from vab.files import write_atomically
 from vab.timing import num_frames, num_samples, num_steps
 from vab.vision.base import VisualEncoder
 
@@ -96,7 +96,7 @@ class StoreInfo:
         """Write ``store.json``, whole or not at all."""
         document = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}
         document["codec"]["frame_rate"] = self.codec.frame_rate
-        write_atomically(store_dir / "store.json", (json.dumps(document, indent=2) + "\n").encode())
+        write_atomically(store_dir / "store.json", json.dumps(document, indent=2) + "\n")
 
     @classmethod
     def read(cls, store_dir: Path) -> StoreInfo:

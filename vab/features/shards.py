@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from vab.errors import StoreError
-from vab.features.files import TEMPORARY_SUFFIX, read_lines, to_lines, write_atomically
+from vab.features.files import read_lines, to_lines
 from vab.features.info import StoreInfo
+from vab.files import complete_file, write_atomically
 from vab.shapes import Bool, Float, Int, Tensor
 
 CODES_DTYPE = torch.int16
@@ -88,15 +88,13 @@ def write_shard(lines_path: Path, arrays: ShardArrays, clips: Sequence[dict[str,
         OSError: the disk is full, or writing is not allowed.
     """
     path = features_path(lines_path)
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     try:
-        save_file({name: tensor.contiguous() for name, tensor in arrays.tensors().items()}, temporary)
+        with complete_file(path) as partial:
+            save_file({name: tensor.contiguous() for name, tensor in arrays.tensors().items()}, partial)
+            with partial.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
     except SafetensorError as error:  # what it makes of a full disk
         raise OSError(errno.EIO, str(error)) from error
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    temporary.replace(path)
     rows = iter(range(len(arrays.codes)))
     lines = [{"row": None if "failure" in clip else next(rows), **clip} for clip in clips]
     head = {"num_clips": len(clips), "num_rows": len(arrays.codes), "sha256": digest}

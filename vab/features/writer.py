@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any
 
 from vab.errors import StoreError
-from vab.features.files import TEMPORARY_SUFFIX, read_lines, to_lines, write_atomically
+from vab.features.files import read_lines, to_lines
 from vab.features.info import StoreInfo
 from vab.features.manifest import Clip
 from vab.features.shards import (
@@ -35,6 +35,7 @@ from vab.features.shards import (
     shard_numbers,
     write_shard,
 )
+from vab.files import PARTIAL, remove_leftovers, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -105,10 +106,10 @@ class StoreWriter:
         if (self.path / "store.json").exists():
             StoreInfo.read(self.path).check_same(self.info, self.path)
         else:
-            others = [entry.name for entry in self.path.iterdir() if entry.name != ".lock"]
-            if any(not name.endswith(TEMPORARY_SUFFIX) for name in others):
+            mine = {self.path / ".lock", *self.path.glob(PARTIAL)}
+            if others := sorted(set(self.path.iterdir()) - mine):
                 raise StoreError(
-                    f"{self.path}: holds other files ({min(others)}), but no store; use another folder"
+                    f"{self.path}: holds other files ({others[0].name}), but no store; use another folder"
                 )
             self.info.write(self.path)
         for folder in (self._shards, self._plans, self._parts):
@@ -149,8 +150,7 @@ class StoreWriter:
 
     def _clean_up(self) -> None:
         """Remove what a killed run left half done and nothing refers to."""
-        for leftover in self.path.rglob(f"*{TEMPORARY_SUFFIX}"):
-            leftover.unlink()
+        remove_leftovers(self.path)
         for features in self._shards.glob("*.safetensors"):
             if not features.with_suffix(".jsonl").exists():
                 features.unlink()

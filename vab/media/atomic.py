@@ -1,19 +1,19 @@
-"""A file that appears under its name only when it is complete."""
+"""A media file that appears under its name only when it is complete, and errors in one line."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vab.errors import MediaError
+from vab.files import complete_file
 
 
 @contextmanager
-def complete_file(out: Path) -> Iterator[Path]:
-    """Give a temporary name beside ``out``; on success it takes its place, on any failure it is removed.
+def complete_media_file(out: Path) -> Iterator[Path]:
+    """:func:`vab.files.complete_file` for a path that a user chose.
 
-    The folder is made where it is missing. The temporary name keeps the suffix, by which FFmpeg chooses
-    the container, and starts with a dot, so that a folder in use is never read half-written.
+    Raises:
+        MediaError: the folder cannot be made, or the path is a folder.
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -21,12 +21,5 @@ def complete_file(out: Path) -> Iterator[Path]:
         raise MediaError(f"{out}: its folder cannot be made ({error.strerror}); choose another") from error
     if out.is_dir():
         raise MediaError(f"{out}: is a folder; name a file inside it")
-    partial = out.absolute().with_name(f".{os.getpid()}-{os.urandom(4).hex()}{out.suffix}")
-    try:
+    with complete_file(out) as partial:
         yield partial
-        try:
-            partial.replace(out)
-        except OSError as error:
-            raise MediaError(f"{out}: cannot be written ({error.strerror}); choose another name") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 
 from vab.errors import MediaError
-from vab.media.atomic import complete_file
+from vab.media.atomic import complete_media_file
 from vab.media.blocks import fit, regroup
 from vab.media.container import open_input
 from vab.media.encode import (
@@ -70,7 +70,7 @@ def mux(
     if suffix in MOV_FAMILY:
         # The end of the sound is written on the movie's clock, by default in milliseconds: too coarse.
         options = {"movie_timescale": str(rate), "movflags": "+faststart"}
-    with complete_file(out) as partial, open_input(video) as source:
+    with complete_media_file(out) as partial, open_input(video) as source:
         try:
             with av.open(str(partial), "w", container_options=options) as output:
                 pictures = copy_pictures(source, output, video, out)

@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 
 from vab.errors import MediaError
-from vab.media.atomic import complete_file
+from vab.media.atomic import complete_media_file
 from vab.media.blocks import regroup
 from vab.media.encode import add_audio_stream, checked_blocks, encode_blocks
 from vab.shapes import Float, Tensor
@@ -30,7 +30,7 @@ def write_audio(
     if codec_name is None:
         raise MediaError(f"{path}: sound alone is written as {' or '.join(CODECS)}; change the suffix")
     num_channels, blocks = checked_blocks(waveform)
-    with complete_file(path) as partial:
+    with complete_media_file(path) as partial:
         try:
             with av.open(str(partial), "w") as output:
                 settings = {"format": "s16"}

@@ -1,8 +1,6 @@
 """Write pictures and sound into one MP4 whose two streams start at the same instant."""
 
-import os
 from collections.abc import Iterable
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 import torch
 
 from vab.errors import MediaError
+from vab.media.atomic import complete_media_file
 
 AAC_BITS_PER_SECOND = 96_000
 # One second of sound at a time goes to the encoder, so an hour needs no second copy of itself.
@@ -32,16 +31,14 @@ def write_clip(
     Raises :class:`MediaError` when there is no frame, or a shape or a value does not fit.
     """
     samples = _checked_waveform(path, waveform)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with av.open(str(partial), "w", format="mp4") as container:
-            _encode(container, path, iter(frames), fps, samples, sample_rate)
-        partial.replace(path)
-    except av.FFmpegError as error:
-        raise MediaError(f"{path}: cannot be written ({error}); check the folder and the rates") from error
-    finally:
-        with suppress(FileNotFoundError):
-            partial.unlink()
+    with complete_media_file(path) as partial:
+        try:
+            with av.open(str(partial), "w", format="mp4") as container:
+                _encode(container, path, iter(frames), fps, samples, sample_rate)
+        except av.FFmpegError as error:
+            raise MediaError(
+                f"{path}: cannot be written ({error}); check the folder and the rates"
+            ) from error
 
 
 def _checked_waveform(path: Path, waveform: np.ndarray | torch.Tensor | None) -> np.ndarray | None:

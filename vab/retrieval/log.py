@@ -24,7 +24,8 @@ import numpy as np
 
 from vab.checkpoint import one_line
 from vab.errors import RetrievalError
-from vab.features.files import read_lines, to_lines, write_atomically
+from vab.features.files import read_lines, to_lines
+from vab.files import remove_leftovers, write_atomically
 from vab.retrieval.options import Branch, IndexKind
 
 FORMAT = "vab-index"
@@ -126,7 +127,7 @@ class EmbeddingLog:
         """
         self.path = path
         self.info = _read_info(path)
-        self.segments = [_read_segment(file) for file in sorted((path / "segments").glob("*.jsonl"))]
+        self.segments = [_read_segment(file) for file in sorted((path / "segments").glob("[0-9]*.jsonl"))]
 
     @classmethod
     def create(cls, path: Path, info: IndexInfo) -> EmbeddingLog:
@@ -142,7 +143,7 @@ class EmbeddingLog:
                 f"{path}: cannot be made ({error.strerror}); choose another folder"
             ) from error
         document = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(info)}
-        write_atomically(path / "index.json", (json.dumps(document, indent=2) + "\n").encode())
+        write_atomically(path / "index.json", json.dumps(document, indent=2) + "\n")
         return cls(path)
 
     @property
@@ -231,6 +232,7 @@ def only_writer(path: Path, *, make: bool = False) -> Iterator[None]:
             raise RetrievalError(
                 f"{path}: another build, add or remove is writing to it; wait or stop that one"
             ) from None
+        remove_leftovers(path)
         yield
 
 

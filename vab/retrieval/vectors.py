@@ -10,6 +10,7 @@ import faiss
 import numpy as np
 
 from vab.errors import RetrievalError
+from vab.files import complete_file
 from vab.retrieval.options import IndexKind
 
 HNSW_LINKS = 32
@@ -52,9 +53,8 @@ def build_vectors(vectors: np.ndarray, kind: IndexKind) -> Any:
 
 def write_vectors(index: Any, path: Path) -> None:
     """Write an index file, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    faiss.write_index(index, str(temporary))
-    temporary.replace(path)
+    with complete_file(path) as partial:
+        faiss.write_index(index, str(partial))
 
 
 def open_vectors(path: Path, *, num_vectors: int, dim: int) -> Any:

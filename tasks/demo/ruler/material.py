@@ -19,6 +19,7 @@ from vab import media
 from vab.errors import VABError
 from vab.features.dataset import FeatureDataset
 from vab.features.store import FeatureStore
+from vab.files import complete_file
 from vab.pipeline import Pipeline, component_source, model_path
 from vab.shapes import Float, Tensor
 
@@ -161,9 +162,6 @@ def training_sounds(num_clips: int, seed: int, cache: Path) -> tuple[Float[Tenso
                 (render_waveform(scene)[0] * 32767).astype(np.int16)
                 for scene in progress.track(scenes, description="training sounds")
             ]
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        partial = cache.with_name(f".{cache.name}")
-        with partial.open("wb") as file:
-            np.save(file, np.stack(sounds))
-        partial.replace(cache)
+        with complete_file(cache) as partial:
+            np.save(partial, np.stack(sounds))
     return torch.from_numpy(np.load(cache, allow_pickle=False)).float() / 32767, labels

@@ -14,8 +14,8 @@ from tasks.demo.ruler.material import RulerClip
 from tasks.demo.ruler.scores import SHOWN
 from tasks.demo.world import SAMPLE_RATE
 from vab import media
+from vab.files import write_atomically
 from vab.shapes import Float, Tensor
-from vab.weights import write_atomically
 
 NUM_CLIPS = 18
 SOUNDS = ("true", "codec", "generated")

@@ -21,8 +21,8 @@ from tasks.demo.world import SAMPLE_RATE
 from tasks.pictures import new_figure
 from vab import __version__
 from vab.decoding.options import DecodingOptions
+from vab.files import write_atomically
 from vab.shapes import Float, Tensor
-from vab.weights import write_atomically
 
 
 def run(options: SweepOptions) -> int:

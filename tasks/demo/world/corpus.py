@@ -17,6 +17,7 @@ from tasks.demo.world.sampling import sample_scene
 from tasks.demo.world.scene import FPS, SAMPLE_RATE, SPLITS
 from tasks.demo.world.sidecar import CORPUS_VERSION, clip_name, scene_sidecar
 from vab.errors import ConfigError, VABError
+from vab.files import complete_file, remove_leftovers, write_atomically
 from vab.media.write import write_clip
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ def write_corpus(
         raise ConfigError("a corpus of no clips was asked for; ask for at least one")
     for split in {job.split for job in jobs}:
         (out / split).mkdir(parents=True, exist_ok=True)
+    remove_leftovers(out)
     failures: dict[int, str] = {}
     for done, (position, reason) in enumerate(_run(jobs, workers), start=1):
         if reason is not None:
@@ -150,7 +152,7 @@ def render_clip(job: ClipJob) -> None:
     scene = sample_scene(job.seed, job.split, job.index, job.duration)
     frames, waveform = render(scene)
     write_clip(job.video, frames, FPS, waveform, SAMPLE_RATE)
-    _replace_text(job.sidecar, json.dumps(scene_sidecar(scene), separators=(",", ":")))
+    write_atomically(job.sidecar, json.dumps(scene_sidecar(scene), separators=(",", ":")))
 
 
 def _is_done(job: ClipJob) -> bool:
@@ -177,15 +179,7 @@ def _manifest_row(job: ClipJob) -> dict[str, str]:
 
 
 def _write_table(path: Path, columns: tuple[str, ...], rows: list[dict[str, str]]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("w", newline="") as file:
+    with complete_file(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
-    partial.replace(path)
-
-
-def _replace_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text)
-    partial.replace(path)

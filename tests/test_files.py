@@ -1,0 +1,49 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vab import files
+
+
+def test_a_file_is_whole_and_alone_in_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.json"
+    files.write_atomically(path, "ä")
+    assert path.read_text(encoding="utf-8") == "ä"
+    files.write_atomically(path, b"bytes")
+    assert path.read_bytes() == b"bytes"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 250 + ".json")
+    files.write_atomically(path, "there")
+    assert path.read_text() == "there"
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "file.npy"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), files.complete_file(path) as partial:
+        assert partial.suffix == ".npy" and partial.name.startswith(".")
+        partial.write_text("half")
+        1 / 0  # noqa: B018
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_run_left_is_found_and_nothing_else(tmp_path: Path) -> None:
+    kept = [tmp_path / name for name in (".hidden", "some.partial", "folder.partial.json")]
+    for path in kept:
+        path.touch()
+    left = []
+    for name in ("one.jsonl", "two", "deep/three.mp4"):
+        context = files.complete_file(tmp_path / name)
+        left.append(context.__enter__())
+        left[-1].write_text("half")
+    files.remove_leftovers(tmp_path)
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in kept)

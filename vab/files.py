@@ -1,0 +1,50 @@
+"""Files that appear under their names only when they are complete."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PARTIAL = ".*.partial*"
+"""Pattern of the temporary names."""
+
+
+@contextmanager
+def complete_file(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path``; on success it takes its place, on any failure it is removed.
+
+    The folder is made where it is missing. The temporary name is short, since the file's own may be as long as names
+    can be; it keeps the suffix, by which FFmpeg and NumPy choose a format; and it starts with a dot, so that a folder
+    in use is never read half-written. What it holds is on the disk before it is renamed.
+
+    Raises:
+        OSError: the folder cannot be made, the disk is full, or writing is not allowed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.absolute().with_name(f".{os.getpid()}-{os.urandom(4).hex()}.partial{path.suffix}")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a small file whole or not at all, its folder made if need be.
+
+    Raises:
+        OSError: as :func:`complete_file`.
+    """
+    with complete_file(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed runs left half-written in a folder; for its only writer."""
+    for leftover in folder.rglob(PARTIAL):
+        leftover.unlink()
