@@ -34,6 +34,7 @@ from vab.codecs import (
 )
 from vab.codecs.frozen import FrozenCodec
 from vab.errors import VABError
+from vab.files import complete_file
 from vab.models.files import load_model, save_model
 from vab.training.options import TrainingOptions
 from vab.training.run import fit
@@ -47,7 +48,7 @@ CLIP_SECONDS = 10.0
 ENCODEC = EncodecConfig(
     sample_rate=SAMPLE_RATE,
     n_filters=32,
-    dimension=64,
+    dimension=16,  # as many as four bytes a step can fill
     ratios=(2, 4, 5, 8),  # most of the rate goes in the first step down: twice the filters for the same time
     lstm=0,
     num_codebooks=4,
@@ -57,6 +58,7 @@ DAC = DacConfig(
     sample_rate=SAMPLE_RATE,
     encoder_dim=16,
     encoder_rates=(8, 5, 4, 2),  # for the same reason
+    latent_dim=16,
     decoder_dim=256,
     decoder_rates=(2, 4, 5, 8),
     num_codebooks=12,
@@ -94,7 +96,7 @@ SYSTEMS = {
         suffix="",
         new_codec=lambda: EncodecCodec(build_encodec(ENCODEC), ENCODEC),
         quantiser=EncodecQuantiser,
-        codec_steps=6000,
+        codec_steps=5000,
         codec_learning_rate=1e-3,
         vab="vab/demo.yaml",
         refiner=None,
@@ -104,8 +106,8 @@ SYSTEMS = {
         suffix="-dac",
         new_codec=lambda: DacCodec(build_dac(DAC), DAC),
         quantiser=DacQuantiser,
-        codec_steps=1600,
-        codec_learning_rate=5e-4,
+        codec_steps=3000,
+        codec_learning_rate=1e-3,
         vab="vab/demo_dac.yaml",
         refiner="coarse_to_fine/demo.yaml",
         is_adapted=False,
@@ -227,7 +229,7 @@ def _codec(options: TrainOptions, plan: Plan) -> None:
     codec = system.new_codec()
     fit(
         CodecReconstruction(
-            codec.model, system.quantiser(codec.model), warmup_batches=plan.codec.max_steps // 16
+            codec.model, system.quantiser(codec.model), warmup_batches=plan.codec.max_steps // 4
         ),
         WaveformPieces(_waveforms(options.output, "train"), SAMPLE_RATE),
         WaveformPieces(_waveforms(options.output, "validation"), 4 * SAMPLE_RATE),
@@ -358,7 +360,8 @@ def _waveforms(out: Path, split: str) -> np.ndarray:
             for row, clip in enumerate(progress.track(clips, description=f"sound of {split}")):
                 sound = media.read_audio(clip, SAMPLE_RATE, duration=CLIP_SECONDS)[0].numpy()
                 waveforms[row] = np.clip(sound * 32768, -32768, 32767)
-        _save(cache, waveforms)
+        with complete_file(cache) as partial:
+            np.save(partial, waveforms)
     return np.load(cache, mmap_mode="r")
 
 
@@ -374,7 +377,8 @@ def _frame_captions(out: Path, split: str) -> FrameCaptions:
             for row, clip in enumerate(progress.track(clips, description=f"frames of {split}")):
                 pieces = media.iter_frames(clip, CAPTIONED_FPS, duration=CLIP_SECONDS, max_size=size)
                 frames[row] = np.concatenate(list(pieces))
-        _save(cache, frames)
+        with complete_file(cache) as partial:
+            np.save(partial, frames)
     sidecars = [json.loads(clip.with_suffix(".json").read_text()) for clip in clips]
     times = timing.frame_times(num_frames, CAPTIONED_FPS).numpy()
     return FrameCaptions(
@@ -383,13 +387,6 @@ def _frame_captions(out: Path, split: str) -> FrameCaptions:
         lambda index, time, generator: frame_captions(sidecars[index], time, generator),
         lambda index, time: visible_state(sidecars[index], time),
     )
-
-
-def _save(path: Path, array: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp.npy")
-    np.save(temporary, array)
-    temporary.rename(path)
 
 
 def _provenance(options: TrainOptions, training: TrainingOptions) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from tasks.demo.world import SAMPLE_RATE
 from vab import __version__
 from vab.errors import ConfigError, VABError
 from vab.features.store import FeatureStore
-from vab.weights import write_atomically
+from vab.files import write_atomically
 
 CONFIG = Path(__file__).parents[3] / "configs" / "vab" / "demo.yaml"
 SMALL = (
@@ -36,6 +36,7 @@ COMPARISONS: dict[str, dict[str, tuple[str, ...]]] = {
     "alibi": {"directed": (), "time": ("--model.alibi=time",), "index": ("--model.alibi=index",)},
     "visual_rate": {"8": (), "4": ("--model.visual_fps=4",), "1": ("--model.visual_fps=1",)},
     "experts": {"with": (), "without": ("--model.has_experts=false",)},
+    "codebooks": {"4": (), "2": ("--model.num_codebooks=2",)},
     "mask_ratio": {
         "demo": (),
         "0.35": ("--objective.mask_ratio={mean: 0.35, std: 0.25, minimum: 0.35, maximum: 1.0}",),

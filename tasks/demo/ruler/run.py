@@ -18,7 +18,7 @@ from tasks.cli import main
 from tasks.console import console, progress_bar
 from tasks.demo.options import RulerOptions
 from tasks.demo.ruler.classifier import ClassJudge
-from tasks.demo.ruler.codec import distances
+from tasks.demo.ruler.codec import distances, distances_by_level
 from tasks.demo.ruler.material import (
     RulerClip,
     partner_of,
@@ -35,12 +35,13 @@ from vab import __version__, media
 from vab.config import to_dict
 from vab.decoding.options import DecodingOptions
 from vab.errors import VABError
+from vab.files import write_atomically
 from vab.pipeline import Pipeline
 from vab.shapes import Float, Tensor
-from vab.weights import write_atomically
 
 CODEC_BITS = "bits a second"
 NUM_DIVERSITY_CLIPS = 36
+NUM_LEVEL_CLIPS = 36
 
 
 def run(options: RulerOptions) -> int:
@@ -84,6 +85,7 @@ def run(options: RulerOptions) -> int:
     document: dict[str, Any] = {
         "systems": table,
         "codec": _codec_distances(clips, coded, pipeline),
+        "codec_by_level": distances_by_level(truths[:NUM_LEVEL_CLIPS], pipeline),
         "tokens": _tokens(options, store, out),
         "diversity": _diversity(clips, generated, pipeline, decoding, options.seed, folder),
         "num_clips": len(clips),
@@ -210,8 +212,14 @@ def _show(systems: dict[str, dict[str, Any]]) -> None:
 def _say(document: dict[str, Any]) -> None:
     for name, row in document["codec"].items():
         console.print(
-            f"{name}: {row[CODEC_BITS]:.0f} bits a second, log-mel distance {row['log_mel']:.2f} dB, "
-            f"SI-SDR {row['si_sdr']:.1f} dB",
+            f"{name}: {row[CODEC_BITS]:.0f} bits a second, log-mel distance {row['log_mel']:.2f} dB "
+            f"({row['loudest_log_mel']:.2f} where it is loudest), SI-SDR {row['si_sdr']:.1f} dB",
+            markup=False,
+        )
+    for row in document["codec_by_level"]:
+        console.print(
+            f"codec, first {row['levels']} of its levels: log-mel distance {row['log_mel']:.2f} dB "
+            f"({row['loudest_log_mel']:.2f} where it is loudest)",
             markup=False,
         )
     diversity = document["diversity"]

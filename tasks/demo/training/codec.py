@@ -1,4 +1,4 @@
-"""Training of a small codec: reconstruction in the waveform and in mel spectrograms of several resolutions."""
+"""Training of a small codec: reconstruction in mel spectrograms of several resolutions, latents that use their room."""
 
 from __future__ import annotations
 
@@ -13,14 +13,23 @@ from torch import nn
 from torch.utils.data import Dataset
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
+from tasks.demo.training.codebooks import as_rows
 from tasks.demo.training.quantisers import Quantiser
 from vab.shapes import Float, Tensor
 
 WINDOWS = (128, 512, 2048)
 """Samples of the spectrograms' windows: clicks need short ones, tones long ones."""
-WAVEFORM_WEIGHT = 5.0
-SPECTRUM_WEIGHT = 1.0
-PENALTY_WEIGHT = 1.0
+WEIGHTS = {
+    "spectrum": 1.0,
+    # A logarithm's gradient fades with the level: by it alone loud sounds stay too soft.
+    "magnitude": 40.0,
+    "waveform": 1.0,
+    "penalty": 1.0,
+    # Else few strong directions are all that the quantiser reaches, the others wither, and one level of codes says
+    # what all levels say.
+    "spread": 0.2,
+}
+"""Of the parts of the loss."""
 FLOOR = 3e-3
 """Mean amplitude in a band below which spectra hardly differ: -50 dB of full scale. Foley world's room tone lies at
 -60 dB: were it heard, half of all codes would spell noise that no frame foretells."""
@@ -46,7 +55,7 @@ class WaveformPieces(Dataset[Tensor]):
 
 
 class CodecReconstruction(nn.Module):
-    """L1 on the waveform, L1 on log mel spectrograms, and the quantiser's penalty."""
+    """L1 on mel spectrograms, their logarithms and the waveform; the quantiser's penalty; the latents' spread."""
 
     num_batches: Tensor
 
@@ -82,6 +91,7 @@ class CodecReconstruction(nn.Module):
     def forward(self, batch: Float[Tensor, "B 1 L"], *, generator: torch.Generator) -> dict[str, Tensor]:
         """Loss of one batch; the quantiser's codebooks learn by moving averages meanwhile."""
         encoded = self.model.encoder(batch)
+        spread = distance_from_white(encoded)
         penalty = encoded.new_zeros(())
         if self.num_batches >= self.warmup_batches:
             if self.num_batches == self.warmup_batches:
@@ -90,9 +100,15 @@ class CodecReconstruction(nn.Module):
         self.num_batches += 1
         decoded, target = _cut_alike(self.model.decoder(encoded), batch)
         waveform = F.l1_loss(decoded, target)
-        spectrum = self._spectral_distance(decoded, target)
-        loss = WAVEFORM_WEIGHT * waveform + SPECTRUM_WEIGHT * spectrum + PENALTY_WEIGHT * penalty
-        return {"loss": loss, "waveform": waveform, "spectrum": spectrum, "penalty": penalty}
+        spectrum, magnitude = self._spectral_distances(decoded, target)
+        parts = {
+            "spectrum": spectrum,
+            "magnitude": magnitude,
+            "waveform": waveform,
+            "penalty": penalty,
+            "spread": spread,
+        }
+        return {"loss": sum(WEIGHTS[name] * part for name, part in parts.items()), **parts}
 
     @torch.no_grad()
     def evaluate(self, batch: Float[Tensor, "B 1 L"], *, generator: torch.Generator) -> dict[str, Tensor]:
@@ -100,21 +116,33 @@ class CodecReconstruction(nn.Module):
         codes = self.quantiser.codes(self.model.encoder(batch))
         decoded, target = _cut_alike(self.model.decoder(self.quantiser.decode(codes)), batch)
         usage = torch.tensor([len(level.unique()) / self.quantiser.codebook_size for level in codes])
+        spectrum, magnitude = self._spectral_distances(decoded, target)
         return {
-            "spectrum": self._spectral_distance(decoded, target),
+            "spectrum": spectrum,
+            "magnitude": magnitude,
             "waveform": F.l1_loss(decoded, target),
             "si_sdr": scale_invariant_signal_distortion_ratio(decoded, target).mean(),
             "codebook_usage": usage.mean(),
         }
 
-    def _spectral_distance(self, decoded: Tensor, target: Tensor) -> Tensor:
-        distance = decoded.new_zeros(())
+    def _spectral_distances(self, decoded: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean differences of log amplitudes (nepers) and of amplitudes."""
+        logarithmic, linear = decoded.new_zeros(()), decoded.new_zeros(())
         for module in self.spectrograms:
             spectrogram: Any = module
             width = spectrogram.mel_scale.fb.sum(dim=0)[:, None]  # of each band, in bins
-            ours, theirs = ((spectrogram(sound) / width + FLOOR).log() for sound in (decoded, target))
-            distance = distance + F.l1_loss(ours, theirs)
-        return distance / len(self.spectrograms)
+            ours, theirs = (spectrogram(sound) / width for sound in (decoded, target))
+            logarithmic = logarithmic + F.l1_loss((ours + FLOOR).log(), (theirs + FLOOR).log())
+            linear = linear + F.l1_loss(ours, theirs)
+        return logarithmic / len(self.spectrograms), linear / len(self.spectrograms)
+
+
+def distance_from_white(latents: Float[Tensor, "B D S"]) -> Float[Tensor, ""]:
+    """Mean over dimensions of the squared differences between the latents' covariance and the identity."""
+    rows = as_rows(latents)
+    rows = rows - rows.mean(dim=0)
+    covariance = rows.T @ rows / len(rows)
+    return (covariance - torch.eye(len(covariance)).to(covariance)).square().sum() / len(covariance)
 
 
 def _cut_alike(decoded: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

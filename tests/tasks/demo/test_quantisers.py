@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.demo.training.codec import CodecReconstruction
+from tasks.demo.training.codec import CodecReconstruction, distance_from_white
 from tasks.demo.training.quantisers import DacQuantiser, EncodecQuantiser
 from vab.codecs import DacConfig, EncodecConfig, build_dac, build_encodec
 from vab.shapes import Tensor
@@ -98,7 +98,7 @@ def test_either_codec_learns_to_reconstruct(make: Any, quantiser: Any) -> None:
     )
     optimizer = torch.optim.AdamW(objective.parameters(), 3e-3)
     losses = []
-    for step in range(14):
+    for step in range(30):
         scalars = objective(batch, generator=torch.Generator().manual_seed(step))
         optimizer.zero_grad()
         scalars["loss"].backward()
@@ -108,3 +108,15 @@ def test_either_codec_learns_to_reconstruct(make: Any, quantiser: Any) -> None:
     assert min(losses[-3:]) < 0.8 * losses[0]
     scores = objective.evaluate(batch, generator=torch.Generator())
     assert 0 < scores["codebook_usage"] <= 1
+
+
+def test_latents_that_leave_room_unused_cost_the_more_the_less_they_use() -> None:
+    generator = torch.Generator().manual_seed(0)
+    white = torch.randn(4, 6, 5000, generator=generator)
+    assert distance_from_white(white + 3.0).item() < 0.01  # about the mean
+    assert distance_from_white(torch.zeros(4, 6, 50)).item() == pytest.approx(1.0)
+    mixed = white.clone()
+    mixed[:, 1] = mixed[:, 0]  # one number said twice
+    assert distance_from_white(mixed).item() == pytest.approx(2 / 6, abs=0.02)
+    weak = white * torch.tensor([1.0, 1.0, 1.0, 1.0, 0.1, 0.1])[:, None]
+    assert distance_from_white(weak).item() == pytest.approx(2 * 0.99**2 / 6, abs=0.02)
