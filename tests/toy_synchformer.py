@@ -57,7 +57,7 @@ def shapes() -> dict[str, tuple[int, ...]]:
 
 
 def synchformer_state() -> dict[str, torch.Tensor]:
-    """Random weights of the whole file; where tokens are pooled it chooses sharply, so that each can change the answer."""
+    """Random weights of the whole file; where tokens are pooled it chooses sharply, so each can change the answer."""
     generator = torch.Generator().manual_seed(0)
     state = {name: 0.3 * torch.randn(shape, generator=generator) for name, shape in shapes().items()}
     for name in state:

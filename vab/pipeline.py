@@ -423,7 +423,7 @@ def _check_same(component: Component, loaded: Codec | VisualEncoder, path: Path)
     if loaded.fingerprint != component.fingerprint:
         raise WeightsError(
             f"{path.name} was trained with {component.name} {component.fingerprint}, "
-            f"found {loaded.name} {loaded.fingerprint}; use the one it was trained with"
+            f"found {loaded.name} {loaded.fingerprint}; put the former beside it as {component.name}.safetensors"
         )
 
 
