@@ -10,8 +10,6 @@ from torch import nn
 from tasks.demo.training.codebooks import CodebookCare, DacLevel, EncodecLevel, as_rows
 from vab.shapes import Float, Int, Tensor
 
-DROPOUT = 0.5
-"""Share of clips that are quantised with their first few levels only, so that any prefix of levels decodes (DAC)."""
 COMMITMENT = 0.25 / 15
 """Weight of DAC's commitment beside a spectral loss of weight 1; its authors give that loss 15."""
 
@@ -100,20 +98,17 @@ class DacQuantiser(nn.Module):
             residual = level.left(residual, nearest)
 
     def forward(self, latents: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """All levels for one part of the clips, the first 1 to K for the rest; then useless entries move.
+        """All levels of all clips; then useless entries move.
 
-        The package's own pass draws the levels to drop from the global generator, which a resumed run could not know.
+        The package would drop the last levels of half the clips, so that any first few decode. The first levels of a
+        codec this small then come to say nearly all that it can, and a second stage has nothing to add.
         """
-        batch, num_levels = len(latents), len(self.levels)
-        num_kept = torch.randint(1, num_levels + 1, (batch,), generator=generator)
-        num_kept[torch.rand(batch, generator=generator) >= DROPOUT] = num_levels
         residual, quantised, penalty = latents, torch.zeros_like(latents), latents.new_zeros(())
-        for number, level in enumerate(self.levels):
-            is_kept = (number < num_kept).to(latents.device)
+        for level in self.levels:
             found, commitment, _, entry, projected = level.quantizer(residual)
-            quantised = quantised + found * is_kept[:, None, None]
+            quantised = quantised + found
             residual = residual - found
-            penalty = penalty + COMMITMENT * (commitment * is_kept).mean()
+            penalty = penalty + COMMITMENT * commitment.mean()
             with torch.no_grad():
                 level.learn(as_rows(projected), entry.flatten())
         self.care.update(latents, generator=generator)
