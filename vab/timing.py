@@ -1,5 +1,7 @@
 """Seconds to samples, codec steps and visual frames: the one place where time is rounded."""
 
+import math
+
 import torch
 
 from vab.shapes import Float, Tensor
@@ -13,6 +15,11 @@ def num_samples(seconds: float, sample_rate: int) -> int:
 def num_steps(num_samples: int, hop_length: int) -> int:
     """Codec steps that cover ``num_samples``: a last, partly filled hop counts as a step."""
     return -(-num_samples // hop_length)
+
+
+def steps_begun(seconds: float, frame_rate: float) -> int:
+    """Codec steps that begin within ``seconds``; where the product misses a whole number by rounding, that number."""
+    return math.ceil(seconds * frame_rate - 1e-6)
 
 
 def num_frames(seconds: float, visual_fps: float) -> int:

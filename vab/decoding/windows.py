@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -15,9 +14,7 @@ from vab.decoding.iterative import decode_iteratively
 from vab.decoding.options import DecodingOptions
 from vab.features.grid import TimeGrid, as_fraction
 from vab.shapes import Bool, Float, Int, Tensor
-
-_ROUNDING = 1e-6
-"""Steps by which a product of a rate and a length may miss the whole number that was meant."""
+from vab.timing import steps_begun
 
 
 @runtime_checkable
@@ -62,7 +59,7 @@ class Windows:
                 f"windows of {window_seconds} s that overlap by {overlap_seconds} s leave nothing to move by; "
                 f"they can move by multiples of {float(grid.period):g} s"
             )
-        num_steps = math.ceil(window_seconds * config.frame_rate - _ROUNDING)
+        num_steps = steps_begun(window_seconds, config.frame_rate)
         return cls(num_steps, max(1, round(window_seconds * config.visual_fps)), hop, grid)
 
     def first_step(self, index: int) -> int:

@@ -10,7 +10,7 @@ import torch
 from vab.features.grid import TimeGrid, as_fraction
 from vab.models.vab.classifier import VABClassifier
 from vab.shapes import Float, Int, Tensor
-from vab.timing import num_frames
+from vab.timing import num_frames, steps_begun
 
 
 def tiled_starts(seconds: float, window_seconds: float) -> list[float]:
@@ -55,7 +55,7 @@ def window_probabilities(
     codes = _cut(
         codes if config.modality != "visual" else None,
         [grid.step(point) for point in points],
-        round(window_seconds * config.frame_rate),
+        steps_begun(window_seconds, config.frame_rate),
     )
     frames = _cut(
         None if visual is None or config.modality == "audio" else visual.T,
