@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
 from tasks.console import progress_bar
+from tasks.demo.ruler.systems import decode_one
 from tasks.pictures import log_mel
 from vab.pipeline import Pipeline
 from vab.shapes import Float, Tensor
@@ -44,7 +44,6 @@ def distances(
     }
 
 
-@torch.inference_mode()
 def distances_by_level(truths: Sequence[Float[Tensor, "1 L"]], pipeline: Pipeline) -> list[dict[str, Any]]:
     """:func:`distances` of reconstructions from the first level, the first two, and so on: does each say something?"""
     with progress_bar("clips") as progress:
@@ -52,7 +51,7 @@ def distances_by_level(truths: Sequence[Float[Tensor, "1 L"]], pipeline: Pipelin
         rows = []
         for count in range(1, pipeline.model.config.num_codebooks + 1):
             sounds = [
-                pipeline.codec.decode(each[None, :count].to(pipeline.device))[0, :, : truth.shape[1]].cpu()
+                decode_one(each[:count], truth.shape[1], pipeline)
                 for each, truth in zip(codes, truths, strict=True)
             ]
             rows.append({"levels": count, **distances(sounds, truths, pipeline.codec.sample_rate)})

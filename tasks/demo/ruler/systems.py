@@ -13,7 +13,7 @@ from tasks.demo.ruler.material import RulerClip
 from vab import media
 from vab.decoding.options import DecodingOptions
 from vab.pipeline import Pipeline
-from vab.shapes import Float, Tensor
+from vab.shapes import Float, Int, Tensor
 
 BATCH = 4
 
@@ -28,8 +28,12 @@ def reconstruct(waveforms: Sequence[Float[Tensor, "1 L"]], pipeline: Pipeline) -
 
 def reconstruct_one(waveform: Float[Tensor, "1 L"], pipeline: Pipeline) -> Float[Tensor, "1 L"]:
     """One sound through the codec, in the levels that the model reads."""
-    codes = pipeline.encode_audio(waveform)
-    return pipeline.codec.decode(codes[None].to(pipeline.device))[0, :, : waveform.shape[1]].cpu()
+    return decode_one(pipeline.encode_audio(waveform), waveform.shape[1], pipeline)
+
+
+def decode_one(codes: Int[Tensor, "K S"], num_samples: int, pipeline: Pipeline) -> Float[Tensor, "1 L"]:
+    """The sound of one clip's codes, at the length of the sound that they are of."""
+    return pipeline.codec.decode(codes[None].to(pipeline.device))[0, :, :num_samples].cpu()
 
 
 def generate(
