@@ -9,6 +9,7 @@ import torch
 from tiny import VISUAL_FPS, tiny_config, write_tiny_clip, write_tiny_model
 
 import vab
+from tasks.demo.ruler.systems import encode_one, num_levels
 from vab import media
 from vab.checkpoint import load_tensors, save_tensors
 from vab.codecs import load_codec
@@ -232,6 +233,15 @@ def test_the_pipeline_chains_a_refiner_when_the_weights_say_so(chained: Path, tm
     assert refined.settings["refiner"]["name"] == "fine"
     assert refined.settings["refiner"]["decoding"]["num_steps"] == 3
     assert "refiner" not in plain.settings
+
+
+@pytest.mark.parametrize(("name", "levels"), [("chained", 4), ("plain", 2)])
+def test_the_rulers_bound_has_the_levels_that_generated_sound_has(
+    chained: Path, name: str, levels: int
+) -> None:
+    pipeline = vab.load(chained / f"{name}.safetensors", device="cpu")
+    codes = encode_one(0.1 * torch.randn(1, 8000, generator=torch.Generator().manual_seed(0)), pipeline)
+    assert codes.shape[0] == num_levels(pipeline) == levels
 
 
 @pytest.mark.parametrize("damage", ["gone", "another", "rate", "codec", "kind"])

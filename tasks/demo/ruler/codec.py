@@ -9,7 +9,7 @@ import numpy as np
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
 from tasks.console import progress_bar
-from tasks.demo.ruler.systems import decode_one
+from tasks.demo.ruler.systems import decode_one, encode_one, num_levels
 from tasks.pictures import log_mel
 from vab.pipeline import Pipeline
 from vab.shapes import Float, Tensor
@@ -47,9 +47,9 @@ def distances(
 def distances_by_level(truths: Sequence[Float[Tensor, "1 L"]], pipeline: Pipeline) -> list[dict[str, Any]]:
     """:func:`distances` of reconstructions from the first level, the first two, and so on: does each say something?"""
     with progress_bar("clips") as progress:
-        codes = [pipeline.encode_audio(truth) for truth in progress.track(truths, description="levels")]
+        codes = [encode_one(truth, pipeline) for truth in progress.track(truths, description="levels")]
         rows = []
-        for count in range(1, pipeline.model.config.num_codebooks + 1):
+        for count in range(1, num_levels(pipeline) + 1):
             sounds = [
                 decode_one(each[:count], truth.shape[1], pipeline)
                 for each, truth in zip(codes, truths, strict=True)

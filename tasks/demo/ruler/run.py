@@ -28,7 +28,7 @@ from tasks.demo.ruler.material import (
 )
 from tasks.demo.ruler.page import write_page
 from tasks.demo.ruler.scores import score
-from tasks.demo.ruler.systems import generate, reconstruct, reconstruct_one, unconditional
+from tasks.demo.ruler.systems import generate, num_levels, reconstruct, reconstruct_one, unconditional
 from tasks.demo.world import SAMPLE_RATE
 from tasks.pictures import log_mel
 from vab import __version__, media
@@ -131,7 +131,7 @@ def _codec_distances(
             media.through_opus(truth, SAMPLE_RATE) for truth in progress.track(truths, description="Opus")
         ]
     config = pipeline.model.config
-    bits = config.frame_rate * config.num_codebooks * float(np.log2(config.codebook_size))
+    bits = config.frame_rate * num_levels(pipeline) * float(np.log2(config.codebook_size))
     return {
         "codec": {CODEC_BITS: bits, **distances(coded, truths, SAMPLE_RATE)},
         "opus": {

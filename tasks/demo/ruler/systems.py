@@ -12,6 +12,7 @@ from tasks.console import progress_bar
 from tasks.demo.ruler.material import RulerClip
 from vab import media
 from vab.decoding.options import DecodingOptions
+from vab.models.refined import RefinedGenerator
 from vab.pipeline import Pipeline
 from vab.shapes import Float, Int, Tensor
 
@@ -27,8 +28,22 @@ def reconstruct(waveforms: Sequence[Float[Tensor, "1 L"]], pipeline: Pipeline) -
 
 
 def reconstruct_one(waveform: Float[Tensor, "1 L"], pipeline: Pipeline) -> Float[Tensor, "1 L"]:
-    """One sound through the codec, in the levels that the model reads."""
-    return decode_one(pipeline.encode_audio(waveform), waveform.shape[1], pipeline)
+    """One sound through the codec, in the levels that generated sound has."""
+    return decode_one(encode_one(waveform, pipeline), waveform.shape[1], pipeline)
+
+
+def num_levels(pipeline: Pipeline) -> int:
+    """Codec levels of the sound that a model makes: its own, or its refiner's."""
+    generator = pipeline.generator
+    if isinstance(generator, RefinedGenerator):
+        return generator.refiner.num_codebooks
+    levels: int = pipeline.model.config.num_codebooks
+    return levels
+
+
+def encode_one(waveform: Float[Tensor, "1 L"], pipeline: Pipeline) -> Int[Tensor, "K S"]:
+    """Codes of one clip's sound, in the levels that generated sound has."""
+    return pipeline.codec.encode(waveform[None].to(pipeline.device))[0, : num_levels(pipeline)].cpu()
 
 
 def decode_one(codes: Int[Tensor, "K S"], num_samples: int, pipeline: Pipeline) -> Float[Tensor, "1 L"]:
