@@ -6,7 +6,11 @@ from torch import nn
 
 
 def initialise(module: nn.Module) -> None:
-    """Small normal weights and zero biases in the linears; the rest keeps its own start (for ``apply``)."""
+    """Normal weights and zero biases in the linears; the rest keeps its own start (for ``apply``).
+
+    Outputs are as large as inputs whatever the width: a fixed 0.02 would leave the layers of a narrow model silent at
+    first.
+    """
     if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
         nn.init.zeros_(module.bias)

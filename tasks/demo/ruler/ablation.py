@@ -36,6 +36,8 @@ COMPARISONS: dict[str, dict[str, tuple[str, ...]]] = {
     "alibi": {"directed": (), "time": ("--model.alibi=time",), "index": ("--model.alibi=index",)},
     "visual_rate": {"8": (), "4": ("--model.visual_fps=4",), "1": ("--model.visual_fps=1",)},
     "experts": {"with": (), "without": ("--model.has_experts=false",)},
+    "heads": {"8": (), "4": ("--model.num_heads=4",)},
+    "learning_rate": {"2e-3": (), "1e-3": ("--training.learning_rate=1e-3",)},
     "codebooks": {"4": (), "2": ("--model.num_codebooks=2",)},
     "mask_ratio": {
         "demo": (),

@@ -9,6 +9,8 @@ import torch
 
 import vab
 from tasks import cli
+from tasks.demo.options import AblationOptions
+from tasks.demo.ruler.ablation import COMPARISONS
 from tasks.demo.ruler.classifier import ClassJudge
 from tasks.demo.ruler.codec import distances
 from tasks.demo.ruler.material import RulerClip, partner_of, training_sounds
@@ -131,6 +133,10 @@ def test_useless_codebook_entries_move_to_where_the_error_is() -> None:
     for _ in range(150):
         quantiser(latents(4), generator=generator)
     assert (book.embed.norm(dim=1) > 1).sum() >= 12
+
+
+def test_all_comparisons_are_made_unless_some_are_named() -> None:
+    assert AblationOptions().what == list(COMPARISONS)
 
 
 @pytest.mark.slow
