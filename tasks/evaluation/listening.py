@@ -18,7 +18,7 @@ from typing import Any
 from rich.table import Table
 
 from tasks.console import console, progress_bar
-from tasks.evaluation.listening_page import page
+from tasks.evaluation.listening_page import is_video, page
 from tasks.evaluation.options import AnswersOptions, ListeningOptions
 from vab import __version__, media
 from vab.errors import VABError
@@ -72,7 +72,10 @@ def make(options: ListeningOptions) -> int:
         "seed": options.seed,
         "vab": __version__,
     }
-    write_atomically(options.output / "test.html", page(test, options.kind, QUESTIONS, embedded))
+    write_atomically(
+        options.output / "test.html",
+        page(test, options.kind, embedded, [_questions(each) for each in embedded]),
+    )
     write_atomically(options.output / "key.json", json.dumps(key, indent=2) + "\n")
     console.print(
         f"{len(trials)} trials of {len(clips)} clips: give listeners {options.output / 'test.html'}, "
@@ -129,6 +132,11 @@ def _systems(texts: Sequence[str]) -> dict[str, dict[str, Path]]:
     return systems
 
 
+def _questions(clips: Sequence[str]) -> dict[str, str]:
+    """What can be asked of a trial's clips: only pictures can be fitted."""
+    return QUESTIONS if all(map(is_video, clips)) else {"quality": QUESTIONS["quality"]}
+
+
 def _as_data(path: Path, pictures: Sequence[Path], folder: Path) -> str:
     """A clip as a data URL, its sound joined to pictures where it has none; the name in it says nothing."""
     if path.suffix.lower() not in VIDEO_SUFFIXES and pictures:
@@ -173,9 +181,14 @@ def _read_answers(path: Path, key: dict[str, Any]) -> list[tuple[str, int, str, 
     return [(*place, value) for place, value in answers.items()]
 
 
+def _asked(groups: dict[tuple[str, ...], list[int]]) -> list[tuple[str, str]]:
+    """Name and text of the questions that have answers."""
+    return [(name, text) for name, text in QUESTIONS.items() if any(asked == name for asked, *_ in groups)]
+
+
 def _show_opinions(groups: dict[tuple[str, ...], list[int]]) -> list[dict[str, Any]]:
     results = []
-    for question, title in QUESTIONS.items():
+    for question, title in _asked(groups):
         table = Table(title=title, title_justify="left", show_edge=False)
         for column in ("", "mean", "95 %", "deviation", "ratings"):
             table.add_column(column, justify="right" if column else "left")
@@ -191,7 +204,7 @@ def _show_opinions(groups: dict[tuple[str, ...], list[int]]) -> list[dict[str, A
 
 def _show_preferences(groups: dict[tuple[str, ...], list[int]]) -> list[dict[str, Any]]:
     results = []
-    for question, title in QUESTIONS.items():
+    for question, title in _asked(groups):
         table = Table(title=title, title_justify="left", show_edge=False)
         for column in ("", "first", "of it strong", "none", "second", "of it strong", "p", "answers"):
             table.add_column(column, justify="right" if column else "left")

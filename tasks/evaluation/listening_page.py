@@ -60,21 +60,23 @@ show();
 """
 
 
-def page(test: str, kind: str, questions: Mapping[str, str], trials: Sequence[Sequence[str]]) -> str:
+def page(
+    test: str, kind: str, trials: Sequence[Sequence[str]], questions: Sequence[Mapping[str, str]]
+) -> str:
     """The whole page.
 
     Args:
         test: digest that ties the answers to their key.
         kind: ``ab`` or ``mos``.
-        questions: what is asked of each trial, by the name it has in the CSV.
         trials: data URLs of each trial's clips, from left to right.
+        questions: what is asked of each trial, by the name it has in the CSV.
     """
     choices = _PREFERENCES if kind == "ab" else _RATINGS
     sections = "".join(
         f"<section><h2>{number + 1}</h2><div class=media>{''.join(map(_player, clips))}</div>"
-        + "".join(_question(number, name, text, choices) for name, text in questions.items())
+        + "".join(_question(number, name, text, choices) for name, text in asked.items())
         + "</section>"
-        for number, clips in enumerate(trials)
+        for number, (clips, asked) in enumerate(zip(trials, questions, strict=True))
     )
     hint = "Which of the two is better?" if kind == "ab" else "How good is it?"
     return (
@@ -85,8 +87,13 @@ def page(test: str, kind: str, questions: Mapping[str, str], trials: Sequence[Se
     )
 
 
+def is_video(url: str) -> bool:
+    """Whether a clip's data URL has pictures."""
+    return url.startswith("data:video")
+
+
 def _player(url: str) -> str:
-    tag = "video" if url.startswith("data:video") else "audio"
+    tag = "video" if is_video(url) else "audio"
     return f'<{tag} controls src="{url}"></{tag}>'
 
 

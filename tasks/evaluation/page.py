@@ -21,6 +21,7 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 article { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; border-top: 1px solid #ddd; padding: 1rem 0 }
 article > * { min-width: 0 } h3, .numbers { grid-column: 1 / -1; margin: 0 }
+td { padding-right: 1.5em }
 video, audio, img { width: 100% } video { max-height: 18rem; background: #000 } .numbers { color: #666 }
 """
 
@@ -39,7 +40,9 @@ def write_page(path: Path, report: Report, *, rank_by: str | None) -> None:
         if chosen
     )
     rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{number.value:.4g}</td></tr>"
+        f"<tr><td>{escape(name)}<td>{number.value:.4g}<td>"
+        f"{'' if number.interval is None else f'± {number.interval:.2g}'}"
+        f"<td>{escape(number.column.unit)}<td>{number.num_clips} clips"
         for name, number in report.numbers.items()
     )
     write_atomically(

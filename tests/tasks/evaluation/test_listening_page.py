@@ -61,20 +61,20 @@ def test_answers_are_kept_saved_and_unblinded(browser: str, tmp_path: Path) -> N
     page, key = test / "test.html", json.loads((test / "key.json").read_text())
 
     untouched = page.read_text()
-    assert shown(open_page(browser, page), "done") == "0 of 8 answered"
+    assert shown(open_page(browser, page), "done") == "0 of 4 answered"
     page.write_text(untouched + _LISTENER)
     answered = open_page(browser, page)
     assert shown(answered, "alert") == "Please give a name or number first."
-    assert shown(answered, "done") == "8 of 8 answered"
+    assert shown(answered, "done") == "4 of 4 answered"
     assert shown(answered, "file") == f"answers-{key['test']}-Ann_A_1.csv"
     page.write_text(untouched)
-    assert shown(open_page(browser, page), "done") == "8 of 8 answered"
+    assert shown(open_page(browser, page), "done") == "4 of 4 answered"
 
     (tmp_path / "answers.csv").write_text(shown(answered, "csv"))
     words = ["evaluate", "answers", str(tmp_path / "answers.csv"), "--key", str(test / "key.json")]
     assert cli.main([*words, "-o", str(tmp_path / "result.json")]) == 0
     result = json.loads((tmp_path / "result.json").read_text())
-    assert (result["listeners"], result["answers"]) == (1, 8)
+    assert (result["listeners"], result["answers"]) == (1, 4)
     # Always the right one: what counts for ours is where it stood, which the key alone knows.
     on_the_left = sum(trial["order"][0] == "ours" for trial in key["trials"])
     assert 0 < on_the_left < 4
