@@ -83,7 +83,7 @@ class RulerOptions:
     """'demo', or a model's .safetensors file."""
     clips: int = 200
     """Held-out clips."""
-    judge_clips: int = 540
+    judge_clips: int = 1000
     """Real training sounds that the judge of classes learns from."""
     store: Path | None = None
     """Feature store of Foley world made for this model; one is rendered and extracted by default."""
@@ -113,7 +113,7 @@ class SweepOptions:
     """'demo', or a model's .safetensors file."""
     clips: int = 36
     """Held-out clips."""
-    judge_clips: int = 540
+    judge_clips: int = 1000
     """Real training sounds that the judge of classes learns from."""
     store: Path | None = None
     """Feature store of Foley world made for this model; one is rendered and extracted by default."""
@@ -162,7 +162,7 @@ class AblationOptions:
     """Training steps of each model."""
     clips: int = 100
     """Held-out clips."""
-    judge_clips: int = 540
+    judge_clips: int = 1000
     """Real training sounds that the judge of classes learns from."""
     seed: int = 0
     """Of the trainings and the generated sounds."""

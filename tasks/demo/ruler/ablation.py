@@ -58,7 +58,7 @@ def run(options: AblationOptions) -> int:
     @functools.cache
     def judge() -> ClassJudge:
         pipeline = vab.load(out / "common" / "model.safetensors", device=options.device)
-        return train_judge(pipeline, out / "training-sounds.npy", options.judge_clips)
+        return train_judge(pipeline, out, options.judge_clips)
 
     rows: list[dict[str, Any]] = []
     for what in options.what:

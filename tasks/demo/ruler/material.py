@@ -145,8 +145,8 @@ def partner_of(clips: Sequence[RulerClip]) -> list[int]:
     return partners
 
 
-def training_sounds(num_clips: int, seed: int, cache: Path) -> tuple[Float[Tensor, "N L"], list[str]]:
-    """Sounds of training scenes with one source, and their classes, rendered without pictures; kept in ``cache``."""
+def training_sounds(num_clips: int, seed: int, folder: Path) -> tuple[Float[Tensor, "N L"], list[str]]:
+    """Sounds of training scenes with one source, and their classes, rendered without pictures; kept in ``folder``."""
     labels: list[str] = []
     scenes: list[Scene] = []
     index = 0
@@ -156,6 +156,7 @@ def training_sounds(num_clips: int, seed: int, cache: Path) -> tuple[Float[Tenso
         if len(scene.sources) == 1:
             scenes.append(scene)
             labels.append(scene.sources[0].name)
+    cache = folder / f"training-sounds-{num_clips}.npy"
     if not cache.exists():
         with progress_bar("sounds") as progress:
             sounds = [

@@ -52,7 +52,7 @@ def run(options: RulerOptions) -> int:
     pipeline = vab.load(options.weights, device=options.device)
     store = options.store or prepare_store(out, {"test": options.clips}, options.weights, pipeline)
     clips = read_clips(store, options.clips, pipeline)
-    judge = train_judge(pipeline, out / "training-sounds.npy", options.judge_clips)
+    judge = train_judge(pipeline, out, options.judge_clips)
     decoding = pipeline.decoding_options(
         num_steps=options.steps, cfg_scale=options.cfg_scale, temperature=options.temperature
     )
@@ -110,9 +110,9 @@ def run(options: RulerOptions) -> int:
     return 0
 
 
-def train_judge(pipeline: Pipeline, cache: Path, num_clips: int) -> ClassJudge:
-    """The judge of classes, from sounds of training scenes and their reconstructions."""
-    sounds, labels = training_sounds(num_clips, seed=0, cache=cache)
+def train_judge(pipeline: Pipeline, folder: Path, num_clips: int) -> ClassJudge:
+    """The judge of classes, from sounds of training scenes, kept in ``folder``, and their reconstructions."""
+    sounds, labels = training_sounds(num_clips, seed=0, folder=folder)
     with progress_bar("sounds") as progress:
         through_codec = [
             reconstruct_one(sound[None], pipeline)[0]

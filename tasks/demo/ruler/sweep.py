@@ -32,7 +32,7 @@ def run(options: SweepOptions) -> int:
     pipeline = vab.load(options.weights, device=options.device)
     store = options.store or prepare_store(out, {"test": options.clips}, options.weights, pipeline)
     clips = [clip for clip in read_clips(store, options.clips, pipeline) if clip.source]
-    judge = train_judge(pipeline, out / "training-sounds.npy", options.judge_clips)
+    judge = train_judge(pipeline, out, options.judge_clips)
     swept: dict[str, Sequence[float]] = {
         "num_steps": options.steps,
         "cfg_scale": options.cfg_scale,

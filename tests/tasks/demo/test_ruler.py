@@ -40,7 +40,7 @@ def clips() -> list[RulerClip]:
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> ClassJudge:
-    sounds, labels = training_sounds(90, 0, tmp_path_factory.mktemp("judge") / "sounds.npy")
+    sounds, labels = training_sounds(90, 0, tmp_path_factory.mktemp("judge"))
     return ClassJudge(sounds, labels, SAMPLE_RATE)
 
 
