@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from vab import files
+from vab.checkpoint import save_tensors
 
 
 def test_a_file_is_whole_and_alone_in_its_folder(tmp_path: Path) -> None:
@@ -47,3 +49,12 @@ def test_what_a_killed_run_left_is_found_and_nothing_else(tmp_path: Path) -> Non
     files.remove_leftovers(tmp_path)
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in kept)
+
+
+def test_others_may_read_what_the_user_lets_them(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.touch()
+    save_tensors(tmp_path / "weights.safetensors", {"a": torch.zeros(1)}, {})
+    files.write_atomically(tmp_path / "text", "words")
+    assert (tmp_path / "weights.safetensors").stat().st_mode == plain.stat().st_mode
+    assert (tmp_path / "text").stat().st_mode == plain.stat().st_mode

@@ -25,9 +25,12 @@ def complete_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.absolute().with_name(f".{os.getpid()}-{os.urandom(4).hex()}.partial{path.suffix}")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode
         yield partial
         with partial.open("rb") as file:
             os.fsync(file.fileno())
+        partial.chmod(mode)  # safetensors would let nobody else read
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
