@@ -102,6 +102,16 @@ def test_a_stopped_run_goes_on_as_if_unbroken(
     assert torch.equal(resumed.linear.weight, unbroken.linear.weight)
 
 
+@pytest.mark.parametrize("ema_decay", [0.0, 0.5])
+def test_a_finished_run_resumed_has_the_weights_it_ended_with(tmp_path: Path, ema_decay: float) -> None:
+    options = replace(OPTIONS, ema_decay=ema_decay)
+    finished = _fit(tmp_path, options)
+    curve = (tmp_path / "metrics.csv").read_text()
+    resumed = _fit(tmp_path, options, resume=True)
+    assert torch.equal(resumed.linear.weight, finished.linear.weight)
+    assert (tmp_path / "metrics.csv").read_text() == curve
+
+
 def test_the_loss_falls_and_the_run_leaves_its_traces(tmp_path: Path) -> None:
     _fit(tmp_path)
     curve = _curve(tmp_path)

@@ -72,6 +72,9 @@ def fit(
     first_step, last_scalars = (0, {}) if checkpoint is None else _read(checkpoint)
     if first_step:
         logger.info("resuming at step %d from %s", first_step, checkpoint)
+    if checkpoint is not None and first_step >= options.max_steps:
+        _load(objective, checkpoint)
+        return
     with warnings.catch_warnings():
         _quiet_lightning()
         seed_everything(options.seed, verbose=False)
@@ -130,6 +133,12 @@ def _read(checkpoint: Path) -> tuple[int, dict[str, float]]:
             f"{checkpoint} is not a readable checkpoint ({type(error).__name__}); "
             "delete it to start the run again"
         ) from error
+
+
+def _load(objective: nn.Module, checkpoint: Path) -> None:
+    """The weights that a finished run ended with, averaged where it averages; Lightning would give the last step's."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    objective.load_state_dict({name.removeprefix("objective."): value for name, value in state.items()})
 
 
 def _trainer(
