@@ -121,6 +121,17 @@ def test_the_loss_falls_and_the_run_leaves_its_traces(tmp_path: Path) -> None:
     assert list((tmp_path / "tensorboard").iterdir())
 
 
+def test_the_bar_tells_steps_and_loss_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _fit(tmp_path)
+    shown = capsys.readouterr().out
+    assert "Training" in shown
+    assert "12/12" in shown
+    assert "Epoch" not in shown
+    assert "v_num" not in shown
+
+
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
     _fit(tmp_path)
     with pytest.raises(WeightsError, match="--resume"):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import (
     EMAWeightAveraging,
     LearningRateMonitor,
@@ -118,6 +118,19 @@ class ResumedLoader(DataLoader[Any]):
         """Nothing to restore, see ``state_dict``."""
 
 
+class _StepBar(RichProgressBar):
+    """Steps and the loss; an endless epoch's number and a logger's version tell nothing."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"{'Training':{len(self.validation_description)}}"
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> Any:
+        """Without the version."""
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics
+
+
 def newest_checkpoint(out: Path) -> Path | None:
     """The checkpoint with the highest step in a run's folder."""
     return max((out / "checkpoints").glob("step-*.ckpt"), default=None)
@@ -178,7 +191,7 @@ def _trainer(
         use_distributed_sampler=False,
         enable_model_summary=False,
         logger=[curve, board],
-        callbacks=[*callbacks, *averaging, checkpoints, LearningRateMonitor("step"), RichProgressBar()],
+        callbacks=[*callbacks, *averaging, checkpoints, LearningRateMonitor("step"), _StepBar()],
     )
 
 
