@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 import vab
@@ -110,14 +111,19 @@ def _measure(folder: Path, judge: Callable[[], ClassJudge], options: AblationOpt
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    table = Table(title="small models that differ in one thing", title_justify="left")
-    for column in ("", "", *SHOWN.values(), "loss,\nseeing", "not\nseeing"):
+    # without lines, so that nothing is cut in a terminal of 80 columns
+    table = Table(
+        title="small models that differ in one thing",
+        title_justify="left",
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
+    for column in ("", *SHOWN.values(), "loss,\nseeing", "not\nseeing"):
         table.add_column(column, justify="right" if column else "left", no_wrap=not column)
     for row in rows:
         losses = [row["tokens"][f"all_hidden/loss_{way}_vision"] for way in ("with", "without")]
         table.add_row(
-            row["what"],
-            row["value"],
+            f"{row['what']} {row['value']}",
             *(f"{row[column]:.3f}" for column in SHOWN),
             *(f"{loss:.3f}" for loss in losses),
         )
