@@ -148,6 +148,14 @@ def test_weights_of_another_codec_are_refused(weights: Path, tmp_path: Path) -> 
         vab.load(tmp_path / "other.safetensors")
 
 
+def test_weights_without_their_codec_say_where_to_put_it(weights: Path, tmp_path: Path) -> None:
+    tensors, header = load_tensors(weights)
+    header["codec"]["name"] = "my-codec"
+    save_tensors(tmp_path / "alone.safetensors", tensors, header)
+    with pytest.raises(WeightsError, match=r"beside it \(my-codec\.safetensors\)"):
+        vab.load(tmp_path / "alone.safetensors")
+
+
 @pytest.mark.parametrize("damage", ["missing", "garbage", "tensor", "config", "type"])
 def test_damaged_weights_are_one_line(weights: Path, tmp_path: Path, damage: str) -> None:
     path = tmp_path / "bad.safetensors"

@@ -371,8 +371,14 @@ def load(name: str | Path = "demo", *, device: str = "auto", dtype: str = "auto"
     device = choose_device(device)
     if dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") else "float32"
-    codec = load_codec(component_source(card.codec, path), device=device)
-    encoder = load_encoder(component_source(card.encoder, path), device=device)
+    try:
+        codec = load_codec(component_source(card.codec, path), device=device)
+        encoder = load_encoder(component_source(card.encoder, path), device=device)
+    except WeightsError as error:
+        raise WeightsError(
+            f"{path} goes with {card.codec.name} and {card.encoder.name}, as files beside it "
+            f"({card.codec.name}.safetensors) or by name: {error}"
+        ) from error
     _check_same(card.codec, codec, path)
     _check_same(card.encoder, encoder, path)
     provenance = {"weights": str(name), "weights_sha256": sha256_of(path)}
