@@ -235,6 +235,15 @@ def test_the_pipeline_chains_a_refiner_when_the_weights_say_so(chained: Path, tm
     assert "refiner" not in plain.settings
 
 
+def test_without_guidance_by_pictures_no_stage_sees_them(chained: Path, tmp_path: Path) -> None:
+    pipeline = vab.load(chained / "chained.safetensors", device="cpu")
+    blind = [
+        pipeline.generate(write_tiny_clip(tmp_path / f"{seed}.mp4", seed=seed), cfg_scale=0.0, seed=3)
+        for seed in (1, 2)
+    ]
+    assert torch.equal(blind[0].waveform, blind[1].waveform)
+
+
 @pytest.mark.parametrize(("name", "levels"), [("chained", 4), ("plain", 2)])
 def test_the_rulers_bound_has_the_levels_that_generated_sound_has(
     chained: Path, name: str, levels: int

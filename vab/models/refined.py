@@ -56,6 +56,8 @@ class RefinedGenerator:
     ) -> list[CodedSound]:
         """A sound for each clip, in all levels; ``options`` are the generator's, the refiner has its own.
 
+        Where the guidance is 0, so that the pictures are not looked at, the refiner does not see them either.
+
         Raises:
             WeightsError: the generator makes no codes.
         """
@@ -68,7 +70,7 @@ class RefinedGenerator:
             coarse.append(sound)
         refined = self.refiner.refine(
             [sound.codes for sound in coarse],
-            visual,
+            visual if options.cfg_scale else None,
             options=self.refiner.decoding,
             seeds=seeds,
             batch_size=batch_size,
