@@ -71,7 +71,7 @@ _ENTRIES = (
         "codec",
         "demo-codec.safetensors",
         "Apache-2.0",
-        note="EnCodec classes, trained on Foley world",
+        note="DAC classes, trained on Foley world",
     ),
     WeightsEntry(
         "demo-clip",
@@ -84,11 +84,18 @@ _ENTRIES = (
         "demo-vab", "model", "demo-vab.safetensors", "Apache-2.0", note="VAB, trained on Foley world"
     ),
     WeightsEntry(
+        "demo-refiner",
+        "model",
+        "demo-refiner.safetensors",
+        "Apache-2.0",
+        note="coarse-to-fine stage, makes the codes that demo-vab leaves out",
+    ),
+    WeightsEntry(
         "demo-search",
         "model",
         "demo-search.safetensors",
         "Apache-2.0",
-        note="its first layers, adapted for search",
+        note="the first layers of demo-vab, adapted for search",
     ),
     WeightsEntry(
         "demo-classes",

@@ -46,16 +46,18 @@ class CorpusOptions:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Make the bundled weights from nothing: corpus, codec, tower, features, VAB, search weights, classifier.
+    """Make the bundled weights from nothing, with the commands that everybody uses.
+
+    Corpus, codec, visual tower, features, coarse-to-fine stage, VAB, encoder for search, classifier.
 
     Each stage is skipped where its result is there, and resumed where it was stopped. The full run takes about three
-    hours on two cores; --quick takes minutes and proves the path. With --codec dac it makes the paper's other system
-    beside it: a DAC of 12 levels, a VAB of the first 4 and a coarse-to-fine stage; corpus and tower are shared.
+    hours on two cores; --quick takes minutes and proves the path. With --codec encodec it makes the paper's other
+    system beside it: an EnCodec of 4 levels and a VAB of all of them; corpus and tower are shared.
     """
 
     output: Path = short("o", default=Path("out/bundle"))
     """Folder for all stages; the weights end up in its folder 'bundle'."""
-    codec: Literal["encodec", "dac"] = "encodec"
+    codec: Literal["dac", "encodec"] = "dac"
     """Architecture of the codec."""
     quick: bool = False
     """A few steps of everything on a few clips."""

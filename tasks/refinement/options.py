@@ -20,8 +20,8 @@ class RefineOptions:
     """Sound files, videos, or codes [K, S] as .npy."""
     output: Path = short("o", default=Path("out"))
     """Folder for the results."""
-    weights: str = field(kw_only=True)
-    """A coarse-to-fine stage's .safetensors file, or that of a model which has one."""
+    weights: str = "demo"
+    """'demo', a name that 'vab info' lists, or the .safetensors file of a coarse-to-fine stage or a model with one."""
     steps: int | None = None
     """Decoding steps; what is not given here is as the weights recommend."""
     cfg_scale: float | None = None
@@ -48,8 +48,8 @@ class RefinementOptions:
 
     store: Path
     """Feature store with all levels, whose sources are still where they were."""
-    weights: str
-    """A coarse-to-fine stage's .safetensors file, or that of a model which has one."""
+    weights: str = "demo"
+    """'demo', a name that 'vab info' lists, or the .safetensors file of a coarse-to-fine stage or a model with one."""
     split: str = "test"
     """Clips to measure on."""
     clips: int | None = None

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -84,6 +85,9 @@ def test_generated_sound_begins_when_things_happen(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_bundle_is_made_from_nothing_and_works(tmp_path: Path) -> None:
     assert cli.main(["demo", "train", "--quick", "-o", str(tmp_path), "--device", "cpu"]) == 0
+    clips = sorted((tmp_path / "corpus" / "train").glob("*.mp4"))
+    for kind in ("waveforms", "frames"):  # of which codec and tower leave half to the others
+        assert len(np.load(tmp_path / "cache" / f"{kind}-train.npy", mmap_mode="r")) == len(clips) // 2
     weights = tmp_path / "bundle" / "demo-vab.safetensors"
     clip = next((tmp_path / "corpus" / "test").glob("*.mp4"))
     assert (
