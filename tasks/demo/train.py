@@ -118,8 +118,8 @@ class Plan:
 
     num_clips: dict[str, int]
     num_codec_and_tower_clips: int
-    """Of the training clips, the first, from which codec and tower learn. They know these by heart: what learns from
-    their features needs others too, or it is told more in training than it will ever be told again."""
+    """Of the training clips, the first, from which codec and tower learn. These they know by heart; what learns from
+    their features should meet others too."""
     codec: TrainingOptions
     tower: TrainingOptions
     overrides: tuple[str, ...]
