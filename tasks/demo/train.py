@@ -17,7 +17,12 @@ from lightning.pytorch import seed_everything
 from tasks.cli import main
 from tasks.console import console, progress_bar
 from tasks.demo.options import TrainOptions
-from tasks.demo.training.codec import CodecReconstruction, WaveformPieces
+from tasks.demo.training.codec import (
+    CodecReconstruction,
+    CodePieces,
+    DecoderReconstruction,
+    WaveformPieces,
+)
 from tasks.demo.training.quantisers import DacQuantiser, EncodecQuantiser, Quantiser
 from tasks.demo.training.tower import FrameCaptions, TowerObjective
 from tasks.demo.world import frame_captions, write_corpus
@@ -33,8 +38,8 @@ from vab.codecs import (
     save_codec,
 )
 from vab.codecs.frozen import FrozenCodec
-from vab.errors import VABError
-from vab.files import complete_file
+from vab.errors import ConfigError, VABError
+from vab.files import complete_file, write_atomically
 from vab.models.files import load_model, save_model
 from vab.training.options import TrainingOptions
 from vab.training.run import fit
@@ -121,6 +126,8 @@ class Plan:
     """Of the training clips, the first, from which codec and tower learn. These they know by heart; what learns from
     their features should meet others too."""
     codec: TrainingOptions
+    decoder: TrainingOptions
+    """Of the codec, alone and on the codes that it has by then."""
     tower: TrainingOptions
     overrides: tuple[str, ...]
     """Of the models' configurations."""
@@ -143,6 +150,17 @@ def full_plan(seed: int, system: System) -> Plan:
             seed=seed,
             validate_every=1000,
             checkpoint_every=500,
+        ),
+        decoder=TrainingOptions(
+            max_steps=5000,
+            batch_size=8,
+            learning_rate=1e-3,
+            warmup_steps=100,
+            betas=(0.8, 0.99),
+            precision="32",
+            seed=seed,
+            validate_every=500,
+            checkpoint_every=250,
         ),
         tower=TrainingOptions(
             max_steps=2000,
@@ -168,6 +186,7 @@ def quick_plan(seed: int) -> Plan:
         num_clips={"train": 24, "validation": 4, "test": 4},
         num_codec_and_tower_clips=12,
         codec=TrainingOptions(max_steps=20, batch_size=4, learning_rate=1e-3, precision="32", **few),
+        decoder=TrainingOptions(max_steps=20, batch_size=4, learning_rate=1e-3, precision="32", **few),
         tower=TrainingOptions(max_steps=20, batch_size=16, learning_rate=1e-3, **few),
         overrides=(
             f"--training.seed={seed}",
@@ -188,6 +207,7 @@ def run(options: TrainOptions) -> int:
     plan = quick_plan(options.seed) if options.quick else full_plan(options.seed, system)
     out = options.output
     (out / "bundle").mkdir(parents=True, exist_ok=True)
+    _claim(options)
     vab_weights = _weights(options, "vab")
     stages = [
         ("corpus", out / "corpus" / "manifest.csv", _corpus),
@@ -212,6 +232,22 @@ def run(options: TrainOptions) -> int:
     return 0
 
 
+def _claim(options: TrainOptions) -> None:
+    """Note what a folder's stages are of, so that a toy run's are never taken for the real ones.
+
+    Raises:
+        ConfigError: they are of something else.
+    """
+    path = options.output / "options.json"
+    ours = {"seed": options.seed, "quick": options.quick}
+    if path.exists() and (theirs := json.loads(path.read_text())) != ours:
+        words = f"--seed {theirs['seed']}{' --quick' * theirs['quick']}"
+        raise ConfigError(
+            f"{options.output} holds stages of 'vab demo train {words}'; give another folder with -o"
+        )
+    write_atomically(path, json.dumps(ours) + "\n")
+
+
 def _corpus(options: TrainOptions, plan: Plan) -> None:
     with progress_bar("clips") as progress:
         task = progress.add_task("rendering", total=sum(plan.num_clips.values()))
@@ -229,18 +265,34 @@ def _codec(options: TrainOptions, plan: Plan) -> None:
     seed_everything(options.seed, verbose=False)
     system = SYSTEMS[options.codec]
     codec = system.new_codec()
+    quantiser = system.quantiser(codec.model)
+    train = _waveforms(options.output, "train", plan.num_codec_and_tower_clips)
+    validation = _waveforms(options.output, "validation")
     fit(
-        CodecReconstruction(
-            codec.model, system.quantiser(codec.model), warmup_batches=plan.codec.max_steps // 4
-        ),
-        WaveformPieces(_waveforms(options.output, "train", plan.num_codec_and_tower_clips), SAMPLE_RATE),
-        WaveformPieces(_waveforms(options.output, "validation"), 4 * SAMPLE_RATE),
+        CodecReconstruction(codec.model, quantiser, warmup_batches=plan.codec.max_steps // 4),
+        WaveformPieces(train, SAMPLE_RATE),
+        WaveformPieces(validation, 4 * SAMPLE_RATE),
         plan.codec,
         options.output / f"codec{system.suffix}",
         resume=True,
         device=options.device,
     )
-    save_codec(codec, _weights(options, "codec"), _provenance(options, plan.codec))
+    train_codes, validation_codes = (
+        _codes(options, codec, sounds, split)
+        for sounds, split in ((train, "train"), (validation, "validation"))
+    )
+    second = int(codec.frame_rate)
+    fit(
+        DecoderReconstruction(codec, quantiser),
+        CodePieces(train, train_codes, second),
+        CodePieces(validation, validation_codes, 4 * second),
+        plan.decoder,
+        options.output / f"decoder{system.suffix}",
+        resume=True,
+        device=options.device,
+    )
+    provenance = {**_provenance(options, plan.codec), "decoder_steps": plan.decoder.max_steps}
+    save_codec(codec, _weights(options, "codec"), provenance)
 
 
 def _tower(options: TrainOptions, plan: Plan) -> None:
@@ -364,6 +416,21 @@ def _waveforms(out: Path, split: str, num_clips: int | None = None) -> np.ndarra
                 waveforms[row] = np.clip(sound * 32768, -32768, 32767)
         with complete_file(cache) as partial:
             np.save(partial, waveforms)
+    return np.load(cache, mmap_mode="r")
+
+
+def _codes(options: TrainOptions, codec: FrozenCodec, waveforms: np.ndarray, split: str) -> np.ndarray:
+    """Codes of a split's sounds, uint8 [clips, K, S], encoded once."""
+    cache = options.output / "cache" / f"codes-{split}{SYSTEMS[options.codec].suffix}.npy"
+    if not cache.exists():
+        codec.model.eval()
+        rows = []
+        with progress_bar("clips") as progress:
+            for sound in progress.track(waveforms, description=f"codes of {split}"):
+                waveform = torch.from_numpy(sound).to(codec.device).float().div(32768)
+                rows.append(codec.encode(waveform[None, None])[0].to("cpu", torch.uint8).numpy())
+        with complete_file(cache) as partial:
+            np.save(partial, np.stack(rows))
     return np.load(cache, mmap_mode="r")
 
 

@@ -13,7 +13,6 @@ from lightning.pytorch import seed_everything
 from tasks.console import console
 from tasks.retrieval.options import AdaptOptions
 from vab import __version__
-from vab.codecs import load_codec
 from vab.config import to_dict, to_record
 from vab.features.joined import JoinedDataset
 from vab.features.store import FeatureStore
@@ -21,7 +20,7 @@ from vab.files import write_atomically
 from vab.models.files import ModelCard
 from vab.models.vab.contrastive import ContrastiveAdaptation
 from vab.models.vab.encoder import VABEncoder, load_encoder_of, save_encoder
-from vab.pipeline import component_source, model_path
+from vab.pipeline import load, model_path
 from vab.training.run import fit
 from vab.weights import sha256_of
 
@@ -40,7 +39,7 @@ def run(options: AdaptOptions) -> int:
     encoder = encoder.with_time_waves(options.time_waves)
     if options.init == "scratch":
         encoder = VABEncoder(encoder.config)
-        codebooks = load_codec(component_source(card.codec, path)).codebooks
+        codebooks = load(path).codec.codebooks.cpu()
         encoder.code_embedding.load_codebooks(codebooks[: encoder.config.num_codebooks])
     options.out.mkdir(parents=True, exist_ok=True)
     write_atomically(options.out / "options.json", json.dumps(to_dict(options), indent=2) + "\n")

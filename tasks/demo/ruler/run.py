@@ -210,6 +210,9 @@ def _show(systems: dict[str, dict[str, Any]]) -> None:
 
 
 def _say(document: dict[str, Any]) -> None:
+    for name, row in document["systems"].items():
+        shares = ", ".join(f"{kind} {share:.1%}" for kind, share in row["class_by_kind"].items())
+        console.print(f"class of {name}: {shares}", markup=False)
     for name, row in document["codec"].items():
         console.print(
             f"{name}: {row[CODEC_BITS]:.0f} bits a second, log-mel distance {row['log_mel']:.2f} dB "

@@ -40,7 +40,7 @@ def score(
     Returns:
         ``f1_50ms`` and ``f1_100ms`` of onsets against true event times (impacts), ``loudness`` and ``brightness``:
         mean correlations over time with the true level and pitch (continuous sounds and textures), ``class``: share
-        the judge takes for what they should be; and how many clips each comes from.
+        the judge takes for what they should be, and ``class_by_kind``; and how many clips each comes from.
     """
     chosen = [(waveform, clip) for waveform, clip in zip(waveforms, clips, strict=True) if clip.source]
     impacts = [(waveform, clip) for waveform, clip in chosen if _kind(clip) == "impact"]
@@ -62,7 +62,13 @@ def score(
         for waveform, clip in pitched
     )
     heard = judge.predict([waveform for waveform, _ in chosen])
-    result["class"] = _mean(said == clip.label for said, (_, clip) in zip(heard, chosen, strict=True))
+    is_right = [said == clip.label for said, (_, clip) in zip(heard, chosen, strict=True)]
+    kinds = [_kind(clip) for _, clip in chosen]
+    result["class"] = _mean(is_right)
+    result["class_by_kind"] = {
+        kind: _mean(right for right, its_kind in zip(is_right, kinds, strict=True) if its_kind == kind)
+        for kind in sorted(set(kinds))
+    }
     result["num_clips"] = {
         "f1": len(impacts),
         "loudness": len(lasting),

@@ -1,8 +1,12 @@
-"""Training of a small codec: reconstruction in mel spectrograms of several resolutions, latents that use their room."""
+"""Training of a small codec: reconstruction in mel spectrograms of several resolutions, latents that use their room.
+
+First all of it, then the decoder alone: codes that stay cost no encoder, and a step takes half the time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +19,8 @@ from torchmetrics.functional.audio import scale_invariant_signal_distortion_rati
 
 from tasks.demo.training.codebooks import as_rows
 from tasks.demo.training.quantisers import Quantiser
-from vab.shapes import Float, Tensor
+from vab.codecs.frozen import FrozenCodec
+from vab.shapes import Float, Int, Tensor
 
 WINDOWS = (128, 512, 2048)
 """Samples of the spectrograms' windows: clicks need short ones, tones long ones."""
@@ -33,6 +38,10 @@ WEIGHTS = {
 FLOOR = 3e-3
 """Mean amplitude in a band below which spectra hardly differ: -50 dB of full scale. Foley world's room tone lies at
 -60 dB: were it heard, half of all codes would spell noise that no frame foretells."""
+
+CONTEXT_STEPS = 4
+"""Codes that the decoder sees beside a piece, to either side: what it makes at an edge is unlike what it makes inside,
+and does not count."""
 
 
 class WaveformPieces(Dataset[Tensor]):
@@ -52,6 +61,44 @@ class WaveformPieces(Dataset[Tensor]):
             start = np.random.default_rng(seed).integers(self.waveforms.shape[1] - self.num_samples + 1)
             pieces.append(self.waveforms[index, start : start + self.num_samples])
         return torch.from_numpy(np.stack(pieces)).float().div(32768)[:, None]
+
+
+@dataclass  # not frozen, or Lightning could not move it to a device
+class CodedPieces:
+    """Sound, and the codes of a little more than it."""
+
+    waveform: Float[Tensor, "B 1 L"]
+    codes: Int[Tensor, "B K S"]
+
+    def __len__(self) -> int:
+        return len(self.waveform)
+
+
+class CodePieces(Dataset[CodedPieces]):
+    """Random pieces of many waveforms and of their codes, held in memory; a piece is chosen by its seed alone."""
+
+    def __init__(self, waveforms: np.ndarray, codes: np.ndarray, num_steps: int) -> None:
+        self.waveforms = waveforms
+        self.codes = codes
+        self.num_steps = num_steps
+        self.hop_length = waveforms.shape[1] // codes.shape[2]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitems__(self, requests: Sequence[tuple[int, int]]) -> CodedPieces:
+        """Pieces for (clip, seed) pairs; waveforms are stored as int16."""
+        sounds, codes = [], []
+        for index, seed in requests:
+            last = self.codes.shape[2] - self.num_steps - CONTEXT_STEPS
+            start = np.random.default_rng(seed).integers(CONTEXT_STEPS, last + 1)
+            stop = start + self.num_steps
+            sounds.append(self.waveforms[index, start * self.hop_length : stop * self.hop_length])
+            codes.append(self.codes[index, :, start - CONTEXT_STEPS : stop + CONTEXT_STEPS])
+        return CodedPieces(
+            torch.from_numpy(np.stack(sounds)).float().div(32768)[:, None],
+            torch.from_numpy(np.stack(codes)).long(),
+        )
 
 
 class CodecReconstruction(nn.Module):
@@ -76,17 +123,7 @@ class CodecReconstruction(nn.Module):
                 nn.init.zeros_(parameter)
         self.quantiser = quantiser
         self.register_buffer("num_batches", torch.zeros((), dtype=torch.long))
-        self.spectrograms = nn.ModuleList(
-            torchaudio.transforms.MelSpectrogram(
-                model.sample_rate,
-                n_fft=window,
-                hop_length=window // 4,
-                n_mels=window // 12,  # fine enough at 2048 to tell one pitch from the next
-                power=1,
-                normalized="window",
-            )
-            for window in WINDOWS
-        )
+        self.distances = Distances(model.sample_rate)
 
     def forward(self, batch: Float[Tensor, "B 1 L"], *, generator: torch.Generator) -> dict[str, Tensor]:
         """Loss of one batch; the quantiser's codebooks learn by moving averages meanwhile."""
@@ -98,35 +135,84 @@ class CodecReconstruction(nn.Module):
                 self.quantiser.start(encoded, generator=generator)
             encoded, penalty = self.quantiser(encoded, generator=generator)
         self.num_batches += 1
-        decoded, target = _cut_alike(self.model.decoder(encoded), batch)
-        waveform = F.l1_loss(decoded, target)
-        spectrum, magnitude = self._spectral_distances(decoded, target)
-        parts = {
-            "spectrum": spectrum,
-            "magnitude": magnitude,
-            "waveform": waveform,
-            "penalty": penalty,
-            "spread": spread,
-        }
-        return {"loss": sum(WEIGHTS[name] * part for name, part in parts.items()), **parts}
+        distances = self.distances(self.model.decoder(encoded), batch)
+        return _weighted({**distances, "penalty": penalty, "spread": spread})
 
     @torch.no_grad()
     def evaluate(self, batch: Float[Tensor, "B 1 L"], *, generator: torch.Generator) -> dict[str, Tensor]:
         """The distances, SI-SDR in dB, and the share of each codebook's entries that a batch uses."""
         codes = self.quantiser.codes(self.model.encoder(batch))
-        decoded, target = _cut_alike(self.model.decoder(self.quantiser.decode(codes)), batch)
+        decoded = self.model.decoder(self.quantiser.decode(codes))
         usage = torch.tensor([len(level.unique()) / self.quantiser.codebook_size for level in codes])
-        spectrum, magnitude = self._spectral_distances(decoded, target)
         return {
-            "spectrum": spectrum,
-            "magnitude": magnitude,
-            "waveform": F.l1_loss(decoded, target),
-            "si_sdr": scale_invariant_signal_distortion_ratio(decoded, target).mean(),
+            **self.distances(decoded, batch),
+            "si_sdr": _si_sdr(decoded, batch),
             "codebook_usage": usage.mean(),
         }
 
-    def _spectral_distances(self, decoded: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean differences of log amplitudes (nepers) and of amplitudes."""
+
+class DecoderReconstruction(nn.Module):
+    """The same distances, of what a decoder makes of codes that are given: only the decoder learns.
+
+    All that was learnt from the codes, a generator above all, stays valid.
+    """
+
+    def __init__(self, codec: FrozenCodec, quantiser: Quantiser) -> None:
+        """Freeze all but the decoder.
+
+        Args:
+            codec: whose decoder learns.
+            quantiser: around the same codec's.
+        """
+        super().__init__()
+        self.quantiser = quantiser
+        self.requires_grad_(False)
+        network: Any = codec.model
+        self.decoder = network.decoder
+        self.context = CONTEXT_STEPS * codec.hop_length
+        self.distances = Distances(codec.sample_rate)
+
+    def forward(self, batch: CodedPieces, *, generator: torch.Generator) -> dict[str, Tensor]:
+        """Loss of one batch."""
+        return _weighted(self.distances(self._decode(batch), batch.waveform))
+
+    @torch.no_grad()
+    def evaluate(self, batch: CodedPieces, *, generator: torch.Generator) -> dict[str, Tensor]:
+        """The distances, and SI-SDR in dB."""
+        decoded = self._decode(batch)
+        return {
+            **self.distances(decoded, batch.waveform),
+            "si_sdr": _si_sdr(decoded, batch.waveform),
+        }
+
+    def _decode(self, batch: CodedPieces) -> Float[Tensor, "B 1 L"]:
+        """The piece without what its context sounds like."""
+        with torch.no_grad():
+            latents = self.quantiser.decode(batch.codes.transpose(0, 1))
+        decoded: Tensor = self.decoder(latents)
+        return decoded[..., self.context : self.context + batch.waveform.shape[-1]]
+
+
+class Distances(nn.Module):
+    """L1 on mel spectrograms of several resolutions, on their logarithms, and on the waveform."""
+
+    def __init__(self, sample_rate: int) -> None:
+        super().__init__()
+        self.spectrograms = nn.ModuleList(
+            torchaudio.transforms.MelSpectrogram(
+                sample_rate,
+                n_fft=window,
+                hop_length=window // 4,
+                n_mels=window // 12,  # fine enough at 2048 to tell one pitch from the next
+                power=1,
+                normalized="window",
+            )
+            for window in WINDOWS
+        )
+
+    def forward(self, decoded: Float[Tensor, "B 1 l"], target: Float[Tensor, "B 1 L"]) -> dict[str, Tensor]:
+        """Mean differences: ``spectrum`` of log amplitudes in nepers, ``magnitude`` of amplitudes, ``waveform``."""
+        decoded, target = _cut_alike(decoded, target)
         logarithmic, linear = decoded.new_zeros(()), decoded.new_zeros(())
         for module in self.spectrograms:
             spectrogram: Any = module
@@ -134,7 +220,21 @@ class CodecReconstruction(nn.Module):
             ours, theirs = (spectrogram(sound) / width for sound in (decoded, target))
             logarithmic = logarithmic + F.l1_loss((ours + FLOOR).log(), (theirs + FLOOR).log())
             linear = linear + F.l1_loss(ours, theirs)
-        return logarithmic / len(self.spectrograms), linear / len(self.spectrograms)
+        return {
+            "spectrum": logarithmic / len(WINDOWS),
+            "magnitude": linear / len(WINDOWS),
+            "waveform": F.l1_loss(decoded, target),
+        }
+
+
+def _weighted(parts: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The loss, and what it is made of."""
+    return {"loss": torch.stack([WEIGHTS[name] * part for name, part in parts.items()]).sum(), **parts}
+
+
+def _si_sdr(decoded: Tensor, target: Tensor) -> Tensor:
+    """Mean of a batch, dB."""
+    return scale_invariant_signal_distortion_ratio(*_cut_alike(decoded, target)).mean()
 
 
 def distance_from_white(latents: Float[Tensor, "B D S"]) -> Float[Tensor, ""]:

@@ -1,6 +1,7 @@
 """The ruler: what it says of sounds whose worth is known."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,14 @@ def test_only_clips_with_one_visible_source_count(clips: list[RulerClip], judge:
     assert counts["class"] == len(clear) < len(clips)
     assert counts["f1"] + counts["loudness"] == counts["class"]
     assert all(len(clip.truth["sources"]) == 1 for clip in clear)
+
+
+def test_the_class_is_told_for_each_kind(clips: list[RulerClip], judge: ClassJudge) -> None:
+    scores = score([clip.waveform for clip in clips], clips, SAMPLE_RATE, judge)
+    counts = Counter(clip.source["kind"] for clip in clips if clip.source)
+    assert scores["class_by_kind"].keys() == counts.keys()
+    right = sum(counts[kind] * share for kind, share in scores["class_by_kind"].items())
+    assert right / counts.total() == pytest.approx(scores["class"])
 
 
 def test_a_partner_has_the_kind_and_not_the_class(clips: list[RulerClip]) -> None:

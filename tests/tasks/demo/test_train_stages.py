@@ -55,3 +55,23 @@ def test_the_models_of_a_system_are_trained_in_order_and_go_together(
         assert (bundle / f"demo-{made}{suffix}.safetensors").is_file()
     assert cli.main(["demo", "train", "--codec", codec, "-o", str(tmp_path)]) == 0
     assert len(told) == len(rooms)  # what is there is not made again
+
+
+def test_a_folder_of_one_run_is_not_gone_on_with_as_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for there in ("corpus/manifest.csv", "features.done", "features-encodec.done"):
+        (tmp_path / there).parent.mkdir(exist_ok=True)
+        (tmp_path / there).touch()
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    for kind in ("codec", "clip", "refiner", "vab", "search", "classes", "codec-encodec", "vab-encodec"):
+        (bundle / f"demo-{kind}.safetensors").touch()
+    words = ["demo", "train", "-o", str(tmp_path)]
+    assert cli.main([*words, "--quick"]) == 0
+    assert cli.main([*words, "--quick", "--codec", "encodec"]) == 0  # both systems share a folder
+    capsys.readouterr()
+    for others in ([], ["--quick", "--seed", "1"]):
+        assert cli.main([*words, *others]) == 2
+        error = capsys.readouterr().err
+        assert "--seed 0 --quick" in error and str(tmp_path) in error.replace("\n", "")
