@@ -50,8 +50,8 @@ class TrainOptions:
 
     Corpus, codec, visual tower, features, coarse-to-fine stage, VAB, encoder for search, classifier.
 
-    Each stage is skipped where its result is there, and resumed where it was stopped. The full run takes about three
-    hours on two cores; --quick takes minutes and proves the path. With --codec encodec it makes the paper's other
+    Each stage is skipped where its result is there, and resumed where it was stopped. The full run takes over
+    three hours on two cores; --quick takes minutes and proves the path. With --codec encodec it makes the paper's other
     system beside it: an EnCodec of 4 levels and a VAB of all of them; corpus and tower are shared.
     """
 

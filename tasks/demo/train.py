@@ -136,7 +136,7 @@ class Plan:
 
 
 def full_plan(seed: int, system: System) -> Plan:
-    """About three hours on two cores."""
+    """Over three hours on two cores."""
     return Plan(
         num_clips={"train": 3200, "validation": 64, "test": 200},
         num_codec_and_tower_clips=1600,
