@@ -1,6 +1,6 @@
 """Training of a small codec: reconstruction in mel spectrograms of several resolutions, latents that use their room.
 
-First all of it, then the decoder alone: codes that stay cost no encoder, and a step takes half the time.
+First all of it, then the decoder alone, on codes that stay: a step then needs no encoder.
 """
 
 from __future__ import annotations
