@@ -427,7 +427,7 @@ def _codes(options: TrainOptions, codec: FrozenCodec, waveforms: np.ndarray, spl
         rows = []
         with progress_bar("clips") as progress:
             for sound in progress.track(waveforms, description=f"codes of {split}"):
-                waveform = torch.from_numpy(sound).to(codec.device).float().div(32768)
+                waveform = torch.tensor(sound, device=codec.device).float().div(32768)
                 rows.append(codec.encode(waveform[None, None])[0].to("cpu", torch.uint8).numpy())
         with complete_file(cache) as partial:
             np.save(partial, np.stack(rows))
