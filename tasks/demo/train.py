@@ -100,7 +100,7 @@ SYSTEMS = {
         suffix="",
         new_codec=lambda: DacCodec(build_dac(DAC), DAC),
         quantiser=DacQuantiser,
-        codec_steps=2400,
+        codec_steps=1600,
         vab="vab/demo.yaml",
         refiner="coarse_to_fine/demo.yaml",
         is_adapted=True,
@@ -136,9 +136,9 @@ class Plan:
 
 
 def full_plan(seed: int, system: System) -> Plan:
-    """Over three hours on two cores."""
+    """Over two hours on two cores."""
     return Plan(
-        num_clips={"train": 3200, "validation": 64, "test": 200},
+        num_clips={"train": 2400, "validation": 64, "test": 200},
         num_codec_and_tower_clips=1600,
         codec=TrainingOptions(
             max_steps=system.codec_steps,
@@ -152,7 +152,7 @@ def full_plan(seed: int, system: System) -> Plan:
             checkpoint_every=500,
         ),
         decoder=TrainingOptions(
-            max_steps=5000,
+            max_steps=2000,
             batch_size=8,
             learning_rate=1e-3,
             warmup_steps=100,
@@ -163,7 +163,7 @@ def full_plan(seed: int, system: System) -> Plan:
             checkpoint_every=250,
         ),
         tower=TrainingOptions(
-            max_steps=2000,
+            max_steps=1100,
             batch_size=128,
             learning_rate=1e-3,
             warmup_steps=100,

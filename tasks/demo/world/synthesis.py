@@ -19,6 +19,7 @@ CONTROL_RATE = 250
 DECAY_60 = np.log(1000.0)
 NOTE_SECONDS = 1.4
 BURST_SECONDS = 0.15
+DAMPER_T60 = 0.12
 # A full-strength note has this RMS over its first tenth of a second, unless its peak would pass the other.
 NOTE_RMS = 0.4
 NOTE_PEAK = 1.0
@@ -88,13 +89,54 @@ def damped_modes(frequencies: np.ndarray, t60: np.ndarray, num_samples: int) -> 
     return decay * np.sin((2 * np.pi * frequencies)[:, None].astype(np.float32) * times)
 
 
+def thud(frequencies: tuple[float, ...], t60: float) -> np.ndarray:
+    """A heavy body set moving [N] float32, of peak about 1: the floor below a ball, a box of wood below strings."""
+    length = int(1.1 * t60 * SAMPLE_RATE)
+    modes = damped_modes(np.array(frequencies), np.full(len(frequencies), t60), length)
+    return (modes.mean(axis=0)).astype(np.float32)
+
+
+def rattle(
+    source: Source, low: float, high: float, attack: float, decay: float, delay: float = 0.0
+) -> np.ndarray:
+    """Noise between ``low`` and ``high`` Hz [N] float32, RMS about .5 at its height: snares, the scuff of a sole.
+
+    It starts ``delay`` seconds after the blow, swells for ``attack`` and dies by ``decay`` seconds an e-fold.
+    """
+    length = int((attack + 6 * decay) * SAMPLE_RATE)
+    noise = shaped_noise(piece_generator(source, 0, salt=2), length, band(low, high))
+    times = np.arange(length) / SAMPLE_RATE
+    swell = np.minimum(times / attack, 1.0) * np.exp(-np.maximum(times - attack, 0.0) / decay)
+    return np.concatenate([np.zeros(int(delay * SAMPLE_RATE)), 0.5 * noise * swell]).astype(np.float32)
+
+
+def bubble(f0: float, rise: float, t60: float, delay: float) -> np.ndarray:
+    """A bubble under a drop [N] float32: its pitch climbs from ``f0`` Hz, by ``rise`` times ``f0`` a second.
+
+    It closes ``delay`` seconds after the drop has touched the water (van den Doel, "Physically based models for liquid
+    sounds", 2005).
+    """
+    times = np.arange(int(1.1 * t60 * SAMPLE_RATE)) / SAMPLE_RATE
+    ring = np.sin(2 * np.pi * f0 * (times + rise * times**2 / 2)) * np.exp(-DECAY_60 / t60 * times)
+    return np.concatenate([np.zeros(int(delay * SAMPLE_RATE)), ring]).astype(np.float32)
+
+
 class Note:
     """The ring of one struck body: modes whose brightness follows how hard it is struck.
 
-    ``f0`` Hz is the lowest mode. :meth:`strike` at strength 1 peaks at 1 at most.
+    ``f0`` Hz is the lowest mode; ``companion`` [N] is what else sounds at each blow, whatever the body is made of (a
+    floor, a bubble, snares), beside a ring of about 1; ``held`` seconds later a damper ends the ring.
+    :meth:`strike` at strength 1 peaks at 1 at most.
     """
 
-    def __init__(self, material: Material, f0: float, generator: np.random.Generator) -> None:
+    def __init__(
+        self,
+        material: Material,
+        f0: float,
+        generator: np.random.Generator,
+        companion: np.ndarray | None = None,
+        held: float | None = None,
+    ) -> None:
         ratios = np.asarray(material.ratios)
         keep = f0 * ratios < 0.95 * NYQUIST
         frequencies, ratios = f0 * ratios[keep], ratios[keep]
@@ -102,6 +144,9 @@ class Note:
         t60 = material.t60 / (1.0 + material.damping * (ratios - 1.0))
         length = int(min(NOTE_SECONDS, 1.1 * material.t60 + 0.05) * SAMPLE_RATE)
         self._modes = damped_modes(frequencies, t60, length)
+        if held is not None:
+            late = np.maximum(np.arange(length) / SAMPLE_RATE - held, 0.0)
+            self._modes *= np.exp(-DECAY_60 / DAMPER_T60 * late).astype(np.float32)
         self._frequencies = frequencies
         self._weights = generator.uniform(0.6, 1.0, size=len(frequencies)) / np.sqrt(ratios)
         self._cutoff = material.cutoff
@@ -111,6 +156,7 @@ class Note:
         times = np.arange(burst_length) / SAMPLE_RATE
         self._burst = (burst / 3 * np.exp(-times / material.noise_decay)).astype(np.float32)
         self._noise = material.noise
+        self._companion = np.zeros(0, np.float32) if companion is None else companion
         self._gain = 1.0
         full = self.strike(1.0)
         loud = float(np.sqrt(np.mean(full[: SAMPLE_RATE // 10] ** 2)))
@@ -122,18 +168,31 @@ class Note:
         cutoff = self._cutoff * (0.35 + 0.65 * strength)
         weights = self._weights * np.exp(-self._frequencies / cutoff)
         weights = weights / (weights.sum() + 1e-9)
-        sound = (1.0 - self._noise) * (weights.astype(np.float32) @ self._modes)
-        sound[: len(self._burst)] += self._noise * self._burst[: len(sound)]
+        sound = np.zeros(max(self._modes.shape[1], len(self._burst), len(self._companion)), np.float32)
+        sound[: self._modes.shape[1]] = (1.0 - self._noise) * (weights.astype(np.float32) @ self._modes)
+        sound[: len(self._burst)] += self._noise * self._burst
+        sound[: len(self._companion)] += self._companion
         return self._gain * strength * sound
 
 
 def strikes(
-    source: Source, start: int, stop: int, material: Material, pitches: dict[float, float]
+    source: Source,
+    start: int,
+    stop: int,
+    material: Material,
+    pitches: dict[float, float],
+    companion: np.ndarray | None = None,
+    held: float | None = None,
 ) -> np.ndarray:
-    """All of a source's events as struck notes [L]; ``pitches`` gives Hz for each event value."""
+    """All of a source's events as struck notes [L], each with what :class:`Note` says of ``companion`` and ``held``.
+
+    ``pitches`` gives Hz for each event value.
+    """
     motion = source.motion
     notes = {
-        value: Note(material, pitch, np.random.default_rng([source.noise_seed, round(value)]))
+        value: Note(
+            material, pitch, np.random.default_rng([source.noise_seed, round(value)]), companion, held
+        )
         for value, pitch in pitches.items()
     }
     out = np.zeros(stop - start, np.float32)

@@ -6,7 +6,7 @@ from tasks.demo.world.classes.base import FoleyClass, State, octaves, pick_bin, 
 from tasks.demo.world.materials import MATERIALS
 from tasks.demo.world.pen import INK, Pen, Rgb, darker, faded, lighter, mix
 from tasks.demo.world.scene import Motion, Source
-from tasks.demo.world.synthesis import strikes
+from tasks.demo.world.synthesis import bubble, rattle, strikes, thud
 from tasks.demo.world.timeline import (
     BLUR_SECONDS,
     FAR_SECONDS,
@@ -98,7 +98,9 @@ def _draw_bounce(pen: Pen, source: Source, state: State) -> None:
 
 def _sound_bounce(source: Source, start: int, stop: int) -> np.ndarray:
     material = MATERIALS[source.material]
-    return strikes(source, start, stop, material, {0.0: 210.0 * material.pitch * octaves(source)})
+    # The floor sounds too, whatever falls on it.
+    floor = 0.6 * thud((74.0, 112.0), 0.22)
+    return strikes(source, start, stop, material, {0.0: 210.0 * material.pitch * octaves(source)}, floor)
 
 
 def _describe_bounce(source: Source, state: State) -> tuple[str, ...]:
@@ -180,7 +182,9 @@ def _draw_drip(pen: Pen, source: Source, state: State) -> None:
 
 def _sound_drip(source: Source, start: int, stop: int) -> np.ndarray:
     material = MATERIALS[source.material]
-    return strikes(source, start, stop, material, {0.0: 420.0 * material.pitch * octaves(source)})
+    # A larger drop drags a larger bubble under.
+    pop = 0.6 * bubble(720.0 * octaves(source), rise=9.0, t60=0.16, delay=0.012)
+    return strikes(source, start, stop, material, {0.0: 420.0 * material.pitch * octaves(source)}, pop)
 
 
 def _describe_drip(source: Source, state: State) -> tuple[str, ...]:
@@ -291,8 +295,10 @@ def _draw_footstep(pen: Pen, source: Source, state: State) -> None:
 def _sound_footstep(source: Source, start: int, stop: int) -> np.ndarray:
     material = MATERIALS[source.material]
     pitch = 150.0 * material.pitch * octaves(source)
+    # The sole rolls after the heel.
+    roll = 0.2 * rattle(source, 900.0, 3600.0, attack=0.12, decay=0.05, delay=0.02)
     # No two feet sound quite the same.
-    return strikes(source, start, stop, material, {0.0: pitch, 1.0: 1.08 * pitch})
+    return strikes(source, start, stop, material, {0.0: pitch, 1.0: 1.08 * pitch}, roll)
 
 
 def _describe_footstep(source: Source, state: State) -> tuple[str, ...]:

@@ -6,11 +6,13 @@ from tasks.demo.world.classes.base import FoleyClass, State, octaves, striker_wo
 from tasks.demo.world.materials import MATERIALS
 from tasks.demo.world.pen import INK, Pen, Rgb, darker, faded, lighter, mix
 from tasks.demo.world.scene import Motion, Source
-from tasks.demo.world.synthesis import strikes
+from tasks.demo.world.synthesis import strikes, thud
 from tasks.demo.world.timeline import FAR_SECONDS, irregular_events, striker_track, trace_age
 
 NUM_KEYS = 5
 NUM_STRINGS = 4
+# A key is let go as it is seen to rise; its damper ends the note.
+HELD_SECONDS = 0.15
 # Five keys of a pentatonic scale, four strings in fourths: semitones above the lowest.
 KEY_SEMITONES = (0, 3, 5, 7, 10)
 STRING_SEMITONES = (0, 5, 10, 15)
@@ -51,7 +53,7 @@ def _draw_keys(pen: Pen, source: Source, state: State) -> None:
     pen.rectangle(-0.56, 0.0, 0.56, 0.52, darker(source.rgb, 0.3), INK, corner=0.03)
     age = trace_age(state)
     ivory = {"piano": (248, 246, 238), "toy": lighter(source.rgb, 0.55)}.get(source.material, (70, 72, 80))
-    pressed = max(0.0, 1.0 - state["since"] / 0.15) if state["since"] < 1.0 else 0.0
+    pressed = max(0.0, 1.0 - state["since"] / HELD_SECONDS) if state["since"] < 1.0 else 0.0
     for key in range(NUM_KEYS):
         left = -0.52 + key * wide
         fill, sink = ivory, 0.0
@@ -81,7 +83,7 @@ def _draw_keys(pen: Pen, source: Source, state: State) -> None:
 
 
 def _sound_keys(source: Source, start: int, stop: int) -> np.ndarray:
-    return strikes(source, start, stop, MATERIALS[source.material], _key_pitches(source))
+    return strikes(source, start, stop, MATERIALS[source.material], _key_pitches(source), held=HELD_SECONDS)
 
 
 def _describe_keys(source: Source, state: State) -> tuple[str, ...]:
@@ -162,7 +164,8 @@ def _draw_strings(pen: Pen, source: Source, state: State) -> None:
 
 
 def _sound_strings(source: Source, start: int, stop: int) -> np.ndarray:
-    return strikes(source, start, stop, MATERIALS[source.material], _string_pitches(source))
+    body = 0.5 * thud((108.0, 205.0), 0.3)
+    return strikes(source, start, stop, MATERIALS[source.material], _string_pitches(source), body)
 
 
 def _describe_strings(source: Source, state: State) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from tasks.demo.world.classes.base import FoleyClass, State, octaves, striker_wo
 from tasks.demo.world.materials import MATERIALS
 from tasks.demo.world.pen import INK, Pen, Point, Rgb, darker, faded, lighter
 from tasks.demo.world.scene import Motion, Source
-from tasks.demo.world.synthesis import strikes
+from tasks.demo.world.synthesis import rattle, strikes, thud
 from tasks.demo.world.timeline import irregular_events, striker_track, trace_age
 
 HIDE: dict[str, Rgb] = {
@@ -70,7 +70,9 @@ def _draw_hammer(pen: Pen, source: Source, state: State) -> None:
 
 def _sound_hammer(source: Source, start: int, stop: int) -> np.ndarray:
     material = MATERIALS[source.material]
-    return strikes(source, start, stop, material, {0.0: 300.0 * material.pitch * octaves(source)})
+    # Its steel head rings on, whatever it hits.
+    head = 0.25 * thud((2350.0, 3720.0, 5180.0), 0.45)
+    return strikes(source, start, stop, material, {0.0: 300.0 * material.pitch * octaves(source)}, head)
 
 
 def _describe_hammer(source: Source, state: State) -> tuple[str, ...]:
@@ -149,7 +151,8 @@ def _draw_drum(pen: Pen, source: Source, state: State) -> None:
 
 def _sound_drum(source: Source, start: int, stop: int) -> np.ndarray:
     material = MATERIALS[source.material]
-    return strikes(source, start, stop, material, {0.0: 260.0 * material.pitch * octaves(source)})
+    snares = 0.3 * rattle(source, 1800.0, 6500.0, attack=0.002, decay=0.07)
+    return strikes(source, start, stop, material, {0.0: 260.0 * material.pitch * octaves(source)}, snares)
 
 
 def _describe_drum(source: Source, state: State) -> tuple[str, ...]:
