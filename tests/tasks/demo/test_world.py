@@ -26,7 +26,9 @@ from tasks.demo.world import (
 from tasks.demo.world import corpus as corpus_module
 from tasks.demo.world.corpus import split_counts
 from tasks.demo.world.rendering import render_frames, render_waveform
+from tasks.demo.world.materials import MATERIALS
 from tasks.demo.world.sidecar import NUM_STATE_QUANTITIES, visible_state
+from tasks.demo.world.synthesis import Note, bubble, rattle, thud
 from vab.errors import ConfigError, MediaError, VABError
 from vab.media.write import write_clip
 
@@ -107,6 +109,42 @@ def test_sound_starts_with_its_event(name: str) -> None:
         before = np.abs(sharp[max(0, place - 800) : place]).max(initial=1e-3)
         after = np.abs(sharp[place : place + 160])
         assert after.max() > 1.5 * before
+
+
+def rms(sound: np.ndarray, first: float, last: float) -> float:
+    piece = sound[round(first * SAMPLE_RATE) : round(last * SAMPLE_RATE)]
+    return float(np.sqrt(np.mean(piece**2)))
+
+
+def test_a_thud_dies_within_its_time() -> None:
+    sound = thud((80.0, 110.0), 0.2)
+    assert 20 * np.log10(rms(sound, 0.1, 0.15) / rms(sound, 0.0, 0.05)) == pytest.approx(-30, abs=3)
+
+
+def test_a_bubble_climbs() -> None:
+    sound = bubble(700.0, rise=9.0, t60=0.16, delay=0.02)
+    assert not sound[: round(0.02 * SAMPLE_RATE)].any()
+    crossings = np.flatnonzero(np.diff(np.signbit(sound[round(0.02 * SAMPLE_RATE) :])))
+    # Half a period lies between two: 700 Hz at first, 700 (1 + 9 t) later.
+    for time in (0.02, 0.1):
+        here = np.searchsorted(crossings, time * SAMPLE_RATE)
+        hertz = SAMPLE_RATE / 2 / np.diff(crossings)[here - 2 : here + 2].mean()
+        assert hertz == pytest.approx(700 * (1 + 9 * time), rel=0.1)
+
+
+def test_a_rattle_waits_swells_and_dies() -> None:
+    sound = rattle(scene_of("footstep", 2.0).sources[0], 900.0, 3600.0, attack=0.1, decay=0.05, delay=0.05)
+    assert not sound[: round(0.05 * SAMPLE_RATE)].any()
+    early, top, late = rms(sound, 0.05, 0.08), rms(sound, 0.13, 0.16), rms(sound, 0.3, 0.35)
+    assert early < 0.5 * top and late < 0.1 * top
+    assert top == pytest.approx(0.5, rel=0.3)
+
+
+def test_a_damper_ends_a_note_and_leaves_its_beginning() -> None:
+    notes = [Note(MATERIALS["piano"], 240.0, np.random.default_rng(0), held=held) for held in (None, 0.15)]
+    rung, damped = (note.strike(1.0) for note in notes)
+    assert np.allclose(rung[: round(0.15 * SAMPLE_RATE)], damped[: round(0.15 * SAMPLE_RATE)])
+    assert rms(damped, 0.3, 0.35) < 0.01 * rms(rung, 0.3, 0.35)
 
 
 @pytest.mark.parametrize("name", IMPACTS)
