@@ -136,7 +136,7 @@ class Plan:
 
 
 def full_plan(seed: int, system: System) -> Plan:
-    """Over two hours on two cores."""
+    """Over three hours on two cores."""
     return Plan(
         num_clips={"train": 2400, "validation": 64, "test": 200},
         num_codec_and_tower_clips=1600,
@@ -163,7 +163,7 @@ def full_plan(seed: int, system: System) -> Plan:
             checkpoint_every=250,
         ),
         tower=TrainingOptions(
-            max_steps=1100,
+            max_steps=2000,
             batch_size=128,
             learning_rate=1e-3,
             warmup_steps=100,
