@@ -25,8 +25,8 @@ from tasks.demo.world import (
 )
 from tasks.demo.world import corpus as corpus_module
 from tasks.demo.world.corpus import split_counts
-from tasks.demo.world.rendering import render_frames, render_waveform
 from tasks.demo.world.materials import MATERIALS
+from tasks.demo.world.rendering import render_frames, render_waveform
 from tasks.demo.world.sidecar import NUM_STATE_QUANTITIES, visible_state
 from tasks.demo.world.synthesis import Note, bubble, rattle, thud
 from vab.errors import ConfigError, MediaError, VABError
