@@ -93,7 +93,7 @@ def thud(frequencies: tuple[float, ...], t60: float) -> np.ndarray:
     """A heavy body set moving [N] float32, of peak about 1: the floor below a ball, a box of wood below strings."""
     length = int(1.1 * t60 * SAMPLE_RATE)
     modes = damped_modes(np.array(frequencies), np.full(len(frequencies), t60), length)
-    return (modes.mean(axis=0)).astype(np.float32)
+    return modes.mean(axis=0).astype(np.float32)
 
 
 def rattle(
