@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from tasks.cli import main
 from tasks.console import progress_bar
-from tasks.demo.world import CLASSES, Scene, render_waveform, sample_scene, write_corpus
+from tasks.demo.world import CLASSES, CORPUS_VERSION, Scene, render_waveform, sample_scene, write_corpus
 from vab import media
 from vab.errors import VABError
 from vab.features.dataset import FeatureDataset
@@ -25,6 +25,8 @@ from vab.shapes import Float, Tensor
 
 SPLIT = "test"
 CLIP_SECONDS = 10.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -145,24 +147,37 @@ def partner_of(clips: Sequence[RulerClip]) -> list[int]:
     return partners
 
 
-def training_sounds(num_clips: int, seed: int, folder: Path) -> tuple[Float[Tensor, "N L"], list[str]]:
+def training_sounds(num_clips: int, folder: Path) -> tuple[Float[Tensor, "N L"], list[str]]:
     """Sounds of training scenes with one source, and their classes, rendered without pictures; kept in ``folder``."""
-    labels: list[str] = []
     scenes: list[Scene] = []
     index = 0
     while len(scenes) < num_clips:
-        scene = sample_scene(seed, "train", index, CLIP_SECONDS)
+        scene = sample_scene(0, "train", index, CLIP_SECONDS)
         index += 1
         if len(scene.sources) == 1:
             scenes.append(scene)
-            labels.append(scene.sources[0].name)
-    cache = folder / f"training-sounds-{num_clips}.npy"
-    if not cache.exists():
+    path = folder / f"training-sounds-world{CORPUS_VERSION}-{num_clips}.npy"
+    sounds = kept_sounds(path, "training sounds", scenes, lambda scene: render_waveform(scene)[0])
+    return sounds, [scene.sources[0].name for scene in scenes]
+
+
+def kept_sounds(
+    path: Path, name: str, sources: Sequence[T], sound_of: Callable[[T], np.ndarray]
+) -> Float[Tensor, "N L"]:
+    """The sound of each source, made once and kept in ``path`` at 16 bits.
+
+    Args:
+        path: a NumPy file, whose name tells all that the sounds depend on.
+        name: for the progress bar.
+        sources: what to make sounds of.
+        sound_of: samples [L] from -1 to 1 of one source.
+    """
+    if not path.exists():
         with progress_bar("sounds") as progress:
             sounds = [
-                (render_waveform(scene)[0] * 32767).astype(np.int16)
-                for scene in progress.track(scenes, description="training sounds")
+                (sound_of(source).clip(-1, 1) * 32767).astype(np.int16)
+                for source in progress.track(sources, description=name)
             ]
-        with complete_file(cache) as partial:
+        with complete_file(path) as partial:
             np.save(partial, np.stack(sounds))
-    return torch.from_numpy(np.load(cache, allow_pickle=False)).float() / 32767, labels
+    return torch.from_numpy(np.load(path, allow_pickle=False)).float() / 32767

@@ -21,6 +21,7 @@ from tasks.demo.ruler.classifier import ClassJudge
 from tasks.demo.ruler.codec import distances, distances_by_level
 from tasks.demo.ruler.material import (
     RulerClip,
+    kept_sounds,
     partner_of,
     prepare_store,
     read_clips,
@@ -29,7 +30,7 @@ from tasks.demo.ruler.material import (
 from tasks.demo.ruler.page import write_page
 from tasks.demo.ruler.scores import score
 from tasks.demo.ruler.systems import generate, num_levels, reconstruct, reconstruct_one, unconditional
-from tasks.demo.world import SAMPLE_RATE
+from tasks.demo.world import CORPUS_VERSION, SAMPLE_RATE
 from tasks.pictures import log_mel
 from vab import __version__, media
 from vab.config import to_dict
@@ -111,14 +112,16 @@ def run(options: RulerOptions) -> int:
 
 
 def train_judge(pipeline: Pipeline, folder: Path, num_clips: int) -> ClassJudge:
-    """The judge of classes, from sounds of training scenes, kept in ``folder``, and their reconstructions."""
-    sounds, labels = training_sounds(num_clips, seed=0, folder=folder)
-    with progress_bar("sounds") as progress:
-        through_codec = [
-            reconstruct_one(sound[None], pipeline)[0]
-            for sound in progress.track(sounds, description="sounds for the judge, through the codec")
-        ]
-    return ClassJudge(torch.cat([sounds, torch.stack(through_codec)]), [*labels, *labels], SAMPLE_RATE)
+    """The judge of classes, from sounds of training scenes and their reconstructions, both kept in ``folder``."""
+    sounds, labels = training_sounds(num_clips, folder)
+    codec = f"{pipeline.codec.fingerprint[:8]}-{num_levels(pipeline)}"
+    through_codec = kept_sounds(
+        folder / f"training-sounds-world{CORPUS_VERSION}-{num_clips}-codec{codec}.npy",
+        "training sounds through the codec",
+        list(sounds),
+        lambda sound: reconstruct_one(sound[None], pipeline)[0].numpy(),
+    )
+    return ClassJudge(torch.cat([sounds, through_codec]), [*labels, *labels], SAMPLE_RATE)
 
 
 def _codec_distances(

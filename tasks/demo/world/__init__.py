@@ -6,10 +6,11 @@ from tasks.demo.world.corpus import write_corpus
 from tasks.demo.world.rendering import render, render_waveform
 from tasks.demo.world.sampling import sample_scene
 from tasks.demo.world.scene import FPS, FRAME_SIZE, SAMPLE_RATE, SPLITS, Scene, Source
-from tasks.demo.world.sidecar import scene_sidecar, source_state
+from tasks.demo.world.sidecar import CORPUS_VERSION, scene_sidecar, source_state
 
 __all__ = [
     "CLASSES",
+    "CORPUS_VERSION",
     "FPS",
     "FRAME_SIZE",
     "SAMPLE_RATE",

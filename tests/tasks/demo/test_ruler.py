@@ -14,7 +14,7 @@ from tasks.demo.options import AblationOptions
 from tasks.demo.ruler.ablation import COMPARISONS
 from tasks.demo.ruler.classifier import ClassJudge
 from tasks.demo.ruler.codec import distances
-from tasks.demo.ruler.material import RulerClip, partner_of, training_sounds
+from tasks.demo.ruler.material import RulerClip, kept_sounds, partner_of, training_sounds
 from tasks.demo.ruler.scores import brightness_course, correlation, loudness_course, score
 from tasks.demo.training.quantisers import EncodecQuantiser
 from tasks.demo.world import CLASSES, SAMPLE_RATE, render_waveform, sample_scene, scene_sidecar
@@ -41,8 +41,22 @@ def clips() -> list[RulerClip]:
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> ClassJudge:
-    sounds, labels = training_sounds(90, 0, tmp_path_factory.mktemp("judge"))
+    sounds, labels = training_sounds(90, tmp_path_factory.mktemp("judge"))
     return ClassJudge(sounds, labels, SAMPLE_RATE)
+
+
+def test_sounds_for_the_judge_are_made_once(tmp_path: Path) -> None:
+    made: list[float] = []
+
+    def sound_of(level: float) -> np.ndarray:
+        made.append(level)
+        return np.full(5, level, np.float32)
+
+    first = kept_sounds(tmp_path / "sounds.npy", "sounds", [0.5, -2.0], sound_of)
+    again = kept_sounds(tmp_path / "sounds.npy", "sounds", [0.5, -2.0], sound_of)
+    assert made == [0.5, -2.0]
+    assert torch.equal(first, again)
+    assert first == pytest.approx(np.repeat([[0.5], [-1.0]], 5, axis=1), abs=1e-4)
 
 
 def test_true_sound_is_near_the_top_and_another_clips_sound_at_the_bottom(
