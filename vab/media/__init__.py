@@ -3,6 +3,7 @@
 from vab.media.audio import iter_audio, read_audio
 from vab.media.find import VIDEO_SUFFIXES, find_media
 from vab.media.frames import iter_frames
+from vab.media.limited import decode_limited
 from vab.media.mux import mux
 from vab.media.opus import through_opus
 from vab.media.probe import AudioInfo, MediaInfo, VideoInfo, probe
@@ -14,6 +15,7 @@ __all__ = [
     "AudioInfo",
     "MediaInfo",
     "VideoInfo",
+    "decode_limited",
     "find_media",
     "iter_audio",
     "iter_frames",
