@@ -9,6 +9,7 @@ import torch
 
 from vab import files
 from vab.checkpoint import save_tensors
+from vab.errors import VABError
 
 
 def test_a_file_is_whole_and_alone_in_its_folder(tmp_path: Path) -> None:
@@ -58,3 +59,31 @@ def test_others_may_read_what_the_user_lets_them(tmp_path: Path) -> None:
     files.write_atomically(tmp_path / "text", "words")
     assert (tmp_path / "weights.safetensors").stat().st_mode == plain.stat().st_mode
     assert (tmp_path / "text").stat().st_mode == plain.stat().st_mode
+
+
+@pytest.mark.parametrize("link", ["none", "symbolic", "hard", "folder"])
+def test_an_output_that_is_an_input_is_refused(tmp_path: Path, link: str) -> None:
+    clip = tmp_path / "clips" / "clip.mp4"
+    files.write_atomically(clip, "pictures")
+    output = clip if link == "none" else tmp_path / "out" / "clip.mp4"
+    output.parent.mkdir(exist_ok=True)
+    if link == "symbolic":
+        output.symlink_to(clip)
+    elif link == "hard":
+        output.hardlink_to(clip)
+    elif link == "folder":
+        output.parent.rmdir()
+        output.parent.symlink_to(clip.parent)
+    with pytest.raises(VABError, match=r"clip\.mp4: would overwrite the input"):
+        files.check_outputs([tmp_path / "other.mp4", output], [clip])
+    files.check_outputs([tmp_path / "other.mp4"], [clip, tmp_path / "absent.mp4"])
+
+
+def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(VABError, match=r"file/x\.json: cannot be written"):
+        files.check_outputs([tmp_path / "file" / "x.json"])
+    with pytest.raises(VABError, match="is a folder"):
+        files.check_outputs([tmp_path])
+    files.check_outputs([tmp_path / "deep" / "folder" / "x.json"])
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

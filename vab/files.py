@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from vab.errors import VABError
 
 PARTIAL = ".*.partial*"
 """Pattern of the temporary names."""
@@ -45,6 +48,42 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """
     with complete_file(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
+    """Refuse, before any work, outputs that are inputs or that cannot be written.
+
+    Two names of one file are one file: symbolic and hard links, other spellings of a path.
+
+    Raises:
+        VABError: names the first such output.
+    """
+    read = {(status.st_dev, status.st_ino): path for path in inputs if (status := _status(path))}
+    tried = set()
+    for output in outputs:
+        status = _status(output)
+        if status and (status.st_dev, status.st_ino) in read:
+            source = read[status.st_dev, status.st_ino]
+            raise VABError(f"{output}: would overwrite the input {source}; choose another output (-o)")
+        if output.is_dir():
+            raise VABError(f"{output}: is a folder; name a file")
+        folder = next(parent for parent in output.absolute().parents if parent.exists())
+        if folder in tried:
+            continue
+        tried.add(folder)
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise VABError(
+                f"{output}: cannot be written in {folder} ({error.strerror}); choose another output (-o)"
+            ) from error
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except (OSError, ValueError):  # absent, or a name that no file can have
+        return None
 
 
 def remove_leftovers(folder: Path) -> None:

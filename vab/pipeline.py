@@ -21,7 +21,7 @@ from vab.decoding.options import DecodingOptions
 from vab.device import choose_device
 from vab.errors import WeightsError
 from vab.features.grid import TimeGrid
-from vab.files import write_atomically
+from vab.files import check_outputs, write_atomically
 from vab.models import find_model
 from vab.models.base import CodeRefiner, Sound, SoundGenerator
 from vab.models.files import Component, ModelCard, load_model
@@ -69,8 +69,10 @@ class Generation:
 
         Raises:
             MediaError: the container cannot hold the video's codec, or the suffix is unknown.
+            VABError: the path is the video itself, or cannot be written.
         """
         path = Path(path)
+        check_outputs([path], [self.video] if self.video else [])
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix.lower() in (".wav", ".flac"):
             media.write_audio(path, self.pieces(), self.sample_rate)

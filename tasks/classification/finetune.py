@@ -27,7 +27,7 @@ from vab.config import to_dict, to_record
 from vab.errors import WeightsError
 from vab.features.files import read_lines
 from vab.features.store import FeatureStore
-from vab.files import write_atomically
+from vab.files import check_outputs, write_atomically
 from vab.models.files import ModelCard, save_model
 from vab.models.vab.classifier import MODEL_TYPE, VABClassifier
 from vab.models.vab.encoder import VABEncoder
@@ -41,6 +41,7 @@ def run(options: FinetuneOptions) -> int:
     store = FeatureStore(options.store)
     require = "audio" if options.baseline else options.modality
     folds = plan_folds(store, options.data, require=require)
+    check_outputs([options.out / fold.name / "model.safetensors" for fold in folds], [Path(options.init)])
     classes = _classes(store, folds, options)
     used = sorted({clip for fold in folds for clip in (*fold.train, *fold.test)})
     classes.check(

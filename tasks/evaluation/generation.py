@@ -21,7 +21,7 @@ from vab import __version__
 from vab.classification import Classifier
 from vab.codecs import load_codec
 from vab.device import choose_device
-from vab.files import write_atomically
+from vab.files import check_outputs, write_atomically
 from vab.metrics.clap import Clap
 from vab.metrics.evaluation import EvaluationError, Report, evaluate
 from vab.metrics.imagebind import ImageBind
@@ -57,6 +57,10 @@ see "On published systems" in the metrics' README."""
 
 def run(options: GenerationOptions) -> int:
     """Print a table, write JSON and page; the problems are in the JSON even where the run is refused."""
+    page = options.output.with_suffix(".html")
+    folders = [folder for folder in (options.generated, options.reference) if folder.is_dir()]
+    files = [file for folder in folders for file in folder.rglob("*")]
+    check_outputs([options.output, page], [*files, *([options.list] if options.list else [])])
     scorers = _scorers(options)
     rank_by = _rank(options.rank_by, {name for scorer in scorers for name in scorer.columns})
     with progress_bar("clips") as progress:
@@ -84,7 +88,6 @@ def run(options: GenerationOptions) -> int:
             _show_problems(error.problems)
             raise
     _write(options.output, _document(options, report))
-    page = options.output.with_suffix(".html")
     write_page(page, report, rank_by=rank_by)
     _show(report)
     _show_problems(report.problems)

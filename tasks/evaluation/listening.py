@@ -22,7 +22,7 @@ from tasks.evaluation.listening_page import is_video, page
 from tasks.evaluation.options import AnswersOptions, ListeningOptions
 from vab import __version__, media
 from vab.errors import VABError
-from vab.files import write_atomically
+from vab.files import check_outputs, write_atomically
 from vab.media import VIDEO_SUFFIXES
 from vab.metrics.opinion import mean_opinion, preference
 from vab.metrics.pairing import files_by_id
@@ -35,6 +35,8 @@ _KEY_FORMAT = "listening-key"
 def make(options: ListeningOptions) -> int:
     """Write the page and the key."""
     systems = _systems(options.systems)
+    inputs = [path for files in systems.values() for path in files.values()]
+    check_outputs([options.output / "test.html", options.output / "key.json"], inputs)
     common = sorted(set.intersection(*(set(files) for files in systems.values())))
     if not common:
         raise VABError(f"no clip is in all of {', '.join(systems)}: files of one clip must have one name")
@@ -88,6 +90,8 @@ def make(options: ListeningOptions) -> int:
 
 def analyse(options: AnswersOptions) -> int:
     """Print tables, write JSON if asked."""
+    if options.output:
+        check_outputs([options.output], [options.key, *options.answers])
     key = _read_key(options.key)
     answers = [answer for path in options.answers for answer in _read_answers(path, key)]
     listeners = {listener for listener, *_ in answers}

@@ -12,7 +12,7 @@ from tasks.evaluation.options import ListOptions
 from vab import __version__
 from vab.errors import ManifestError
 from vab.features.manifest import load_manifest
-from vab.files import write_atomically
+from vab.files import check_outputs, write_atomically
 from vab.weights import sha256_of
 
 _NUM_COLUMNS = 4
@@ -21,6 +21,7 @@ _NUM_COLUMNS = 4
 
 def run(options: ListOptions) -> int:
     """Write the list; its first lines say where it comes from."""
+    check_outputs([options.output], [options.source])
     rows = _read(options.source)
     kept = [row for row in rows if row[3] == options.split]
     if not kept:

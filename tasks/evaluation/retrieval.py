@@ -15,7 +15,7 @@ from vab import __version__
 from vab.errors import StoreError
 from vab.features.dataset import FeatureDataset
 from vab.features.store import FeatureStore
-from vab.files import write_atomically
+from vab.files import check_outputs, write_atomically
 from vab.pipeline import Pipeline
 from vab.retrieval.lists import match_ids, read_clip_ids
 from vab.retrieval.ranking import RankSummary, pair_ranks
@@ -25,6 +25,9 @@ from vab.shapes import Float, Int, Tensor
 
 def run(options: RetrievalOptions) -> int:
     """Print a table, write JSON if asked."""
+    if options.output:
+        inputs = [file for store in options.store for file in store.rglob("*")]
+        check_outputs([options.output], [*inputs, *([options.clips] if options.clips else [])])
     pipeline = vab.load(options.weights, device=options.device)
     parts = [_dataset(FeatureStore(path), pipeline, options) for path in options.store]
     ids = [part.store.clips.ids[number] for part in parts for number in part.indices]

@@ -17,13 +17,15 @@ from vab.errors import StoreError
 from vab.features.dataset import FeatureDataset
 from vab.features.sampler import mixed_seed
 from vab.features.store import FeatureStore
-from vab.files import write_atomically
+from vab.files import check_outputs, write_atomically
 from vab.masking.options import MaskedPredictionOptions
 from vab.masking.prediction import MaskedPrediction
 
 
 def run(options: TokensOptions) -> int:
     """Print a table, write JSON if asked."""
+    if options.output:
+        check_outputs([options.output], options.store.rglob("*"))
     store = FeatureStore(options.store)
     pipeline = vab.load(options.weights, device=options.device)
     pipeline.card.check_store(store)

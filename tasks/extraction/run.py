@@ -18,7 +18,7 @@ from vab.errors import ManifestError
 from vab.features.extract import ExtractionOptions, ExtractionReport, Progress, extract
 from vab.features.manifest import Manifest, load_manifest, merge
 from vab.features.status import ExtractionStatus, status
-from vab.files import write_atomically
+from vab.files import check_outputs, write_atomically
 from vab.media import find_media
 from vab.vision import load_encoder
 
@@ -32,6 +32,8 @@ def run(options: ExtractOptions) -> int:
     if options.status:
         _print_status(status(options.store))
         return 0
+    written = ("store.json", "failures.jsonl", MISSING)
+    check_outputs([options.store / name for name in written], map(Path, options.inputs))
     manifest = _manifest(options)
     if manifest.missing:
         errors.print(

@@ -14,6 +14,7 @@ from tasks.generation.options import GenerateOptions
 from tasks.generation.selection import AgreementSelector, Selector, SynchronySelector
 from vab import media
 from vab.errors import MediaError, VABError
+from vab.files import check_outputs
 from vab.pipeline import Generation, Pipeline
 from vab.shapes import Tensor
 
@@ -43,9 +44,14 @@ def run(options: GenerateOptions) -> int:
     if options.select != "synchrony" and options.synchformer is not None:
         raise ValueError("--synchformer: the judge of --select synchrony; add that too")
     videos, failures = _find(options.inputs)
+    results = [
+        _outputs(video, name, options, num_videos=len(videos))
+        for video, name in zip(videos, _names(videos), strict=True)
+    ]
+    paths = [path for outputs in results for _, path in outputs]
+    check_outputs([*paths, *(path.with_suffix(f"{path.suffix}.json") for path in paths)], videos)
     clips, num_present = [], 0
-    for video, names in zip(videos, _names(videos), strict=True):
-        outputs = _outputs(video, names, options, num_videos=len(videos))
+    for video, outputs in zip(videos, results, strict=True):
         wanted = [(seeds, path) for seeds, path in outputs if options.overwrite or not path.exists()]
         num_present += len(outputs) - len(wanted)
         if not wanted:

@@ -20,7 +20,7 @@ from vab.config import to_dict, to_record
 from vab.errors import ConfigError, StoreError
 from vab.features.joined import JoinedDataset
 from vab.features.store import FeatureStore
-from vab.files import write_atomically
+from vab.files import check_outputs, write_atomically
 from vab.masking.prediction import MaskedPrediction
 from vab.models import find_model
 from vab.models.coarse_to_fine.config import CoarseToFineConfig
@@ -36,6 +36,7 @@ ModelConfig = VABConfig | CoarseToFineConfig
 
 def run(options: PretrainOptions) -> int:
     """Train, then write ``model.safetensors`` into the run's folder."""
+    check_outputs([options.out / WEIGHTS], [options.refiner] if options.refiner else [])
     stores = [FeatureStore(path) for path in options.store]
     codec = load_codec(stores[0].info.codec.name, weights=options.codec_weights)
     config = _config(options)

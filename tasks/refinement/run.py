@@ -20,7 +20,7 @@ from vab.codecs.sound import CodedSound
 from vab.config import to_dict
 from vab.decoding.options import DecodingOptions
 from vab.errors import VABError
-from vab.files import write_atomically
+from vab.files import check_outputs, write_atomically
 from vab.models.base import CodeRefiner
 from vab.pipeline import Pipeline
 from vab.shapes import Float, Int, Tensor
@@ -45,12 +45,13 @@ def run(options: RefineOptions) -> int:
         raise VABError(
             f"{len(twice)} names come twice among the inputs, such as {twice[0]!r}; refine them into two folders"
         )
+    outputs = {path: options.output / f"{path.stem}.{options.format}" for path in options.inputs}
+    check_outputs([*outputs.values(), *map(_settings_of, outputs.values())], options.inputs)
     pipeline = vab.load(options.weights, device=options.device)
     decoding = chosen_decoding(pipeline.refiner, options.steps, options.cfg_scale, options.temperature)
     failures, num_present = [], 0
     with progress_bar("files") as progress:
-        for path in progress.track(options.inputs, description="refining"):
-            out = options.output / f"{path.stem}.{options.format}"
+        for path, out in progress.track(outputs.items(), description="refining"):
             if out.exists() and not options.overwrite:
                 num_present += 1
                 continue
@@ -69,7 +70,7 @@ def run(options: RefineOptions) -> int:
                 continue
             facts = {"input": path.name, "has_pictures": clip.visual is not None, "seed": options.seed}
             settings = {**facts, "decoding": to_dict(decoding), **how_made(pipeline)}
-            write_atomically(out.with_suffix(f"{out.suffix}.json"), json.dumps(settings, indent=2) + "\n")
+            write_atomically(_settings_of(out), json.dumps(settings, indent=2) + "\n")
     for failure in failures:
         errors.print(f"vab refine: {failure}", markup=False, soft_wrap=True)
     num_done = len(options.inputs) - len(failures) - num_present
@@ -77,6 +78,11 @@ def run(options: RefineOptions) -> int:
     failed = f", {len(failures)} failed" if failures else ""
     console.print(f"{num_done} made in {options.output}{present}{failed}", markup=False)
     return 2 if failures else 0
+
+
+def _settings_of(out: Path) -> Path:
+    """The JSON beside a result."""
+    return out.with_suffix(f"{out.suffix}.json")
 
 
 def chosen_decoding(

@@ -16,7 +16,7 @@ from vab import __version__
 from vab.config import to_dict, to_record
 from vab.features.joined import JoinedDataset
 from vab.features.store import FeatureStore
-from vab.files import write_atomically
+from vab.files import check_outputs, write_atomically
 from vab.models.files import ModelCard
 from vab.models.vab.contrastive import ContrastiveAdaptation
 from vab.models.vab.encoder import VABEncoder, load_encoder_of, save_encoder
@@ -28,6 +28,8 @@ from vab.weights import sha256_of
 def run(options: AdaptOptions) -> int:
     """Train, then write ``encoder.safetensors`` into the run's folder."""
     path = model_path(options.weights)
+    written = options.out / "encoder.safetensors"
+    check_outputs([written], [path])
     encoder, card = load_encoder_of(path)
     stores = [FeatureStore(store) for store in options.store]
     for store in stores:
@@ -53,7 +55,6 @@ def run(options: AdaptOptions) -> int:
         resume=options.resume,
         device=options.device,
     )
-    written = options.out / "encoder.safetensors"
     provenance = {
         "trained_on": f"{len(train_data)} clips of {', '.join(store.path.name for store in stores)}",
         "from": {"weights": path.stem, "sha256": sha256_of(path), "init": options.init},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +13,7 @@ import vab
 from tasks.console import errors, progress_bar
 from tasks.retrieval.options import EmbedOptions
 from vab.errors import ConfigError, VABError
-from vab.files import write_atomically
+from vab.files import check_outputs, write_atomically
 from vab.shapes import Tensor
 
 
@@ -21,6 +22,8 @@ def run(options: EmbedOptions) -> int:
     suffix = options.output.suffix.lower() if options.output else ".json"
     if suffix not in (".npy", ".parquet", ".json"):
         raise ConfigError(f"{options.output}: unknown kind of file; write .npy, .parquet or .json")
+    if options.output:
+        check_outputs([options.output], map(Path, options.inputs) if options.modality != "text" else [])
     pipeline = vab.load(options.weights, device=options.device)
     embed: dict[str, Callable[[str], Tensor]] = {
         "audio": pipeline.embed_audio,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 from rich.table import Table
 
@@ -12,7 +13,7 @@ from tasks.retrieval.opening import OTHER, Searcher, as_document, the_one
 from tasks.retrieval.options import SearchOptions
 from tasks.retrieval.page import self_contained_page
 from vab.errors import ConfigError
-from vab.files import write_atomically
+from vab.files import check_outputs, write_atomically
 from vab.retrieval.index import Hit
 
 
@@ -25,6 +26,8 @@ def run(options: SearchOptions) -> int:
     if options.top < 1:
         raise ConfigError(f"--top must be at least 1, not {options.top}")
     [(modality, query)] = given.items()
+    if options.html:
+        check_outputs([options.html], [query] if isinstance(query, Path) else [])
     where = options.in_ or OTHER[modality]
     searcher = Searcher.open(the_one(options.index), options.weights, options.device)
     embedding = searcher.embed(modality, query)
