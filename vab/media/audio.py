@@ -9,6 +9,7 @@ import numpy as np
 import soxr
 import torch
 
+from vab.errors import MediaError
 from vab.media.blocks import fit, regroup
 from vab.media.container import first_frame, frames_from, warn_once
 from vab.shapes import Float, Tensor
@@ -20,6 +21,10 @@ SETTLE_SECONDS = 0.5
 # A packet whose time differs from the end of the one before by more than this is a true gap or overlap;
 # less is rounding in the container's clock, and mending it would click.
 GAP_SECONDS = 0.02
+# Silence that all gaps of a file together may take; more is damage, and an hour of samples in memory.
+MAX_SILENCE_SECONDS = 3600
+# What sound is stored at, with a wide margin. At 1 Hz a small file would last for days.
+MIN_RATE, MAX_RATE = 1_000, 768_000
 # Fold-down of ITU-R BS.775 to stereo, then the mean of left and right: the centre reaches both sides, so
 # it counts 0.707 twice; surrounds 0.707 once; the effects channel is left out, as in every player. A plain
 # mean would bury the speech of a 5.1 film under its often silent other channels.
@@ -41,11 +46,15 @@ def read_audio(
     where the sound does.
 
     Raises:
-        MediaError: the file cannot be read, has no audio stream, or nothing of it decodes.
+        MediaError: the file cannot be read, has no audio stream, nothing of it decodes, or its rate or its
+            times are not those of sound.
         ValueError: an argument is out of range.
     """
-    chunks = list(iter_audio(path, sample_rate, start=start, duration=duration))
-    return torch.cat(chunks, dim=1) if chunks else torch.zeros(1, 0)
+    # One buffer that grows: joining a list of chunks would need room for all of them twice.
+    samples = bytearray()
+    for chunk in iter_audio(path, sample_rate, start=start, duration=duration):
+        samples += memoryview(chunk.numpy()).cast("B")
+    return torch.frombuffer(samples, dtype=torch.float32)[None] if samples else torch.zeros(1, 0)
 
 
 def iter_audio(
@@ -77,7 +86,17 @@ def iter_audio(
 
 def _stored_rate(path: Path) -> int:
     """Samples per second that the decoder gives; the header of an HE-AAC file may say half of it."""
-    return first_frame(path, "audio").rate
+    rate = first_frame(path, "audio").rate
+    _check_rate(rate, path)
+    return rate
+
+
+def _check_rate(rate: int, path: Path) -> None:
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise MediaError(
+            f"{path}: {rate:,} samples a second, which is not between {MIN_RATE:,} and {MAX_RATE:,}; "
+            "convert it or copy it again"
+        )
 
 
 def _resample(path: Path, source_rate: int, sample_rate: int, start: float) -> Iterator[np.ndarray]:
@@ -97,13 +116,19 @@ def _resample(path: Path, source_rate: int, sample_rate: int, start: float) -> I
 
 def _mono_blocks(path: Path, rate: int, begin: int) -> Iterator[np.ndarray]:
     """Mono samples from source sample ``begin`` (counted from time zero) on, without gap or overlap."""
-    position = begin
+    position, num_silent = begin, 0
     following: int | None = None
     for seconds, samples in _mono_frames(path, rate, begin / rate):
         at = round(seconds * rate)
         if following is not None and abs(at - following) <= GAP_SECONDS * rate:
             at = following
         following = at + len(samples)
+        num_silent += max(0, at - position)
+        if num_silent > MAX_SILENCE_SECONDS * rate:
+            raise MediaError(
+                f"{path}: its sound has gaps of {num_silent / rate:,.0f} s; its times are damaged, or it is to be "
+                "cut into parts"
+            )
         while at > position:
             silence = np.zeros(min(at - position, rate), np.float32)
             yield silence
@@ -140,6 +165,7 @@ def _to_mono(frame: Any, rate: int, path: Path) -> np.ndarray:
         warn_once(f"{path}: its sound holds values that are not finite; they are made silent")
         mono = np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0)
     if frame.rate != rate:
+        _check_rate(frame.rate, path)
         warn_once(f"{path}: its sound changes from {rate} to {frame.rate} samples a second on the way")
         mono = soxr.resample(mono, frame.rate, rate)
     return mono

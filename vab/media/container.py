@@ -24,6 +24,11 @@ TEXT_FORMATS = {"tty"}
 NOMINAL_FPS = 25
 # How far before the wanted time to try to land; None opens the file from its beginning.
 SEEK_BACKS: tuple[float | None, ...] = (0.0, 2.0, 10.0, None)
+# Digital silence in FLAC or Opus and a still picture in H.264 take 100 bytes a second or more, so a longer
+# file of fewer holds times that are damaged or invented. A short one may: a GIF shows one picture for minutes.
+MIN_BYTES_PER_SECOND, SHORT_SECONDS = 32, 600
+# 8192 x 8192, four times an 8K video. A GIF of 100 bytes can announce a picture of a gigabyte.
+LIMITS = {"max_pixels": str(2**26)}
 
 
 @functools.lru_cache(maxsize=1024)
@@ -52,7 +57,7 @@ def open_input(path: Path) -> Iterator[InputContainer]:
     try:
         # An absolute name cannot be taken for an option or for a protocol ("12:30.mp4"), and undecodable
         # tags must not make a playable file unreadable.
-        container = av.open(str(path.absolute()), "r", metadata_errors="replace")
+        container = av.open(str(path.absolute()), "r", options=LIMITS, metadata_errors="replace")
     except PermissionError as error:
         raise MediaError(f"{path}: cannot be read (permission denied); check the permissions") from error
     except (av.FFmpegError, ValueError) as error:
@@ -63,7 +68,10 @@ def open_input(path: Path) -> Iterator[InputContainer]:
     with container:
         if container.format.name in TEXT_FORMATS:
             raise MediaError(f"{path}: is a text file; give a sound or video file")
-        yield container
+        try:
+            yield container
+        except MemoryError as error:
+            raise MediaError(f"{path}: needs more memory than there is; give a smaller file") from error
 
 
 def find_video_stream(container: InputContainer) -> av.VideoStream | None:
@@ -113,6 +121,16 @@ def nothing_decodes(path: Path, kind: Kind) -> MediaError:
     return MediaError(f"{path}: nothing of its {kind} stream can be decoded; convert it or copy it again")
 
 
+def check_seconds(seconds: float, path: Path) -> None:
+    """Raise :class:`MediaError` for a time that no file of this size reaches."""
+    size = path.stat().st_size
+    if seconds > SHORT_SECONDS + size / MIN_BYTES_PER_SECOND:
+        raise MediaError(
+            f"{path}: says that it lasts {seconds:,.0f} s, which its {size:,} bytes cannot hold; its times are "
+            "damaged: copy or convert it again"
+        )
+
+
 def nominal_length(stream: av.VideoStream) -> float:
     """Seconds a picture stands where nothing says otherwise."""
     return float(1 / (stream.average_rate or NOMINAL_FPS))
@@ -131,24 +149,27 @@ def frames_from(path: Path, kind: Kind, seconds: float = 0.0) -> Generator[tuple
     Damaged packets are skipped with one warning; a file that ends early gives what there is.
 
     Raises:
-        MediaError: the file cannot be opened, or has no such stream.
+        MediaError: the file cannot be opened, has no such stream, or a frame's time is one it cannot reach.
     """
     for seek_back in SEEK_BACKS if seconds > 0 else (None,):
         with open_input(path) as container:
             stream = require_stream(container, path, kind)
             stream.codec_context.thread_type = "AUTO"
+            if kind == "video":
+                stream.codec_context.options = LIMITS
             frames = _decode(container, stream, path)
-            zero = time_zero(container)
             if seek_back is None:
-                yield from _timed(frames, stream, zero, begin=0.0)
+                yield from _timed(frames, container, stream, path, begin=0.0)
                 return
             if not can_seek(container):
                 continue
             try:
-                container.seek(int((zero + seconds - seek_back) / stream.time_base), stream=stream)
+                container.seek(
+                    int((time_zero(container) + seconds - seek_back) / stream.time_base), stream=stream
+                )
             except (av.FFmpegError, OverflowError):
                 continue
-            timed = _timed(frames, stream, zero, begin=None)
+            timed = _timed(frames, container, stream, path, begin=None)
             first = next(timed, None)
             if first is not None and first[0] <= seconds:
                 yield first
@@ -206,16 +227,17 @@ def _decode(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]
 
 
 def _timed(
-    frames: Iterator[Any], stream: Any, zero: float, *, begin: float | None
+    frames: Iterator[Any], container: InputContainer, stream: Any, path: Path, *, begin: float | None
 ) -> Iterator[tuple[float, Any]]:
     """Add to each frame its time, from ``begin`` on where it has none; stop where that is not known."""
-    following = begin
+    zero, following = time_zero(container), begin
     for frame in frames:
         timestamp = frame.dts if frame.pts is None else frame.pts
         # Raw streams carry no times at all: their frames follow each other at the stream's own rate.
         seconds = following if timestamp is None else float(timestamp * frame.time_base) - zero
         if seconds is None:
             return
+        check_seconds(seconds, path)
         yield seconds, frame
         length = frame.samples / frame.rate if stream.type == "audio" else nominal_length(stream)
         following = seconds + length

@@ -10,6 +10,7 @@ from av.container import InputContainer
 from vab.errors import MediaError
 from vab.media.container import (
     can_seek,
+    check_seconds,
     find_audio_stream,
     find_video_stream,
     first_frame,
@@ -76,7 +77,8 @@ def probe(path: str | Path) -> MediaInfo:
     or cannot seek; then all packets are read, none decoded.
 
     Raises:
-        MediaError: the file is missing, empty, damaged beyond use or holds no sound or video.
+        MediaError: the file is missing, empty, damaged beyond use or holds no sound or video, or lasts longer
+            than its size allows.
     """
     path = Path(path)
     with open_input(path) as container:
@@ -114,8 +116,9 @@ def _duration(container: InputContainer, stream: Any, path: Path) -> float:
     if end is None:
         with open_input(path) as again:
             end = _last_end(again, again.streams[stream.index], path)
-    if end is None:
+    if end is None or end <= time_zero(container):
         raise nothing_decodes(path, stream.type)
+    check_seconds(end - time_zero(container), path)
     if promised is not None and promised - end > MISSING_SECONDS:
         zero = time_zero(container)
         warn_once(
