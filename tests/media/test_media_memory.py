@@ -10,7 +10,7 @@ PROGRAM = """
 import resource, sys
 from pathlib import Path
 import torch
-from vab.media import iter_audio, iter_frames, mux, probe
+from vab.media import iter_audio, iter_frames, mux, probe, read_audio
 
 def peak_megabytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -27,7 +27,9 @@ short, long = Path(sys.argv[1]), Path(sys.argv[2])
 work(short)
 before = peak_megabytes()
 num_frames, num_samples = work(long)
-print(num_frames, num_samples, peak_megabytes() - before)
+streamed = peak_megabytes()
+held = read_audio(long, 192_000).numel() * 4 / 2**20
+print(num_frames, num_samples, streamed - before, held, peak_megabytes() - streamed)
 """
 
 
@@ -45,8 +47,12 @@ def test_memory_does_not_grow_with_length(make_clip):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *map(str, paths)], capture_output=True, text=True, check=True
     )
-    num_frames, num_samples, grown_megabytes = map(float, done.stdout.split())
+    num_frames, num_samples, grown_megabytes, held_megabytes, reading_megabytes = map(
+        float, done.stdout.split()
+    )
     assert num_frames == 6_000
     assert num_samples >= 239 * 48_000
     # All frames would be 110 MB and all samples 46 MB.
     assert grown_megabytes < 30
+    # What is read whole is in memory once, with some room to grow.
+    assert reading_megabytes < 1.3 * held_megabytes
