@@ -21,7 +21,7 @@ Tensors
 ==============  ===========  ============================================================
 ``codes``       [B, K, S]    int64, 0 <= code < V; V itself only where ``is_masked``
 ``logits``      [B, K, S, V] raw scores
-``is_masked``   [B, K, S]    bool, True = hidden, to predict
+``is_masked``   [B, K, S]    bool, True = masked, to predict
 ``is_valid``    [B, S]       bool, True = real, False = padding
 ``visual``      [B, F, E]    frame features, not normalised
 ``waveform``    [B, C, L]    float in [-1, 1]

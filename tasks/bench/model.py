@@ -13,16 +13,16 @@ from rich.table import Table
 from tasks.bench.options import BenchModelOptions
 from tasks.console import console
 from vab.config import from_dict
+from vab.decoding.in_windows import decode_in_windows
+from vab.decoding.masks import mask_out
 from vab.decoding.options import DecodingOptions
-from vab.decoding.windows import Windows, decode_in_windows
+from vab.decoding.windows import Windows
 from vab.device import choose_device
 from vab.features.batch import FeatureBatch
-from vab.masking.draw import hide
-from vab.masking.options import MaskedPredictionOptions
-from vab.masking.prediction import MaskedPrediction
 from vab.models import find_model
-from vab.models.coarse_to_fine.config import CoarseToFineConfig
 from vab.models.vab.config import VABConfig
+from vab.objectives.masked_prediction import MaskedPrediction
+from vab.objectives.options import MaskedPredictionOptions
 
 
 def run(options: BenchModelOptions) -> int:
@@ -42,21 +42,18 @@ def run(options: BenchModelOptions) -> int:
 def _measure(path: Path, options: BenchModelOptions, device: str) -> list[str]:
     document = yaml.safe_load(path.read_text())
     folder = find_model(document.get("type", "vab"))
-    config = from_dict(folder.config, document["fine" if "fine" in document else "model"], source=str(path))
+    config = from_dict(folder.config, document["model"], source=str(path))
     decoding = from_dict(DecodingOptions, document["decoding"], source=str(path))
     torch.manual_seed(0)
     model = folder.model(config).to(device)
     sizes = [_millions(model), _millions(model.blocks)]
-    num_given = 0
-    if isinstance(config, CoarseToFineConfig):
-        num_given = config.num_coarse_codebooks
-    else:
+    if not config.num_given_codebooks:
         inputs = _millions(model.code_embedding.project) + _millions(model.visual_embedding)
         sizes.append(_millions(model.blocks[: config.num_encoder_layers]) + inputs)
     windows = Windows.of(config, options.seconds, 0.0)
     batch = _batch(config, options.batch_size, windows).to(device)
 
-    objective = MaskedPrediction(model, MaskedPredictionOptions(), num_given=num_given)
+    objective = MaskedPrediction(model, MaskedPredictionOptions())
     optimizer = torch.optim.AdamW(model.parameters(), 2e-4)
 
     def step() -> None:
@@ -70,17 +67,16 @@ def _measure(path: Path, options: BenchModelOptions, device: str) -> list[str]:
     model.zero_grad()
     model = model.eval().requires_grad_(False).to(getattr(torch, options.dtype))
     is_masked = torch.zeros_like(batch.codes, dtype=torch.bool)
-    is_masked[:, num_given:] = True
-    hidden = list(hide(batch.codes, is_masked, config.mask_token_id))
+    is_masked[:, config.num_given_codebooks :] = True
+    masked = list(mask_out(batch.codes, is_masked, config.mask_token_id))
     generation_seconds = _seconds(
         lambda: decode_in_windows(
             model,
-            hidden,
+            masked,
             list(batch.visual),
             windows=windows,
             options=decoding,
             seeds=range(len(batch)),
-            num_given=num_given,
         ),
         device,
     )
@@ -93,7 +89,7 @@ def _measure(path: Path, options: BenchModelOptions, device: str) -> list[str]:
     ]
 
 
-def _batch(config: VABConfig | CoarseToFineConfig, size: int, windows: Windows) -> FeatureBatch:
+def _batch(config: VABConfig, size: int, windows: Windows) -> FeatureBatch:
     """Random codes and frames of the configuration's shapes."""
     return FeatureBatch(
         codes=torch.randint(0, config.codebook_size, (size, config.num_codebooks, windows.num_steps)),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.options import positional, short
-from vab.models.vab.options import ClassificationOptions
+from vab.objectives.options import ClassificationOptions
 from vab.training.options import TrainingOptions
 
 

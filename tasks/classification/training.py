@@ -15,12 +15,13 @@ from vab.features.batch import FeatureBatch
 from vab.features.dataset import FeatureDataset
 from vab.features.sampler import class_balanced_weights
 from vab.features.store import FeatureStore
-from vab.masking.prediction import MaskedPrediction
-from vab.models.vab.classifier import Classification, VABClassifier, VABClassifierConfig
+from vab.models.vab.classifier import VABClassifier, VABClassifierConfig
 from vab.models.vab.config import VABConfig
 from vab.models.vab.encoder import VABEncoder
 from vab.models.vab.model import VAB
-from vab.models.vab.options import MaskedPredictionOptions
+from vab.objectives.classification import Classification
+from vab.objectives.masked_prediction import MaskedPrediction
+from vab.objectives.options import MaskedPredictionOptions
 from vab.shapes import Float, Tensor
 from vab.training.run import fit
 

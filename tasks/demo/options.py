@@ -139,9 +139,10 @@ class SweepOptions:
 class AblationOptions:
     """Train small models that differ in one thing, and measure each with the ruler.
 
-    'alibi': distance in seconds, directed or not, or by index; 'visual_rate': 8, 4 or 1 frames a second;
+    'alibi': distance in seconds, asymmetric or not, or by index; 'visual_rate': 8, 4 or 1 frames a second;
     'experts': with or without; 'heads': 8 or 4; 'learning_rate': 2e-3 or 1e-3; 'codebooks': 4 levels of codes or 2;
-    'mask_ratio': mean 0.35, 0.55 or 0.75 (paper appendix C.5). Writes ablation.json. Each training resumes.
+    'mask_ratio': mean 0.35 (and minimum 0.35), 0.55 or 0.75 (minimum 0.5; paper appendix C.5). Writes ablation.json.
+    Each training resumes.
     """
 
     what: list[str] = positional(

@@ -1,4 +1,4 @@
-"""``vab evaluate tokens``: what the frames add to the prediction of hidden codes."""
+"""``vab evaluate tokens``: what the frames add to the prediction of masked codes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from vab.features.dataset import FeatureDataset
 from vab.features.sampler import mixed_seed
 from vab.features.store import FeatureStore
 from vab.files import check_outputs, write_atomically
-from vab.masking.options import MaskedPredictionOptions
-from vab.masking.prediction import MaskedPrediction
+from vab.objectives.masked_prediction import MaskedPrediction
+from vab.objectives.options import MaskedPredictionOptions
 
 
 def run(options: TokensOptions) -> int:
@@ -42,9 +42,7 @@ def run(options: TokensOptions) -> int:
         visual_fps=config.visual_fps,
         crop_seconds=pipeline.card.window_seconds,
     )
-    # A coarse-to-fine stage is given its coarse levels, whatever is hidden.
-    num_given = config.num_coarse_codebooks if pipeline.card.type == "coarse_to_fine" else 0
-    objective = MaskedPrediction(pipeline.model, MaskedPredictionOptions(), num_given=num_given)
+    objective = MaskedPrediction(pipeline.model, MaskedPredictionOptions())
     values: dict[str, list[float]] = defaultdict(list)
     sizes: list[int] = []
     with progress_bar("clips") as progress:
@@ -58,19 +56,19 @@ def run(options: TokensOptions) -> int:
             sizes.append(len(items))
             progress.advance(task, len(items))
     metrics = {name: float(np.average(numbers, weights=sizes)) for name, numbers in values.items()}
-    for prefix in ("", "all_hidden/"):
+    for prefix in ("", "all_masked/"):
         pairs = (values[f"{prefix}accuracy_{way}_vision"] for way in ("with", "without"))
         if len(sizes) > 1:
             metrics[f"{prefix}accuracy_gain_error"] = _standard_error(np.subtract(*map(np.array, pairs)))
     for prefix, what in (
-        ("all_hidden/", "all codes hidden, as generation begins"),
-        ("", "hidden by the paper's ratios"),
+        ("all_masked/", "all codes masked, as generation begins"),
+        ("", "masked by the paper's ratios"),
     ):
         chosen = {
             name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)
         }
-        levels = range(num_given, config.num_codebooks)
-        _show(chosen, levels, f"{what}: {len(data)} clips of {options.store.name}/{options.split}")
+        codebooks = range(config.num_given_codebooks, config.num_codebooks)
+        _show(chosen, codebooks, f"{what}: {len(data)} clips of {options.store.name}/{options.split}")
     if options.output:
         document = {
             "metrics": metrics,
@@ -96,11 +94,11 @@ def _standard_error(gains: np.ndarray) -> float:
     return float(gains.std(ddof=1) / np.sqrt(len(gains)))
 
 
-def _show(metrics: dict[str, float], levels: range, title: str) -> None:
+def _show(metrics: dict[str, float], codebooks: range, title: str) -> None:
     table = Table(title=title, title_justify="left")
     for column in ("", "with vision", "without"):
         table.add_column(column, justify="left" if not column else "right")
-    rows = [(f"accuracy, level {level}", f"/level_{level}") for level in levels]
+    rows = [(f"accuracy, codebook {codebook}", f"/codebook_{codebook}") for codebook in codebooks]
     for name, suffix in [*rows, ("accuracy, all", "")]:
         with_vision, without = (metrics[f"accuracy_{way}_vision{suffix}"] for way in ("with", "without"))
         table.add_row(name, f"{with_vision:.2%}", f"{without:.2%}")

@@ -8,9 +8,8 @@ from typing import Literal
 
 from tasks.options import short
 from vab.decoding.options import DecodingOptions
-from vab.masking.options import MaskedPredictionOptions
-from vab.models.coarse_to_fine.config import CoarseToFineConfig
 from vab.models.vab.config import VABConfig
+from vab.objectives.options import MaskedPredictionOptions
 from vab.training.options import TrainingOptions
 
 
@@ -36,7 +35,7 @@ class DataOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainOptions:
-    """Train a model to fill in hidden sound codes, given the frames: a VAB (paper section 3.2) or its refiner (3.3).
+    """Train a model to predict masked audio codes, given the frames: a VAB (paper section 3.2) or its refiner (3.3).
 
     Start from a file in configs/; anything in it can be overridden: --training.max_steps 100.
     """
@@ -47,16 +46,14 @@ class PretrainOptions:
     """Folder of this run: curves, checkpoints, and in the end model.safetensors."""
     training: TrainingOptions
     """How to train."""
-    type: Literal["vab", "coarse_to_fine"] = "vab"
-    """Which model to train: a VAB of the size under 'model', or a coarse-to-fine stage of the size under 'fine'."""
+    type: Literal["vab", "vab-refiner"] = "vab"
+    """Which model to train: a VAB, or the coarse-to-fine stage that completes a VAB's codes."""
     model: VABConfig = field(default_factory=VABConfig)
-    """Size of a VAB."""
-    fine: CoarseToFineConfig = field(default_factory=CoarseToFineConfig)
-    """Size of a coarse-to-fine stage."""
+    """Its size."""
     refiner: Path | None = None
     """Weights of a coarse-to-fine stage that is to complete this VAB's codes; its name goes into the VAB's weights."""
     objective: MaskedPredictionOptions = field(default_factory=MaskedPredictionOptions)
-    """What is hidden."""
+    """What is masked."""
     data: DataOptions = field(default_factory=DataOptions)
     """Clips and augmentation."""
     decoding: DecodingOptions = field(default_factory=DecodingOptions)

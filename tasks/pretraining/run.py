@@ -13,7 +13,7 @@ from lightning.pytorch import seed_everything
 
 from tasks.console import console
 from tasks.pretraining.options import PretrainOptions
-from tasks.pretraining.samples import SampleLogger, generate, refine
+from tasks.pretraining.samples import SampleLogger
 from vab import __version__
 from vab.codecs import Codec, load_codec
 from vab.config import to_dict, to_record
@@ -21,17 +21,14 @@ from vab.errors import ConfigError, StoreError
 from vab.features.joined import JoinedDataset
 from vab.features.store import FeatureStore
 from vab.files import check_outputs, write_atomically
-from vab.masking.prediction import MaskedPrediction
 from vab.models import find_model
-from vab.models.coarse_to_fine.config import CoarseToFineConfig
 from vab.models.files import Component, ModelCard, load_model, save_model
 from vab.models.vab.config import VABConfig
+from vab.objectives.masked_prediction import MaskedPrediction
 from vab.training.run import fit
 
 WEIGHTS = "model.safetensors"
 """What every run's result is called."""
-
-ModelConfig = VABConfig | CoarseToFineConfig
 
 
 def run(options: PretrainOptions) -> int:
@@ -39,7 +36,7 @@ def run(options: PretrainOptions) -> int:
     check_outputs([options.out / WEIGHTS], [options.refiner] if options.refiner else [])
     stores = [FeatureStore(path) for path in options.store]
     codec = load_codec(stores[0].info.codec.name, weights=options.codec_weights)
-    config = _config(options)
+    config = options.model
     for store in stores:
         check_fits(config, store, codec)
     refiner = None if options.refiner is None else adopt_refiner(options, options.refiner, stores[0])
@@ -47,7 +44,6 @@ def run(options: PretrainOptions) -> int:
     validation_data = _dataset(stores, options, is_training=False)
 
     seed_everything(options.training.seed, verbose=False)
-    num_given = config.num_coarse_codebooks if isinstance(config, CoarseToFineConfig) else 0
     model = find_model(options.type).model(config)
     model.code_embedding.load_codebooks(codec.codebooks[: config.num_codebooks])
     options.out.mkdir(parents=True, exist_ok=True)
@@ -56,9 +52,9 @@ def run(options: PretrainOptions) -> int:
     samples = []
     if logged:
         clips = validation_data.__getitems__([(index, 0) for index in logged])
-        samples = [SampleLogger(codec, clips, options.decoding, refine if num_given else generate)]
+        samples = [SampleLogger(codec, clips, options.decoding)]
     fit(
-        MaskedPrediction(model, options.objective, num_given=num_given),
+        MaskedPrediction(model, options.objective),
         train_data,
         validation_data,
         options.training,
@@ -103,7 +99,7 @@ def adopt_refiner(options: PretrainOptions, path: Path, store: FeatureStore) -> 
     return Component.of_file(copy)
 
 
-def check_fits(model: ModelConfig, store: FeatureStore, codec: Codec) -> None:
+def check_fits(model: VABConfig, store: FeatureStore, codec: Codec) -> None:
     """The model, the store and the codec must agree.
 
     Raises:
@@ -121,21 +117,15 @@ def check_fits(model: ModelConfig, store: FeatureStore, codec: Codec) -> None:
         "frame_rate": codec.frame_rate,
         "visual_dim": store.info.encoder.embed_dim,
     }
-    where = "model" if isinstance(model, VABConfig) else "fine"
     wrong = [
-        f"{where}.{name} is {getattr(model, name)}, the store needs {value}"
+        f"model.{name} is {getattr(model, name)}, the store needs {value}"
         for name, value in wanted.items()
         if getattr(model, name) != value
     ]
     if model.num_codebooks > codec.num_codebooks:
-        wrong.append(f"{where}.num_codebooks is {model.num_codebooks}, the codec has {codec.num_codebooks}")
+        wrong.append(f"model.num_codebooks is {model.num_codebooks}, the codec has {codec.num_codebooks}")
     if wrong:
         raise ConfigError(f"{store.path}: {'; '.join(wrong)}")
-
-
-def _config(options: PretrainOptions) -> ModelConfig:
-    """Of the model that is trained."""
-    return options.model if options.type == "vab" else options.fine
 
 
 def _dataset(stores: Sequence[FeatureStore], options: PretrainOptions, *, is_training: bool) -> JoinedDataset:
@@ -145,8 +135,8 @@ def _dataset(stores: Sequence[FeatureStore], options: PretrainOptions, *, is_tra
         stores,
         data.train_split if is_training else data.validation_split,
         limit=None if is_training else data.num_validation_clips,
-        num_codebooks=_config(options).num_codebooks,
-        visual_fps=_config(options).visual_fps,
+        num_codebooks=options.model.num_codebooks,
+        visual_fps=options.model.visual_fps,
         crop_seconds=data.crop_seconds,
         mixup_prob=data.mixup_prob if is_training else 0.0,
         roll_prob=data.roll_prob if is_training else 0.0,
@@ -157,11 +147,10 @@ def _dataset(stores: Sequence[FeatureStore], options: PretrainOptions, *, is_tra
 def _card(
     options: PretrainOptions, store: FeatureStore, num_clips: int, refiner: Component | None
 ) -> ModelCard:
-    config = _config(options)
     seconds = options.data.crop_seconds or store.info.clip_seconds
     return ModelCard(
         type=options.type,
-        config=to_dict(config),
+        config=to_dict(options.model),
         codec=Component(store.info.codec.name, store.info.codec.fingerprint),
         encoder=Component(store.info.encoder.name, store.info.encoder.fingerprint),
         refiner=refiner,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,61 +10,43 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from tasks.pictures import draw_spectrogram, new_figure
 from vab.codecs import Codec
+from vab.decoding.in_windows import decode_in_windows
+from vab.decoding.masks import mask_out
 from vab.decoding.options import DecodingOptions
-from vab.decoding.windows import Windows, decode_in_windows
+from vab.decoding.windows import Windows
 from vab.features import FeatureBatch
-from vab.masking.draw import hide
 from vab.shapes import Int, Tensor
 
-MakeCodes = Callable[[Any, FeatureBatch, DecodingOptions], Sequence[Int[Tensor, "K S"]]]
-"""Model, clips and options to codes of each clip."""
 
-
-def generate(model: Any, batch: FeatureBatch, options: DecodingOptions) -> list[Int[Tensor, "K S"]]:
-    """All levels of each clip from its frames alone."""
-    return _fill_in(model, batch, options, num_given=0)
-
-
-def refine(model: Any, batch: FeatureBatch, options: DecodingOptions) -> list[Int[Tensor, "K S"]]:
-    """The fine levels of each clip from its frames and its true coarse levels."""
-    return _fill_in(model, batch, options, num_given=model.config.num_coarse_codebooks)
-
-
-def _fill_in(
-    model: Any, batch: FeatureBatch, options: DecodingOptions, *, num_given: int
-) -> list[Int[Tensor, "K S"]]:
+def fill_in(model: Any, batch: FeatureBatch, options: DecodingOptions) -> list[Int[Tensor, "K S"]]:
+    """The codebooks of each clip that are not given, from its frames and those that are."""
     is_masked = torch.zeros_like(batch.codes, dtype=torch.bool)
-    is_masked[:, num_given:] = True
+    is_masked[:, model.config.num_given_codebooks :] = True
     seconds = batch.codes.shape[2] / model.config.frame_rate
     return decode_in_windows(
         model,
-        list(hide(batch.codes, is_masked, model.config.mask_token_id)),
+        list(mask_out(batch.codes, is_masked, model.config.mask_token_id)),
         list(batch.visual),
         windows=Windows.of(model.config, seconds, 0.0),
         options=options,
         seeds=range(len(batch)),
-        num_given=num_given,
     )
 
 
 class SampleLogger(Callback):
     """Generates sound for fixed clips with fixed seeds, so that progress can be compared by ear and eye."""
 
-    def __init__(
-        self, codec: Codec, batch: FeatureBatch, options: DecodingOptions, make_codes: MakeCodes
-    ) -> None:
+    def __init__(self, codec: Codec, batch: FeatureBatch, options: DecodingOptions) -> None:
         """Keep the clips to do.
 
         Args:
             codec: to make codes heard.
             batch: the clips, a few of the validation set.
             options: of the decoding.
-            make_codes: ``generate`` or ``refine``.
         """
         self.codec = codec
         self.batch = batch
         self.options = options
-        self.make_codes = make_codes
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -73,7 +54,7 @@ class SampleLogger(Callback):
         if not trainer.is_global_zero or not len(self.batch):
             return
         model: Any = pl_module.objective.model  # type: ignore[union-attr]
-        generated = self.make_codes(model, self.batch, self.options)
+        generated = fill_in(model, self.batch, self.options)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 for index, codes in enumerate(generated):

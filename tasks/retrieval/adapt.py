@@ -18,8 +18,8 @@ from vab.features.joined import JoinedDataset
 from vab.features.store import FeatureStore
 from vab.files import check_outputs, write_atomically
 from vab.models.files import ModelCard
-from vab.models.vab.contrastive import ContrastiveAdaptation
 from vab.models.vab.encoder import VABEncoder, load_encoder_of, save_encoder
+from vab.objectives.contrastive import ContrastiveAdaptation
 from vab.pipeline import load, model_path
 from vab.training.run import fit
 from vab.weights import sha256_of

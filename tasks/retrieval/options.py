@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.options import positional, short
-from vab.models.vab.options import ContrastiveOptions
+from vab.objectives.options import ContrastiveOptions
 from vab.retrieval.options import IndexKind
 from vab.training.options import TrainingOptions
 

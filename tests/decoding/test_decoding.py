@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from vab.decoding import iterative
-from vab.decoding.guidance import guide
+from vab.decoding.guidance import branches, guide
 from vab.decoding.iterative import decode_iteratively, gumbel, least_confident, sample_tokens
 from vab.decoding.options import DecodingOptions
-from vab.masking.schedule import num_hidden_after
+from vab.decoding.schedule import num_masked_after
 
 K, S, V = 3, 20, 11
 MASK = V
@@ -55,7 +55,7 @@ def test_model_sees_masks_that_shrink_by_the_schedule() -> None:
 
     out = _decode(logits_of, *_all_masked(2))
     total = torch.tensor([K * S] * 2)
-    expected = [total.tolist()] + [num_hidden_after(step, 8, total).tolist() for step in range(7)]
+    expected = [total.tolist()] + [num_masked_after(step, 8, total).tolist() for step in range(7)]
     assert seen == expected
     assert out.min() >= 0
     assert out.max() < V
@@ -88,7 +88,7 @@ def test_prompt_never_changes_and_is_not_counted() -> None:
     out = _decode(logits_of, codes, is_masked)
     assert torch.equal(out[~is_masked], codes[~is_masked])
     assert seen[0] == is_masked.sum().item()
-    assert seen[1] == num_hidden_after(0, 8, is_masked.sum()[None]).item()
+    assert seen[1] == num_masked_after(0, 8, is_masked.sum()[None]).item()
 
 
 def test_fixed_tokens_stay_fixed() -> None:
@@ -106,8 +106,8 @@ def test_fixed_tokens_stay_fixed() -> None:
 
 def test_ties_never_miscount() -> None:
     confidence = torch.zeros(2, K, S)
-    is_hidden = least_confident(confidence, torch.tensor([5, 0]))
-    assert is_hidden.flatten(1).sum(1).tolist() == [5, 0]
+    is_masked = least_confident(confidence, torch.tensor([5, 0]))
+    assert is_masked.flatten(1).sum(1).tolist() == [5, 0]
 
 
 def test_a_clip_does_not_depend_on_its_batch() -> None:
@@ -162,32 +162,43 @@ def test_without_noise_the_surest_tokens_come_first() -> None:
 
 def test_samples_follow_the_distribution_and_carry_its_log_probability() -> None:
     logits = torch.tensor([2.0, 0.0, -1.0]).expand(1, 1, 20_000, 3)
-    tokens, log_probability = sample_tokens(logits, generators=_generators(1))
+    tokens, log_probability = sample_tokens(logits, torch.rand(1, 1, 20_000, generator=_generators(1)[0]))
     share = torch.bincount(tokens.flatten(), minlength=3) / tokens.numel()
     torch.testing.assert_close(share, logits[0, 0, 0].softmax(0), atol=0.01, rtol=0)
     torch.testing.assert_close(log_probability, logits.log_softmax(-1).gather(-1, tokens[..., None])[..., 0])
 
 
+def test_one_uniform_number_draws_the_token_where_the_cumulative_distribution_passes_it() -> None:
+    logits = torch.tensor([0.0, 0.3, 0.0, 0.5, 0.2, 0.0]).log().expand(1, 1, 6, 6)
+    below, above = 1 - 2**-24, 0.30001
+    tokens, _ = sample_tokens(logits, torch.tensor([[[0.0, 0.29999, above, 0.79999, 0.80001, below]]]))
+    assert tokens.flatten().tolist() == [1, 1, 3, 3, 4, 4]
+
+
 def test_gumbel_noise_is_finite_and_of_unit_scale() -> None:
-    noise = gumbel((200_000,), generators=_generators(1))
+    noise = gumbel(torch.rand(200_000, generator=_generators(1)[0]))
     assert noise.isfinite().all()
+    assert gumbel(torch.tensor([0.0, 1.0])).isfinite().all()
     assert noise.mean().item() == pytest.approx(0.5772, abs=0.02)
     assert noise.dtype == torch.float32
 
 
 def test_guidance_follows_its_formula() -> None:
     cond, uncond = torch.randn(2, K, S, V), torch.randn(2, K, S, V)
-
-    def logits_of(codes: torch.Tensor, is_dropped: torch.Tensor) -> torch.Tensor:
-        assert codes.shape[0] == is_dropped.shape[0]
-        source = torch.cat([cond, uncond])[: len(codes)]
-        assert torch.equal(is_dropped, torch.tensor([False, False, True, True])[: len(codes)])
-        return source
-
     codes = torch.zeros(2, K, S, dtype=torch.long)
-    torch.testing.assert_close(guide(logits_of, 1.0)(codes), cond)
-    torch.testing.assert_close(guide(logits_of, 0.0)(codes), uncond)
-    torch.testing.assert_close(guide(logits_of, 3.0)(codes), uncond + 3 * (cond - uncond))
+
+    def guided(cfg_scale: float) -> torch.Tensor:
+        logits = torch.cat([uncond if is_dropped else cond for is_dropped in branches(cfg_scale)])
+
+        def logits_of(codes: torch.Tensor) -> torch.Tensor:
+            assert len(codes) == len(logits)
+            return logits
+
+        return guide(logits_of, cfg_scale)(codes)
+
+    torch.testing.assert_close(guided(1.0), cond)
+    torch.testing.assert_close(guided(0.0), uncond)
+    torch.testing.assert_close(guided(3.0), uncond + 3 * (cond - uncond))
 
 
 @pytest.mark.parametrize("change", [{"num_steps": 0}, {"cfg_scale": -1.0}, {"temperature": -0.1}])
@@ -200,9 +211,9 @@ def test_half_precision_logits_are_widened() -> None:
     dtypes = []
     original = iterative.sample_tokens
 
-    def spy(logits, *, generators):  # type: ignore[no-untyped-def]
+    def spy(logits, uniform):  # type: ignore[no-untyped-def]
         dtypes.append(logits.dtype)
-        return original(logits, generators=generators)
+        return original(logits, uniform)
 
     iterative.sample_tokens = spy
     try:

@@ -10,16 +10,14 @@ from vab.features.batch import FeatureBatch
 from vab.models.files import Component, ModelCard, load_model, save_model
 from vab.models.vab.classifier import (
     MODEL_TYPE,
-    Classification,
     Modality,
     VABClassifier,
     VABClassifierConfig,
-    mixed_targets,
-    smoothed_bce,
 )
 from vab.models.vab.config import VABConfig
-from vab.models.vab.options import ClassificationOptions
 from vab.models.vab.prediction import centred_starts, tiled_starts, window_probabilities
+from vab.objectives.classification import Classification, mixed_targets, smoothed_bce
+from vab.objectives.options import ClassificationOptions
 
 ENCODER = VABConfig(
     num_layers=3, num_encoder_layers=2, width=32, num_heads=4, num_codebooks=2, codebook_size=16, codebook_dim=4,

@@ -98,6 +98,26 @@ def test_padding_is_not_attended_to() -> None:
     assert not torch.equal(first, model(codes, visual)[:, :, :60])
 
 
+def test_padding_frames_are_not_attended_to() -> None:
+    model = _model()
+    codes, visual = _inputs()
+    is_valid = torch.ones(2, 10, dtype=torch.bool)
+    is_valid[:, 6:] = False
+    changed = visual.clone()
+    changed[:, 6:] += 1
+    first = model(codes, visual, is_valid_visual=is_valid)
+    assert torch.equal(first, model(codes, changed, is_valid_visual=is_valid))
+    assert not torch.equal(first, model(codes, visual))
+
+
+def test_a_prepared_condition_gives_the_same_logits() -> None:
+    model = _model()
+    codes, visual = _inputs()
+    is_dropped = torch.tensor([False, True])
+    condition = model.condition(visual, codes.shape[2], is_dropped=is_dropped)
+    assert torch.equal(model.predict(codes, condition), model(codes, visual, is_dropped=is_dropped))
+
+
 def test_encoding_one_modality_uses_the_first_layers_and_its_expert_alone() -> None:
     model = _model()
     codes, visual = _inputs()
@@ -129,9 +149,9 @@ def test_time_alibi_ties_a_step_to_the_frame_at_its_time() -> None:
     assert (by_index[0, 0, 10:, :10].argmax(dim=1) == 9).all()
 
 
-def test_directed_alibi_tells_before_from_after_and_frames_weigh_as_much_as_their_steps() -> None:
+def test_asymmetric_alibi_tells_before_from_after_and_frames_weigh_as_much_as_their_steps() -> None:
     _, plain = _model(alibi="time")._join(*_inputs(1), None, None)
-    _, bias = _model(alibi="directed")._join(*_inputs(1), None, None)
+    _, bias = _model(alibi="asymmetric")._join(*_inputs(1), None, None)
     query, first_step = 60, 10  # frames first
     before, after = slice(first_step, query), slice(query + 1, None)
     torch.testing.assert_close(bias[0, 0, query, before], plain[0, 0, query, before])

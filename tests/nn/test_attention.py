@@ -34,9 +34,9 @@ def test_bias_is_symmetric_and_linear_in_distance() -> None:
                 assert bias[0, head, i, j] == pytest.approx(expected.item())
 
 
-def test_a_directed_head_looks_to_one_side() -> None:
+def test_an_asymmetric_head_looks_to_one_side() -> None:
     positions = torch.tensor([0.0, 2.0, 7.0])
-    bias, slopes = alibi_bias(positions, 4, is_directed=True), alibi_slopes(4)
+    bias, slopes = alibi_bias(positions, 4, is_asymmetric=True), alibi_slopes(4)
     for head in range(4):
         for i in range(3):
             for j in range(3):

@@ -71,8 +71,8 @@ def test_every_shipped_configuration_is_valid_and_says_its_command(path: Path) -
     if path.parent.name == "vab":
         assert options.type == "vab" and options.model.num_codebooks == 4
     else:
-        assert options.type == "coarse_to_fine"
-        assert (options.fine.num_coarse_codebooks, options.fine.num_fine_codebooks) == (4, 8)
+        assert options.type == "vab-refiner"
+        assert (options.model.num_given_codebooks, options.model.num_predicted_codebooks) == (4, 8)
 
 
 def test_a_configuration_with_an_unknown_key_is_refused() -> None:

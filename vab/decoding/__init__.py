@@ -1,1 +1,1 @@
-"""Parallel iterative decoding of hidden tokens: options, guidance, the loop."""
+"""Parallel iterative decoding of masked tokens: masks, schedule, guidance, the loop, windows."""

@@ -85,8 +85,26 @@ def load_model(path: Path) -> tuple[nn.Module, ModelCard]:
     """
     tensors, header = load_tensors(path, expected_format=FORMAT)
     fields = {key: value for key, value in header.items() if key not in ("format", "version")}
-    card = from_dict(ModelCard, fields, source=str(path))
+    card = from_dict(ModelCard, _current(fields), source=str(path))
     folder = find_model(card.type)
     model: nn.Module = folder.model(from_dict(folder.config, card.config, source=str(path)))
     load_state(model, {name: value.float() for name, value in tensors.items()}, path)
     return model.eval().requires_grad_(False), card
+
+
+def _current(fields: dict[str, Any]) -> dict[str, Any]:
+    """A card as it is written today, from one of any age."""
+    fields = {**fields, "config": dict(fields.get("config", {}))}
+    config = fields["config"]
+    if fields.get("type") == "coarse_to_fine":
+        fields["type"] = "vab-refiner"
+        given = config.pop("num_coarse_codebooks", 0)
+        config |= {
+            "num_given_codebooks": given,
+            "num_encoder_layers": config.get("num_layers"),
+            "has_experts": False,
+        }
+    for holder in (config, config.get("encoder")):  # a classifier's configuration holds its encoder's
+        if isinstance(holder, dict) and holder.get("alibi") == "directed":
+            holder["alibi"] = "asymmetric"
+    return fields

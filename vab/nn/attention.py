@@ -11,7 +11,7 @@ from torch import nn
 from vab.shapes import Float, Tensor
 
 OTHER_SIDE = 4.0
-"""How much steeper a directed head decays on the side that it does not look at."""
+"""How much steeper an asymmetric head decays on the side that it does not look at."""
 
 
 def alibi_slopes(num_heads: int) -> Float[Tensor, " H"]:
@@ -30,19 +30,19 @@ def alibi_slopes(num_heads: int) -> Float[Tensor, " H"]:
 
 
 def alibi_bias(
-    positions: Float[Tensor, " N"], num_heads: int, *, is_directed: bool = False
+    positions: Float[Tensor, " N"], num_heads: int, *, is_asymmetric: bool = False
 ) -> Float[Tensor, "1 H N N"]:
-    """Attention bias -slope_h * |position_i - position_j|, symmetric unless directed.
+    """Attention bias -slope_h * |position_i - position_j|, symmetric by default.
 
-    A symmetric bias cannot tell what came before from what comes after: where all tokens are hidden, and so alike,
-    nothing else can either. Directed, heads alternate between looking back and looking ahead: distance on a head's
+    A symmetric bias cannot tell what came before from what comes after: where all tokens are masked, and so alike,
+    nothing else can either. Asymmetric, heads alternate between looking back and looking ahead: distance on a head's
     other side counts ``OTHER_SIDE`` times.
 
     Four dimensions, because scaled_dot_product_attention silently leaves its fast kernels for a mask of three.
     """
     ahead = positions[None, :] - positions[:, None]
     distance = ahead.abs().expand(num_heads, -1, -1)
-    if is_directed:
+    if is_asymmetric:
         looks_back = (torch.arange(num_heads, device=positions.device) % 2 == 0)[:, None, None]
         is_other_side = torch.where(looks_back, ahead > 0, ahead < 0)
         distance = torch.where(is_other_side, OTHER_SIDE * distance, distance)

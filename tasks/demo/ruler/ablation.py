@@ -34,7 +34,7 @@ SMALL = (
 )
 """What all have in common; the rest is the demo's configuration."""
 COMPARISONS: dict[str, dict[str, tuple[str, ...]]] = {
-    "alibi": {"directed": (), "time": ("--model.alibi=time",), "index": ("--model.alibi=index",)},
+    "alibi": {"asymmetric": (), "time": ("--model.alibi=time",), "index": ("--model.alibi=index",)},
     "visual_rate": {"8": (), "4": ("--model.visual_fps=4",), "1": ("--model.visual_fps=1",)},
     "experts": {"with": (), "without": ("--model.has_experts=false",)},
     "heads": {"8": (), "4": ("--model.num_heads=4",)},
@@ -121,7 +121,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
     for column in ("", *SHOWN.values(), "loss,\nseeing", "not\nseeing"):
         table.add_column(column, justify="right" if column else "left", no_wrap=not column)
     for row in rows:
-        losses = [row["tokens"][f"all_hidden/loss_{way}_vision"] for way in ("with", "without")]
+        losses = [row["tokens"][f"all_masked/loss_{way}_vision"] for way in ("with", "without")]
         table.add_row(
             f"{row['what']} {row['value']}",
             *(f"{row[column]:.3f}" for column in SHOWN),

@@ -53,8 +53,8 @@ def test_the_bundled_model_uses_its_eyes(tmp_path: Path) -> None:
     report = tmp_path / "tokens.json"
     assert cli.main(["evaluate", "tokens", "--store", str(tmp_path / "store"), "-o", str(report)]) == 0
     metrics = json.loads(report.read_text())["metrics"]
-    assert metrics["all_hidden/loss_with_vision"] < metrics["all_hidden/loss_without_vision"] - 0.4
-    assert metrics["all_hidden/accuracy_with_vision"] > 1.02 * metrics["all_hidden/accuracy_without_vision"]
+    assert metrics["all_masked/loss_with_vision"] < metrics["all_masked/loss_without_vision"] - 0.4
+    assert metrics["all_masked/accuracy_with_vision"] > 1.02 * metrics["all_masked/accuracy_without_vision"]
 
 
 @pytest.mark.slow

@@ -171,7 +171,7 @@ def test_the_whole_ruler_on_the_bundle(tmp_path: Path, capsys: pytest.CaptureFix
     assert document["systems"]["true sound"]["f1_50ms"] > 0.9
     assert document["systems"]["codec reconstruction"]["f1_50ms"] > 0.7
     assert document["codec"]["codec"]["log_mel"] > 0
-    assert "all_hidden/loss_with_vision" in document["tokens"]
+    assert "all_masked/loss_with_vision" in document["tokens"]
     assert "data:audio/flac" in (tmp_path / "ruler.html").read_text()
     sounds = list((tmp_path / "sounds").rglob("*.flac"))
     before = {path: path.stat().st_mtime_ns for path in sounds}

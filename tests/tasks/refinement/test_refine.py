@@ -20,9 +20,9 @@ from vab.codecs.loading import random_codec
 from vab.config import to_dict
 from vab.decoding.options import DecodingOptions
 from vab.features.store import FeatureStore
-from vab.models.coarse_to_fine.config import CoarseToFineConfig
-from vab.models.coarse_to_fine.model import CoarseToFine
 from vab.models.files import Component, ModelCard, save_model
+from vab.models.vab.config import VABConfig
+from vab.models.vab.model import VAB
 from vab.vision import load_encoder
 
 
@@ -32,19 +32,21 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "fine.safetensors"
     codec, encoder = load_codec("tiny-encodec"), load_encoder("tiny-clip")
     torch.manual_seed(0)
-    config = CoarseToFineConfig(
+    config = VABConfig(
         num_layers=1,
+        num_encoder_layers=1,
+        has_experts=False,
         width=32,
         num_heads=4,
         num_codebooks=4,
-        num_coarse_codebooks=1,
+        num_given_codebooks=1,
         codebook_size=64,
         codebook_dim=16,
         visual_dim=encoder.embed_dim,
         visual_fps=VISUAL_FPS,
     )
     card = ModelCard(
-        type="coarse_to_fine",
+        type="vab-refiner",
         config=to_dict(config),
         codec=Component(codec.name, codec.fingerprint),
         encoder=Component(encoder.name, encoder.fingerprint),
@@ -52,7 +54,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         window_seconds=1.0,
         overlap_seconds=0.4,
     )
-    save_model(path, CoarseToFine(config), card)
+    save_model(path, VAB(config), card)
     return path
 
 
@@ -190,7 +192,14 @@ def test_another_rate_goes_the_whole_way_by_configuration_alone(tmp_path: Path) 
     assert FeatureStore(store).info.num_steps == 173
     assert FeatureStore(store).read([0]).codes.shape == (1, 9, 173)
 
-    sizes = {"num_layers": 1, "width": 16, "num_heads": 2, "codebook_size": 32, "codebook_dim": 8}
+    sizes = {
+        "num_layers": 1,
+        "num_encoder_layers": 1,
+        "width": 16,
+        "num_heads": 2,
+        "codebook_size": 32,
+        "codebook_dim": 8,
+    }
     sizes |= {"frame_rate": 44100 / 512, "visual_dim": load_encoder("tiny-clip").embed_dim, "visual_fps": 5.0}
     shared = [
         "--store",
@@ -203,14 +212,13 @@ def test_another_rate_goes_the_whole_way_by_configuration_alone(tmp_path: Path) 
     shared += ["--training.max_steps", "2", "--training.batch_size", "2", "--training.validate_every", "2"]
     shared += ["--training.precision", "32", "--data.crop_seconds", "1", "--decoding.num_steps", "2"]
 
-    def pretrain(name: str, field: str, more: dict[str, object], *words: str) -> Path:
-        flags = [str(word) for key, value in (sizes | more).items() for word in (f"--{field}.{key}", value)]
+    def pretrain(name: str, more: dict[str, object], *words: str) -> Path:
+        flags = [str(word) for key, value in (sizes | more).items() for word in (f"--model.{key}", value)]
         assert cli.main(["pretrain", *shared, "--out", str(tmp_path / name), *flags, *words]) == 0
         return tmp_path / name / "model.safetensors"
 
-    levels = {"num_codebooks": 9, "num_coarse_codebooks": 4}
-    fine = pretrain("fine", "fine", levels, "--type", "coarse_to_fine")
-    model = pretrain("coarse", "model", {"num_codebooks": 4, "num_encoder_layers": 1}, "--refiner", str(fine))
+    fine = pretrain("fine", {"num_codebooks": 9, "num_given_codebooks": 4}, "--type", "vab-refiner")
+    model = pretrain("coarse", {"num_codebooks": 4}, "--refiner", str(fine))
     assert load_tensors(model)[1]["refiner"]["name"] == "fine"
     (tmp_path / "dac44.safetensors").rename(tmp_path / "coarse" / "dac44.safetensors")
 

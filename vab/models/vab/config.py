@@ -1,4 +1,4 @@
-"""Size and geometry of a VAB (paper table 7)."""
+"""Size and geometry of a VAB (paper table 7), and of the coarse-to-fine stage, which is one too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ class VABConfig:
     feed_forward_ratio: int = 4
     """Inner width of the feed-forward networks, in widths."""
     num_codebooks: int = 4
-    """K, the codec levels modelled, coarse first."""
+    """K, the codec's codebooks that are read, coarse first."""
+    num_given_codebooks: int = 0
+    """The first codebooks, which are given; only the others are masked and predicted. 0 = a model that generates;
+    more = one that refines, the coarse-to-fine stage of paper section 3.3."""
     codebook_size: int = 2048
     """V, entries of one codebook; [MASK] is one more."""
     codebook_dim: int = 128
@@ -34,17 +37,26 @@ class VABConfig:
     """E, numbers in one visual feature."""
     visual_fps: float = 1.0
     """Visual frames a second."""
-    alibi: Literal["time", "directed", "index"] = "time"
-    """Distance that attention decays with: seconds; seconds with heads that look back or ahead, and frames that
-    weigh as much as the steps they span; or places in the joint sequence (kept for comparison)."""
+    alibi: Literal["time", "asymmetric", "index"] = "time"
+    """Distance that attention decays with: time; time with heads that look back or ahead, and frames that weigh as
+    much as the steps they span; or index in the joint sequence (kept for comparison)."""
 
     def __post_init__(self) -> None:
         if not 0 < self.num_encoder_layers <= self.num_layers:
             raise ValueError(
                 f"num_encoder_layers must be in [1, {self.num_layers}], not {self.num_encoder_layers}"
             )
+        if not 0 <= self.num_given_codebooks < self.num_codebooks:
+            raise ValueError(
+                f"num_given_codebooks must be in [0, {self.num_codebooks - 1}], not {self.num_given_codebooks}"
+            )
         if self.width % self.num_heads:
             raise ValueError(f"width {self.width} does not divide into {self.num_heads} heads")
+
+    @property
+    def num_predicted_codebooks(self) -> int:
+        """Codebooks that are masked and predicted, one head each."""
+        return self.num_codebooks - self.num_given_codebooks
 
     @property
     def mask_token_id(self) -> int:

@@ -1,4 +1,4 @@
-"""Sound codes for frames of any length, and the codec that makes them heard (paper section 3.3)."""
+"""Audio codes for frames of any length, and the codec that makes them heard (paper section 3.3)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import torch
 
 from vab.codecs.base import Codec
 from vab.codecs.sound import CodedSound
+from vab.decoding.in_windows import decode_in_windows
 from vab.decoding.options import DecodingOptions
-from vab.decoding.windows import Windows, decode_in_windows
+from vab.decoding.windows import Windows
 from vab.models.files import ModelCard
 from vab.models.vab.model import VAB
 from vab.shapes import Float, Int, Tensor

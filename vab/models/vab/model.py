@@ -1,6 +1,8 @@
-"""VAB: frames and codes in one sequence, the codes' hidden entries predicted (paper section 3.2)."""
+"""VAB: frames and codes in one sequence, the codes' masked entries predicted (paper sections 3.2 and 3.3)."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -11,8 +13,18 @@ from vab.nn.initialise import initialise
 from vab.shapes import Bool, Float, Int, Tensor
 
 
+@dataclass(frozen=True)
+class Condition:
+    """What stays the same while codes are decoded."""
+
+    frames: Float[Tensor, "B F D"]
+    """Embedded."""
+    bias: Float[Tensor, "b H N N"]
+    """Of the attention over frames and codes."""
+
+
 class VAB(Trunk):
-    """A multiway transformer encoder over visual features and audio codes, and one head a codec level."""
+    """A multiway transformer encoder over visual features and audio codes, and one head a predicted codebook."""
 
     no_visual: nn.Parameter
 
@@ -21,7 +33,7 @@ class VAB(Trunk):
         self.no_visual = nn.Parameter(torch.zeros(config.width))  # at every frame of a dropped condition
         self.norm = nn.LayerNorm(config.width)
         self.heads = nn.ModuleList(
-            nn.Linear(config.width, config.codebook_size) for _ in range(config.num_codebooks)
+            nn.Linear(config.width, config.codebook_size) for _ in range(config.num_predicted_codebooks)
         )
         self.apply(initialise)
 
@@ -32,18 +44,50 @@ class VAB(Trunk):
         *,
         is_dropped: Bool[Tensor, " B"] | None = None,
         is_valid: Bool[Tensor, "B S"] | None = None,
-    ) -> Float[Tensor, "B K S V"]:
-        """Logits of every code, hidden or not, from all layers.
+        is_valid_visual: Bool[Tensor, "B F"] | None = None,
+    ) -> Float[Tensor, "B predicted S V"]:
+        """Logits of every code that is not given, masked or not, from all layers.
 
         Args:
-            codes: V, the mask token, where hidden.
+            codes: V, the mask token, where masked, which given codebooks never are.
             visual: frame features at ``config.visual_fps``.
-            is_dropped: clips whose visual condition is taken away, all frames at once; none by default.
+            is_dropped: clips whose visual condition is dropped, all frames at once; none by default.
             is_valid: False where codes are padding, which nothing attends to; all real by default.
+            is_valid_visual: the same of the frames.
         """
-        x, bias = self._join(codes, visual, is_dropped, is_valid)
-        num_frames = visual.shape[1]
+        condition = self.condition(
+            visual, codes.shape[2], is_dropped=is_dropped, is_valid=is_valid, is_valid_visual=is_valid_visual
+        )
+        return self.predict(codes, condition)
+
+    def condition(
+        self,
+        visual: Float[Tensor, "B F E"],
+        num_steps: int,
+        *,
+        is_dropped: Bool[Tensor, " B"] | None = None,
+        is_valid: Bool[Tensor, "B S"] | None = None,
+        is_valid_visual: Bool[Tensor, "B F"] | None = None,
+    ) -> Condition:
+        """What ``predict`` needs besides the codes, prepared once for several passes; see ``forward``."""
+        frames = self._embed_visual(visual, is_dropped)
+        is_key = None
+        if is_valid is not None or is_valid_visual is not None:
+            real = [
+                torch.ones(len(visual), length, dtype=torch.bool, device=visual.device)
+                if valid is None
+                else valid
+                for valid, length in ((is_valid_visual, visual.shape[1]), (is_valid, num_steps))
+            ]
+            is_key = torch.cat(real, dim=1)
+        bias = self._bias(visual.shape[1], num_steps, is_key)
+        return Condition(frames, bias.to(frames.dtype))
+
+    def predict(self, codes: Int[Tensor, "B K S"], condition: Condition) -> Float[Tensor, "B predicted S V"]:
+        """Logits of every code that is not given, with a condition for each clip."""
+        num_frames = condition.frames.shape[1]
+        x = torch.cat([condition.frames, self._embed_codes(codes)], dim=1)
         for block in self.blocks:
-            x = block(x, bias, num_frames)
+            x = block(x, condition.bias, num_frames)
         x = self.norm(x[:, num_frames:])
         return torch.stack([head(x) for head in self.heads], dim=1)

@@ -48,7 +48,7 @@ class Trunk(nn.Module):
         """Features of one modality, or of both jointly, from the first N1 layers (sections 3.4 and 3.5).
 
         Args:
-            codes: sound codes, none hidden.
+            codes: audio codes, none masked.
             visual: frame features at ``config.visual_fps``.
             is_valid: False where codes are padding, which nothing attends to; all real by default.
             is_valid_visual: the same of the frames.
@@ -56,7 +56,7 @@ class Trunk(nn.Module):
         Raises:
             ValueError: neither codes nor visual features were given.
         """
-        x, bias = self._join(codes, visual, None, is_valid, is_valid_visual)
+        x, bias = self._join(codes, visual, is_valid, is_valid_visual)
         for block in self.blocks[: self.config.num_encoder_layers]:
             x = block(x, bias, 0 if visual is None else visual.shape[1])
         return x
@@ -69,23 +69,21 @@ class Trunk(nn.Module):
         is_valid: Bool[Tensor, "B S"] | None = None,
         is_valid_visual: Bool[Tensor, "B F"] | None = None,
     ) -> Float[Tensor, "B D"]:
-        """Unit-norm embedding, float32, of the sound or the pictures of each clip (section 3.4); see ``encode``."""
+        """Unit-norm embedding, float32, of the audio or the frames of each clip (section 3.4); see ``encode``."""
         features = self.encode(codes, visual, is_valid=is_valid, is_valid_visual=is_valid_visual)
         is_real = joined_validity(codes, visual, is_valid, is_valid_visual)
-        return F.normalize(self._pool(features, is_real, self._times(codes, visual)), dim=-1)
+        times = self._times(0 if visual is None else visual.shape[1], 0 if codes is None else codes.shape[2])
+        return F.normalize(self._pool(features, is_real, times.to(features.device)), dim=-1)
 
     def _pool(self, features: Tensor, is_valid: Tensor, times: Tensor) -> Tensor:
         """Features to one vector a clip; the paper's mean knows no times."""
         return mean_pool(features, is_valid)
 
-    def _times(self, codes: Tensor | None, visual: Tensor | None) -> Float[Tensor, " N"]:
+    def _times(self, num_frames: int, num_steps: int) -> Float[Tensor, " N"]:
         """Seconds from the start of the clip, of each position of the joint sequence."""
-        times = []
-        if visual is not None:
-            times.append(frame_times(visual.shape[1], self.config.visual_fps))
-        if codes is not None:
-            times.append(step_times(codes.shape[2], self.config.frame_rate))
-        return torch.cat(times).to(self.audio_modality.device)
+        return torch.cat(
+            [frame_times(num_frames, self.config.visual_fps), step_times(num_steps, self.config.frame_rate)]
+        )
 
     def _feed_forward(self, layer: int) -> FeedForward | ModalityExperts:
         is_expert = self.config.has_experts and layer < self.config.num_encoder_layers
@@ -96,38 +94,50 @@ class Trunk(nn.Module):
         self,
         codes: Tensor | None,
         visual: Tensor | None,
-        is_dropped: Tensor | None,
         is_valid: Tensor | None,
-        is_valid_visual: Tensor | None = None,
+        is_valid_visual: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """The input sequence, frames first, and the attention bias that goes with it."""
         parts = []
         if visual is not None:
-            embedded = self.visual_embedding(visual.to(self.visual_embedding.weight.dtype))
-            if is_dropped is not None:
-                assert self.no_visual is not None
-                embedded = torch.where(is_dropped[:, None, None], self.no_visual.to(embedded.dtype), embedded)
-            parts.append(embedded + self.visual_modality)
+            parts.append(self._embed_visual(visual))
         if codes is not None:
-            parts.append(self.code_embedding(codes) + self.audio_modality)
+            parts.append(self._embed_codes(codes))
         if not parts:
             raise ValueError("a VAB needs codes, visual features or both")
-        x = torch.cat(parts, dim=1)
-
-        is_directed = self.config.alibi == "directed"
-        if self.config.alibi == "index":
-            positions = torch.arange(x.shape[1], dtype=torch.float32, device=x.device)
-        else:
-            positions = self._times(codes, visual) * self.config.frame_rate
-        bias = alibi_bias(positions, self.config.num_heads, is_directed=is_directed)
-        if is_directed and visual is not None and codes is not None:
-            # Several steps share a frame: without this the frames would be outnumbered by the steps around them.
-            steps_per_frame = self.config.frame_rate / self.config.visual_fps
-            bias[..., : visual.shape[1]] += math.log(steps_per_frame)
+        num_frames = 0 if visual is None else visual.shape[1]
+        num_steps = 0 if codes is None else codes.shape[2]
         is_key = joined_validity(codes, visual, is_valid, is_valid_visual)
-        if not is_key.all():
+        return torch.cat(parts, dim=1), self._bias(num_frames, num_steps, is_key)
+
+    def _embed_visual(self, visual: Tensor, is_dropped: Tensor | None = None) -> Float[Tensor, "B F D"]:
+        embedded = self.visual_embedding(visual.to(self.visual_embedding.weight.dtype))
+        if is_dropped is not None:
+            assert self.no_visual is not None
+            embedded = torch.where(is_dropped[:, None, None], self.no_visual.to(embedded.dtype), embedded)
+        return embedded + self.visual_modality
+
+    def _embed_codes(self, codes: Tensor) -> Float[Tensor, "B S D"]:
+        return self.code_embedding(codes) + self.audio_modality
+
+    def _bias(
+        self, num_frames: int, num_steps: int, is_key: Bool[Tensor, "B N"] | None
+    ) -> Float[Tensor, "b H N N"]:
+        """ALiBi over the joint sequence, frames first, and nothing from padding; b is 1 where nothing is padding."""
+        config = self.config
+        is_asymmetric = config.alibi == "asymmetric"
+        if config.alibi == "index":
+            positions = torch.arange(num_frames + num_steps, dtype=torch.float32)
+        else:
+            positions = self._times(num_frames, num_steps) * config.frame_rate
+        positions = positions.to(self.audio_modality.device)
+        bias = alibi_bias(positions, config.num_heads, is_asymmetric=is_asymmetric)
+        if is_asymmetric and num_frames and num_steps:
+            # Several steps share a frame: without this the frames would be outnumbered by the steps around them.
+            bias[..., :num_frames] += math.log(config.frame_rate / config.visual_fps)
+        if is_key is not None and not is_key.all():
             bias = bias.masked_fill(~is_key[:, None, None, :], float("-inf"))
-        return x, bias
+        return bias
 
 
 def joined_validity(

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from vab.masking.draw import draw_mask, hide
-from vab.masking.options import MaskRatio
-from vab.masking.ratio import sample_ratio
-from vab.masking.schedule import num_hidden_after
+from vab.decoding.masks import draw_mask, mask_out
+from vab.decoding.schedule import masking_schedule, num_masked_after
+from vab.objectives.masked_prediction import sample_ratio
+from vab.objectives.options import MaskRatio
 
 
 def _seeded(seed: int = 0) -> torch.Generator:
@@ -39,7 +39,7 @@ def test_an_impossible_ratio_is_refused() -> None:
         MaskRatio(std=0.0)
 
 
-def test_mask_has_the_exact_count_and_is_uniform_over_levels() -> None:
+def test_mask_has_the_exact_count_and_is_uniform_over_codebooks() -> None:
     ratio = torch.tensor([0.0, 0.5, 0.77, 1.0])
     is_masked = draw_mask(ratio, 4, 500, generator=_seeded())
     assert is_masked.flatten(1).sum(1).tolist() == [1, 1000, 1540, 2000]
@@ -55,30 +55,39 @@ def test_mask_depends_on_its_seed_alone() -> None:
     assert not torch.equal(first, draw_mask(ratio, 2, 50, generator=_seeded(2)))
 
 
-def test_hide_puts_the_mask_token_where_masked_and_nowhere_else() -> None:
+def test_mask_out_puts_the_mask_token_where_masked_and_nowhere_else() -> None:
     codes = torch.randint(0, 8, (2, 3, 10))
     is_masked = draw_mask(torch.full((2,), 0.4), 3, 10, generator=_seeded())
-    hidden = hide(codes, is_masked, 8)
-    assert (hidden[is_masked] == 8).all()
-    assert torch.equal(hidden[~is_masked], codes[~is_masked])
+    masked = mask_out(codes, is_masked, 8)
+    assert (masked[is_masked] == 8).all()
+    assert torch.equal(masked[~is_masked], codes[~is_masked])
 
 
 def test_schedule_is_the_papers_for_sixteen_steps_of_two_thousand() -> None:
     total = torch.tensor([2000])
-    hidden = [num_hidden_after(step, 16, total).item() for step in range(16)]
-    assert hidden == [1990, 1961, 1913, 1847, 1763, 1662, 1546, 1414, 1268, 1111, 942, 765, 580, 390, 196, 0]
+    masked = [num_masked_after(step, 16, total).item() for step in range(16)]
+    assert masked == [1990, 1961, 1913, 1847, 1763, 1662, 1546, 1414, 1268, 1111, 942, 765, 580, 390, 196, 0]
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 7, 36])
-def test_schedule_ends_with_nothing_hidden_and_is_never_negative(num_steps: int) -> None:
+def test_schedule_ends_with_nothing_masked_and_is_never_negative(num_steps: int) -> None:
     total = torch.tensor([0, 1, 3, 4000])
     for step in range(num_steps):
-        hidden = num_hidden_after(step, num_steps, total)
-        assert (hidden >= 0).all()
+        masked = num_masked_after(step, num_steps, total)
+        assert (masked >= 0).all()
         expected = [math.floor(n * math.cos(math.pi / 2 * (step + 1) / num_steps)) for n in total.tolist()]
-        assert hidden.tolist() == (expected if step < num_steps - 1 else [0, 0, 0, 0])
+        assert masked.tolist() == (expected if step < num_steps - 1 else [0, 0, 0, 0])
 
 
 def test_a_step_outside_the_schedule_is_refused() -> None:
     with pytest.raises(ValueError, match="step"):
-        num_hidden_after(16, 16, torch.tensor([5]))
+        num_masked_after(16, 16, torch.tensor([5]))
+
+
+def test_every_step_of_the_whole_schedule_fixes_a_token_until_none_is_masked() -> None:
+    schedule = masking_schedule(50, torch.tensor([3, 0]))
+    assert schedule.tolist() == [[2, 0], [1, 0], [0, 0]]
+    assert masking_schedule(16, torch.tensor([2000]))[:, 0].tolist() == [
+        num_masked_after(step, 16, torch.tensor([2000])).item() for step in range(16)
+    ]
+    assert masking_schedule(4, torch.tensor([0, 0])).shape == (0, 2)

@@ -13,11 +13,11 @@ from tiny import tiny_config, write_tiny_model
 from vab.errors import WeightsError
 from vab.features.batch import FeatureBatch
 from vab.models.files import load_model
-from vab.models.vab.contrastive import ContrastiveAdaptation, contrastive_loss
 from vab.models.vab.encoder import VABEncoder, encoder_of, load_encoder_of, save_encoder
 from vab.models.vab.model import VAB
-from vab.models.vab.options import ContrastiveOptions
 from vab.nn.pooling import WAVE_SECONDS, TimedPool, mean_pool
+from vab.objectives.contrastive import ContrastiveAdaptation, contrastive_loss
+from vab.objectives.options import ContrastiveOptions
 
 
 def _batch(rows: slice = slice(None), size: int = 6) -> FeatureBatch:

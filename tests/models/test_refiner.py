@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from safetensors.torch import load_file
 from tiny import VISUAL_FPS, tiny_config, write_tiny_clip, write_tiny_model
 
 import vab
@@ -18,35 +20,37 @@ from vab.config import from_dict, to_dict
 from vab.decoding.options import DecodingOptions
 from vab.errors import VABError, WeightsError
 from vab.features.batch import FeatureBatch
-from vab.masking.options import MaskedPredictionOptions, MaskRatio
-from vab.masking.prediction import MaskedPrediction
 from vab.models.base import CodeRefiner
-from vab.models.coarse_to_fine.config import CoarseToFineConfig
-from vab.models.coarse_to_fine.model import CoarseToFine
-from vab.models.coarse_to_fine.refine import CoarseToFineRefiner
-from vab.models.files import Component, ModelCard, save_model
+from vab.models.files import Component, ModelCard, load_model, save_model
+from vab.models.vab.config import VABConfig
+from vab.models.vab.model import VAB
+from vab.models.vab.refine import VABRefiner
+from vab.objectives.masked_prediction import MaskedPrediction
+from vab.objectives.options import MaskedPredictionOptions, MaskRatio
 from vab.shapes import Tensor
 from vab.vision import load_encoder
 
 TINY = {
-    "num_layers": 2, "width": 32, "num_heads": 4, "num_codebooks": 5, "num_coarse_codebooks": 2, "codebook_size": 16,
+    "num_layers": 2, "num_encoder_layers": 2, "has_experts": False,
+    "width": 32, "num_heads": 4, "num_codebooks": 5, "num_given_codebooks": 2, "codebook_size": 16,
     "codebook_dim": 4, "frame_rate": 50.0, "visual_dim": 6, "visual_fps": VISUAL_FPS,
 }  # fmt: skip
+ROOT = Path(__file__).parents[2]
 OPTIONS = DecodingOptions(num_steps=3, cfg_scale=2.0, temperature=1.0)
 
 
-def _model(**changes: object) -> CoarseToFine:
+def _model(**changes: object) -> VAB:
     torch.manual_seed(0)
-    model = CoarseToFine(from_dict(CoarseToFineConfig, {**TINY, **changes}, source="test")).eval()
+    model = VAB(from_dict(VABConfig, {**TINY, **changes}, source="test")).eval()
     with torch.no_grad():  # away from the symmetric start, so that every path matters
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
     return model
 
 
-def _card(model: CoarseToFine, **changes: object) -> ModelCard:
+def _card(model: VAB, **changes: object) -> ModelCard:
     fields: dict[str, object] = {
-        "type": "coarse_to_fine",
+        "type": "vab-refiner",
         "config": to_dict(model.config),
         "codec": Component("c", "1"),
         "encoder": Component("e", "2"),
@@ -68,15 +72,16 @@ def _frames(*lengths: int) -> list[Tensor]:
 
 
 def _refine(codes: list[Tensor], visual: list[Tensor] | None, **changes: object) -> list[Tensor]:
-    refiner = CoarseToFineRefiner(model := _model(), _card(model))
+    refiner = VABRefiner(model := _model(), _card(model))
     assert isinstance(refiner, CodeRefiner)
     arguments = {"options": OPTIONS, "seeds": range(len(codes)), "batch_size": 2, **changes}
     return refiner.refine(codes, visual, **arguments)  # type: ignore[arg-type]
 
 
 def test_the_papers_size() -> None:
+    document = yaml.safe_load((ROOT / "configs/coarse_to_fine/paper.yaml").read_text())
     with torch.device("meta"):
-        model = CoarseToFine(CoarseToFineConfig())
+        model = VAB(from_dict(VABConfig, document["model"], source="paper.yaml"))
     assert len(model.blocks) == 16
     assert len(model.heads) == 8
     # A block: attention 4 D^2 + 4 D, feed-forward 8 D^2 + 5 D, two layer norms 4 D.
@@ -104,7 +109,7 @@ def test_every_level_and_every_frame_is_read() -> None:
     )
 
 
-def test_only_fine_codes_are_hidden_and_counted() -> None:
+def test_only_fine_codes_are_masked_and_counted() -> None:
     model = _model()
     [codes], [visual] = _codes(40), _frames(4)
     batch = FeatureBatch(
@@ -117,18 +122,16 @@ def test_only_fine_codes_are_hidden_and_counted() -> None:
     )
     seen: list[Tensor] = []
     model.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
-    objective = MaskedPrediction(
-        model, MaskedPredictionOptions(MaskRatio(0.99, 0.001, 0.98, 1.0)), num_given=2
-    )
+    objective = MaskedPrediction(model, MaskedPredictionOptions(MaskRatio(0.99, 0.001, 0.98, 1.0)))
     loss = objective(batch, generator=torch.Generator().manual_seed(0))["loss"]
     assert loss.item() > 0
-    [hidden] = seen
-    assert torch.equal(hidden[:, :2], codes[None, :2])
-    assert (hidden[:, 2:, :30] == 16).float().mean() > 0.9
-    assert torch.equal(hidden[..., 30:], codes[None, :, 30:])
+    [masked] = seen
+    assert torch.equal(masked[:, :2], codes[None, :2])
+    assert (masked[:, 2:, :30] == 16).float().mean() > 0.9
+    assert torch.equal(masked[..., 30:], codes[None, :, 30:])
     metrics = objective.evaluate(batch, generator=torch.Generator().manual_seed(0))
-    levels = {name for name in metrics if name.startswith("accuracy_with_vision/")}
-    assert levels == {f"accuracy_with_vision/level_{level}" for level in (2, 3, 4)}
+    codebooks = {name for name in metrics if name.startswith("accuracy_with_vision/")}
+    assert codebooks == {f"accuracy_with_vision/codebook_{codebook}" for codebook in (2, 3, 4)}
 
 
 def test_coarse_codes_stay_and_fine_ones_are_filled_in() -> None:
@@ -176,18 +179,40 @@ def test_without_pictures_guidance_counts_for_nothing() -> None:
 
 def test_progress_counts_every_window() -> None:
     done: list[int] = []
-    refiner = CoarseToFineRefiner(model := _model(), _card(model))
+    refiner = VABRefiner(model := _model(), _card(model))
     codes = _codes(70, 20, 131)
     _refine(codes, None, on_window=done.append)
     assert sum(done) == sum(refiner.num_windows(each.shape[1]) for each in codes)
 
 
 @pytest.mark.parametrize(
-    "change", [{"num_coarse_codebooks": 0}, {"num_coarse_codebooks": 5}, {"num_heads": 5}]
+    "change", [{"num_given_codebooks": -1}, {"num_given_codebooks": 5}, {"num_heads": 5}]
 )
 def test_impossible_sizes_are_refused(change: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=r"num_coarse_codebooks|heads"):
-        CoarseToFineConfig(**{**TINY, **change})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"num_given_codebooks|heads"):
+        VABConfig(**{**TINY, **change})  # type: ignore[arg-type]
+
+
+def test_the_bundled_refiner_of_the_former_kind_gives_the_same_numbers() -> None:
+    """Its file says ``coarse_to_fine``; the logits were recorded before that model became a VAB."""
+    model, card = load_model(ROOT / "vab/bundled/demo-refiner.safetensors")
+    config = model.config
+    assert isinstance(config, VABConfig)
+    assert (card.type, config.num_given_codebooks, config.alibi) == ("vab-refiner", 4, "time")
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randint(0, 256, (2, 12, 12), generator=generator)
+    visual = torch.randn(2, 2, 128, generator=generator)
+    codes[:, 4:, ::2] = config.mask_token_id
+    is_valid = torch.ones(2, 12, dtype=torch.bool)
+    is_valid[1, 9:] = False
+    logits = model(codes, visual, is_dropped=torch.tensor([False, True]), is_valid=is_valid)
+    expected = load_file(ROOT / "tests/golden/demo-refiner.safetensors")["logits"]
+    torch.testing.assert_close(logits[..., ::8], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_model_without_given_codebooks_does_not_refine() -> None:
+    with pytest.raises(WeightsError, match="num_given_codebooks is 0"):
+        VABRefiner(model := _model(num_given_codebooks=0), _card(model))
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +223,7 @@ def chained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     model = _model(
         num_codebooks=4,
-        num_coarse_codebooks=2,
+        num_given_codebooks=2,
         codebook_size=64,
         codebook_dim=16,
         visual_dim=encoder.embed_dim,

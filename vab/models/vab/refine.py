@@ -1,4 +1,4 @@
-"""Coarse codes of any length to all levels, with or without frames (paper section 3.3, second stage)."""
+"""Coarse codes of any length to all codebooks, with or without frames (paper section 3.3, second stage)."""
 
 from __future__ import annotations
 
@@ -6,19 +6,30 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from vab.decoding.in_windows import decode_in_windows
 from vab.decoding.options import DecodingOptions
-from vab.decoding.windows import Windows, decode_in_windows
-from vab.models.coarse_to_fine.model import CoarseToFine
+from vab.decoding.windows import Windows
+from vab.errors import WeightsError
 from vab.models.files import ModelCard
+from vab.models.vab.model import VAB
 from vab.shapes import Float, Int, Tensor
 
 
-class CoarseToFineRefiner:
-    """Fills in the fine levels by iterative decoding in windows (``vab/models/base.py``)."""
+class VABRefiner:
+    """Fills in the codebooks that are not given by iterative decoding in windows (``vab/models/base.py``)."""
 
-    def __init__(self, model: CoarseToFine, card: ModelCard) -> None:
+    def __init__(self, model: VAB, card: ModelCard) -> None:
+        """Take a model that was trained with given codebooks.
+
+        Raises:
+            WeightsError: it was not.
+        """
+        if not model.config.num_given_codebooks:
+            raise WeightsError(
+                "a model without given codebooks refines nothing: its num_given_codebooks is 0"
+            )
         self.model = model
-        self.num_coarse_codebooks = model.config.num_coarse_codebooks
+        self.num_coarse_codebooks = model.config.num_given_codebooks
         self.num_codebooks = model.config.num_codebooks
         self.visual_fps = model.config.visual_fps
         self.decoding = card.decoding
@@ -38,22 +49,22 @@ class CoarseToFineRefiner:
         batch_size: int,
         on_window: Callable[[int], None] | None = None,
     ) -> list[Int[Tensor, "K _"]]:
-        """All levels of each clip; the coarse ones stay as they are."""
+        """All codebooks of each clip; the given ones stay as they are."""
         config = self.model.config
-        hidden = [
-            torch.full((config.num_fine_codebooks, each.shape[1]), config.mask_token_id) for each in codes
+        masked = [
+            torch.full((config.num_predicted_codebooks, each.shape[1]), config.mask_token_id)
+            for each in codes
         ]
         return decode_in_windows(
             self.model,
             [
-                torch.cat([each[: config.num_coarse_codebooks].cpu(), fine])
-                for each, fine in zip(codes, hidden, strict=True)
+                torch.cat([each[: config.num_given_codebooks].cpu(), fine])
+                for each, fine in zip(codes, masked, strict=True)
             ],
             visual,
             windows=self.windows,
             options=options,
             seeds=seeds,
-            num_given=config.num_coarse_codebooks,
             batch_size=batch_size,
             on_window=on_window,
         )

@@ -1,9 +1,10 @@
-"""Adaptation for retrieval: sound and pictures of one clip together, all others apart (paper section 3.4)."""
+"""Adaptation for retrieval: audio and frames of one clip together, all others apart (paper section 3.4)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.distributed
@@ -13,8 +14,7 @@ from torch.distributed.nn.functional import all_gather
 from torch.utils.checkpoint import checkpoint
 
 from vab.features.batch import FeatureBatch
-from vab.models.vab.encoder import VABEncoder
-from vab.models.vab.options import ContrastiveOptions
+from vab.objectives.options import ContrastiveOptions
 from vab.retrieval.ranking import pair_ranks, recall_at
 from vab.shapes import Float, Tensor
 
@@ -27,9 +27,9 @@ def contrastive_loss(
     temperature: Float[Tensor, ""],
     first: int = 0,
 ) -> Float[Tensor, ""]:
-    """Mean of the cross-entropies of finding a clip's pictures by its sound and its sound by its pictures.
+    """Mean of the cross-entropies of finding a clip's frames by its audio and its audio by its frames.
 
-    Equation 4 is the half that searches pictures by sound; the other half is its mirror image.
+    Equation 4 is the half that searches frames by audio; the other half is its mirror image.
 
     Args:
         audio: unit-norm embeddings of some of the clips.
@@ -40,15 +40,22 @@ def contrastive_loss(
         first: which of all clips the first of ``audio`` is.
     """
     target = torch.arange(first, first + len(audio), device=audio.device)
-    by_sound = F.cross_entropy(audio @ all_visual.T / temperature, target)
-    by_pictures = F.cross_entropy(visual @ all_audio.T / temperature, target)
-    return (by_sound + by_pictures) / 2
+    by_audio = F.cross_entropy(audio @ all_visual.T / temperature, target)
+    by_frames = F.cross_entropy(visual @ all_audio.T / temperature, target)
+    return (by_audio + by_frames) / 2
 
 
 class ContrastiveAdaptation(nn.Module):
     """The contrastive objective around an encoder, in plain torch."""
 
-    def __init__(self, model: VABEncoder, options: ContrastiveOptions) -> None:
+    def __init__(self, model: Any, options: ContrastiveOptions) -> None:
+        """Wrap an encoder.
+
+        Args:
+            model: ``model.embed(codes=, is_valid=)`` and ``model.embed(visual=, is_valid_visual=)`` give unit-norm
+                embeddings.
+            options: of the loss.
+        """
         super().__init__()
         self.model = model
         self.options = options
@@ -63,7 +70,7 @@ class ContrastiveAdaptation(nn.Module):
         """Loss of one training batch; with several processes the negatives are those of all of them.
 
         Args:
-            batch: clips that have both sound and pictures.
+            batch: clips that have both audio and frames.
             generator: not needed; mixup and rolling are the dataset's.
         """
         with torch.no_grad():
@@ -88,7 +95,7 @@ class ContrastiveAdaptation(nn.Module):
             }
 
     def embed(self, batch: FeatureBatch) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P"]]:
-        """Unit-norm embeddings of sound and of pictures, in two passes that do not see each other."""
+        """Unit-norm embeddings of audio and of frames, in two passes that do not see each other."""
         return (
             self._in_chunks(self._embed_audio, batch.codes, batch.is_valid),
             self._in_chunks(self._embed_visual, batch.visual, batch.is_valid_visual),

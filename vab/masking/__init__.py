@@ -1,1 +1,0 @@
-"""Which tokens are hidden: ratios, schedules and drawing, the one home for training and decoding."""

@@ -1,0 +1,125 @@
+"""Masked prediction: masked codes from the others and the frames, for any model of codes (paper equations 1 and 3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from vab.decoding.masks import draw_mask, mask_out
+from vab.features.batch import FeatureBatch
+from vab.objectives.options import MaskedPredictionOptions, MaskRatio
+from vab.shapes import Bool, Float, Int, Tensor
+
+
+def sample_ratio(
+    batch_size: int, distribution: MaskRatio, *, generator: torch.Generator | None
+) -> Float[Tensor, " B"]:
+    """One mask ratio a clip, on the CPU: a truncated Gaussian, by the inverse of its distribution function.
+
+    Paper section 3.2: mean 0.55, std 0.25, within [0.5, 1].
+    """
+    normal = torch.distributions.Normal(0.0, 1.0)
+    edges = torch.tensor([distribution.minimum, distribution.maximum])
+    low, high = normal.cdf((edges - distribution.mean) / distribution.std)
+    uniform = torch.rand(batch_size, generator=generator)
+    ratio = distribution.mean + distribution.std * normal.icdf(low + (high - low) * uniform)
+    return ratio.clamp(distribution.minimum, distribution.maximum)
+
+
+def masked_cross_entropy(
+    logits: Float[Tensor, "B K S V"],
+    codes: Int[Tensor, "B K S"],
+    is_masked: Bool[Tensor, "B K S"],
+    label_smoothing: float,
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy over the masked positions alone (equation 1; smoothing from table 8)."""
+    return F.cross_entropy(logits[is_masked].float(), codes[is_masked], label_smoothing=label_smoothing)
+
+
+class MaskedPrediction(nn.Module):
+    """The objective around a model, in plain torch."""
+
+    def __init__(self, model: Any, options: MaskedPredictionOptions) -> None:
+        """Wrap a model.
+
+        Args:
+            model: ``model(codes, visual, is_dropped=, is_valid=, is_valid_visual=)`` gives logits of the codebooks that
+                are not given. ``model.config.num_given_codebooks`` codebooks, from the coarsest, are never masked
+                (equation 3; with 0 any is, equation 1), and ``model.config.mask_token_id`` is the id of [MASK].
+            options: what is masked.
+        """
+        super().__init__()
+        self.model = model
+        self.options = options
+        self.num_given: int = model.config.num_given_codebooks
+
+    def forward(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
+        """Loss of one training batch; padding, of codes or of frames, is neither attended to nor counted.
+
+        Args:
+            batch: codes, frames and which of them are real.
+            generator: a CPU generator: which tokens are masked, whose frames are dropped.
+        """
+        is_masked = self._draw(batch, generator)
+        is_dropped = torch.rand(len(batch.codes), generator=generator) < self.options.condition_drop_prob
+        logits = self._predict(batch, is_masked, is_dropped.to(batch.codes.device))
+        loss = masked_cross_entropy(logits, self._wanted(batch), is_masked, self.options.label_smoothing)
+        return {"loss": loss}
+
+    @torch.no_grad()
+    def evaluate(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
+        """Loss and accuracy on masked tokens, with the frames and without: the gap is what vision adds.
+
+        Measured at the ratios of training, where the other tokens tell much of what the frames would, and with all
+        tokens masked (``all_masked/``), as generation begins.
+        """
+        everything = batch.is_valid[:, None].expand_as(self._wanted(batch))
+        return self.compare(batch, self._draw(batch, generator)) | {
+            f"all_masked/{name}": value for name, value in self.compare(batch, everything).items()
+        }
+
+    @torch.no_grad()
+    def compare(self, batch: FeatureBatch, is_masked: Bool[Tensor, "B K S"]) -> dict[str, Tensor]:
+        """Loss, accuracy and accuracy of each codebook, each with vision and without it.
+
+        A codebook without masked tokens in the batch is left out.
+
+        Args:
+            batch: clips.
+            is_masked: of the codebooks that are not given.
+        """
+        metrics = {}
+        wanted = self._wanted(batch)
+        for condition in ("with_vision", "without_vision"):
+            is_dropped = torch.full_like(is_masked[:, 0, 0], condition == "without_vision")
+            logits = self._predict(batch, is_masked, is_dropped)
+            is_right = logits.argmax(dim=-1) == wanted
+            metrics[f"loss_{condition}"] = masked_cross_entropy(logits, wanted, is_masked, 0.0)
+            metrics[f"accuracy_{condition}"] = is_right[is_masked].float().mean()
+            for codebook in range(wanted.shape[1]):
+                if (chosen := is_masked[:, codebook]).any():
+                    accuracy = is_right[:, codebook][chosen].float().mean()
+                    metrics[f"accuracy_{condition}/codebook_{self.num_given + codebook}"] = accuracy
+        return metrics
+
+    def _wanted(self, batch: FeatureBatch) -> Tensor:
+        """The codebooks that are predicted."""
+        return batch.codes[:, self.num_given :]
+
+    def _draw(self, batch: FeatureBatch, generator: torch.Generator) -> Tensor:
+        ratio = sample_ratio(len(batch.codes), self.options.mask_ratio, generator=generator)
+        is_masked = draw_mask(ratio, *self._wanted(batch).shape[1:], generator=generator)
+        return is_masked.to(batch.codes.device) & batch.is_valid[:, None]
+
+    def _predict(self, batch: FeatureBatch, is_masked: Tensor, is_dropped: Tensor) -> Tensor:
+        masked = mask_out(self._wanted(batch), is_masked, self.model.config.mask_token_id)
+        return self.model(
+            torch.cat([batch.codes[:, : self.num_given], masked], dim=1),
+            batch.visual,
+            is_dropped=is_dropped,
+            is_valid=batch.is_valid,
+            is_valid_visual=batch.is_valid_visual,
+        )

@@ -1,0 +1,68 @@
+"""Settings of the objectives (paper table 8), as light dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class MaskRatio:
+    """A Gaussian cut to an interval (paper section 3.2; appendix C.5 compares means)."""
+
+    mean: float = 0.55
+    """Centre of the Gaussian before it is cut."""
+    std: float = 0.25
+    """Its standard deviation."""
+    minimum: float = 0.5
+    """No smaller share of a clip's tokens is masked."""
+    maximum: float = 1.0
+    """No larger share is masked."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.minimum <= self.maximum <= 1:
+            raise ValueError(
+                f"mask ratio needs 0 <= minimum <= maximum <= 1, not {self.minimum} and {self.maximum}"
+            )
+        if self.std <= 0:
+            raise ValueError(f"mask ratio needs std > 0, not {self.std}")
+
+
+@dataclass(frozen=True)
+class MaskedPredictionOptions:
+    """What is masked and how errors are counted."""
+
+    mask_ratio: MaskRatio = field(default_factory=MaskRatio)
+    """Share of a clip's tokens that is masked."""
+    condition_drop_prob: float = 0.1
+    """How often a clip's whole condition is dropped, for classifier-free guidance."""
+    label_smoothing: float = 0.1
+    """Of the cross-entropy over masked tokens."""
+
+
+@dataclass(frozen=True)
+class ClassificationOptions:
+    """How errors of a classifier are counted."""
+
+    label_smoothing: float = 0.1
+    """Of the binary cross-entropy: how far every target moves towards 1 / classes."""
+
+
+@dataclass(frozen=True)
+class ContrastiveOptions:
+    """How audio and frames of a clip are brought together (paper section 3.4)."""
+
+    temperature: float = 0.05
+    """What similarities are divided by at first; it is learnt."""
+    minimum_temperature: float = 0.01
+    """The temperature never falls below this, where gradients would explode (CLIP's limit)."""
+    chunk_size: int | None = None
+    """Clips encoded at a time; their activations are computed twice, so a batch of any size fits. None = all."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.minimum_temperature <= self.temperature:
+            raise ValueError(
+                f"temperature {self.temperature:g} must be at least minimum_temperature "
+                f"{self.minimum_temperature:g}, and both positive"
+            )
+        if self.chunk_size is not None and self.chunk_size < 1:
+            raise ValueError(f"chunk_size must be at least 1, not {self.chunk_size}")
