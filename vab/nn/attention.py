@@ -1,4 +1,4 @@
-"""Bidirectional self-attention with an additive bias, and ALiBi's bias over positions in time."""
+"""Self- and cross-attention over one attention call, and ALiBi's bias over positions in time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vab.shapes import Float, Tensor
+from vab.shapes import Bool, Float, Tensor
 
 OTHER_SIDE = 4.0
 """How much steeper an asymmetric head decays on the side that it does not look at."""
@@ -49,22 +49,75 @@ def alibi_bias(
     return (-alibi_slopes(num_heads).to(positions.device)[:, None, None] * distance)[None]
 
 
+def attend(
+    query: Float[Tensor, "B H N d"],
+    key: Float[Tensor, "B H M d"],
+    value: Float[Tensor, "B H M d"],
+    mask: Float[Tensor, "b h n M"] | Bool[Tensor, "b h n M"] | None = None,
+) -> Float[Tensor, "B N D"]:
+    """Scaled dot-product attention, heads joined again.
+
+    Args:
+        query: of N positions.
+        key: of M positions.
+        value: of the same.
+        mask: added to the scores, or True where a query may look; a query that may look nowhere gives NaN.
+    """
+    if mask is not None and mask.is_floating_point():
+        mask = mask.to(query.dtype)
+    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    return mixed.transpose(1, 2).flatten(2)
+
+
+def check_heads(width: int, num_heads: int) -> None:
+    """Refuse a width that does not divide into heads.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if width % num_heads:
+        raise ValueError(f"width {width} does not divide into {num_heads} heads")
+
+
+def split_heads(x: Float[Tensor, "B N D"], num_heads: int) -> Float[Tensor, "B H N d"]:
+    """A width's numbers by head."""
+    return x.unflatten(2, (num_heads, -1)).transpose(1, 2)
+
+
 class SelfAttention(nn.Module):
-    """Multi-head self-attention shared by both modalities (paper section 3.2)."""
+    """Multi-head self-attention in both directions (paper section 3.2)."""
 
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
-        if width % num_heads:
-            raise ValueError(f"width {width} does not divide into {num_heads} heads")
+        check_heads(width, num_heads)
         self.num_heads = num_heads
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Float[Tensor, "B N D"], bias: Float[Tensor, "b H N N"]) -> Float[Tensor, "B N D"]:
         """Attend everywhere; ``bias`` is added to the scores (b is 1, or B where clips differ in padding)."""
-        batch, length, width = x.shape
-        query, key, value = (
-            self.qkv(x).view(batch, length, 3, self.num_heads, width // self.num_heads).permute(2, 0, 3, 1, 4)
-        )
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
-        return self.out(mixed.transpose(1, 2).reshape(batch, length, width))
+        query, key, value = (split_heads(part, self.num_heads) for part in self.qkv(x).chunk(3, dim=-1))
+        return self.out(attend(query, key, value, bias))
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention from one sequence to another, of any width."""
+
+    def __init__(self, width: int, context_width: int, num_heads: int) -> None:
+        super().__init__()
+        check_heads(width, num_heads)
+        self.num_heads = num_heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(context_width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self,
+        x: Float[Tensor, "B N D"],
+        context: Float[Tensor, "B M C"],
+        mask: Float[Tensor, "b h n M"] | Bool[Tensor, "b h n M"] | None = None,
+    ) -> Float[Tensor, "B N D"]:
+        """Attend to the context; ``mask`` as in ``attend``, such as ``is_valid[:, None, None, :]``."""
+        query = split_heads(self.query(x), self.num_heads)
+        key, value = (split_heads(part, self.num_heads) for part in self.key_value(context).chunk(2, dim=-1))
+        return self.out(attend(query, key, value, mask))
