@@ -97,6 +97,11 @@ VERBS = {
         "tasks.retrieval.options:IndexRemoveOptions",
         "tasks.retrieval.index:remove",
     ),
+    "index verify": Verb(
+        "check that an index is what was written",
+        "tasks.retrieval.options:IndexVerifyOptions",
+        "tasks.retrieval.index:verify",
+    ),
     "search": Verb(
         "find clips by a video, by a sound or by words",
         "tasks.retrieval.options:SearchOptions",

@@ -88,7 +88,7 @@ def _measure(vectors: np.ndarray, queries: np.ndarray, exact: np.ndarray, kind: 
         built, build_seconds = _timed(lambda: build_vectors(vectors, kind))
         write_vectors(built, path)
         del built
-        index = open_vectors(path, num_vectors=len(vectors), dim=vectors.shape[1])
+        index = open_vectors(path)
         nearest(index, queries[:1], TOP)  # brings the file into memory
         (_, found), together = _timed(lambda: nearest(index, queries, TOP))
         singles = queries[:NUM_SINGLE_QUERIES, None]

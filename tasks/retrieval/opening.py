@@ -10,8 +10,8 @@ import vab
 from vab.errors import RetrievalError
 from vab.pipeline import Pipeline
 from vab.retrieval.building import check_model
+from vab.retrieval.database import Database
 from vab.retrieval.index import Hit, SearchIndex
-from vab.retrieval.log import EmbeddingLog
 from vab.retrieval.options import Branch
 from vab.shapes import Float, Tensor
 
@@ -20,15 +20,15 @@ OTHER = {"video": "audio", "audio": "video", "text": "video"}
 """Where a query of each modality looks unless told."""
 
 
-def load_for(log: EmbeddingLog, weights: str | None, device: str) -> Pipeline:
+def load_for(database: Database, weights: str | None, device: str) -> Pipeline:
     """The model of an index.
 
     Raises:
         RetrievalError: other weights than it was built with.
         WeightsError: they are not where they were.
     """
-    pipeline = vab.load(weights or log.info.model, device=device)
-    check_model(log, pipeline)
+    pipeline = vab.load(weights or database.info.model, device=device)
+    check_model(database, pipeline)
     return pipeline
 
 
@@ -54,7 +54,7 @@ class Searcher:
     def open(cls, path: Path, weights: str | None, device: str) -> Searcher:
         """Open both; see ``SearchIndex`` and ``load_for`` for what can be wrong."""
         index = SearchIndex(path)
-        return cls(index, load_for(index.log, weights, device))
+        return cls(index, load_for(index.database, weights, device))
 
     def embed(self, modality: str, what: str | Path) -> Float[Tensor, "W P"]:
         """The embeddings of a file's pictures or sound in windows, or of words.
@@ -76,8 +76,8 @@ def as_document(hit: Hit, rank: int) -> dict[str, Any]:
     return {
         "rank": rank,
         "score": round(hit.score, 6),
-        "id": hit.key,
-        "file": hit.path,
-        "start": hit.start,
-        "seconds": hit.seconds,
+        "id": hit.window.key,
+        "file": hit.window.path,
+        "start": hit.window.start,
+        "seconds": hit.window.seconds,
     }

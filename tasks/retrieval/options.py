@@ -80,7 +80,7 @@ class EmbedOptions:
 class IndexBuildOptions:
     """Embed the pictures and the sound of every clip, long ones in windows, so that they can be searched.
 
-    Stopped, the same command goes on where it was. Files may be moved together with the index.
+    Stopped at any moment, re-run to resume. Files may be moved together with the index.
     """
 
     inputs: list[Path] = positional()
@@ -113,6 +113,14 @@ class IndexRemoveOptions:
 
     index: list[str] = positional()
     """The index, then files, folders or clip ids."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexVerifyOptions:
+    """Check that indexes are what was written: embeddings, clips, and the files that are searched."""
+
+    index: list[Path] = positional()
+    """The indexes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,9 @@ def self_contained_page(searcher: Searcher, hits: list[Hit], title: str) -> str:
     for rank, hit in enumerate(hits, 1):
         document = as_document(hit, rank)
         try:
-            preview = make_preview(searcher.index.media_file(hit.path), hit.start, hit.seconds)
+            preview = make_preview(
+                searcher.index.media_file(hit.window), hit.window.start, hit.window.seconds
+            )
         except VABError as error:
             results.append({**document, "problem": str(error)})
             continue

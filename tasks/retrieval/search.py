@@ -50,7 +50,7 @@ def _show(hits: list[Hit], title: str) -> None:
     for column in ("", "score", "time", "file"):
         table.add_column(column, justify="left" if column == "file" else "right", overflow="fold")
     for rank, hit in enumerate(hits, 1):
-        table.add_row(
-            str(rank), f"{hit.score:.3f}", f"{hit.start:.1f}-{hit.start + hit.seconds:.1f} s", hit.path
-        )
+        window = hit.window
+        times = f"{window.start:.1f}-{window.start + window.seconds:.1f} s"
+        table.add_row(str(rank), f"{hit.score:.3f}", times, window.path)
     console.print(table)

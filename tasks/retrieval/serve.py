@@ -58,7 +58,7 @@ def make_app(searcher: Searcher, *, host: str, max_upload_bytes: int) -> Any:
         window = searcher.index.window(BRANCH_OF[branch], number)
         if window is None:
             raise LookupError
-        file = searcher.index.media_file(window.clip.path)
+        file = searcher.index.media_file(window)
         return make_preview(file, window.start, window.seconds)
 
     async def home(request: Request) -> Response:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
+import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,11 +21,12 @@ from vab.errors import RetrievalError
 from vab.features.grid import TimeGrid
 from vab.pipeline import Pipeline
 from vab.retrieval import building
-from vab.retrieval.building import add_clips, finish_index, remove_clips, start_index
+from vab.retrieval import database as database_module
+from vab.retrieval.building import add_clips, finish_index, open_or_create, remove_clips, verify_index
+from vab.retrieval.database import BRANCHES, FILE, Database, StoredWindow, only_writer
 from vab.retrieval.index import SearchIndex
 from vab.retrieval.lists import match_ids, read_clip_ids
-from vab.retrieval.log import EmbeddingLog, only_writer
-from vab.retrieval.sources import find_sources
+from vab.retrieval.sources import EncodedClip, FileSource, find_sources
 from vab.retrieval.vectors import build_vectors, nearest, open_vectors, recall_of, write_vectors
 from vab.retrieval.windows import WindowCutter
 
@@ -44,19 +47,21 @@ def clips(tmp_path: Path) -> Path:
     return folder
 
 
-def _build(out: Path, clips: Path, pipeline: Pipeline) -> EmbeddingLog:
+def _build(out: Path, clips: Path, pipeline: Pipeline) -> Database:
     sources = find_sources([clips], pipeline)
     with only_writer(out, make=True):
-        log = start_index(out, pipeline, sources, kind="flat")
-        add_clips(log, pipeline, sources)
-        finish_index(log)
-    return log
+        database = open_or_create(out, pipeline, kind="flat")
+        add_clips(database, pipeline, sources)
+        finish_index(database)
+    return database
 
 
-def _content(path: Path) -> dict[str, bytes]:
-    return {
-        file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()
-    }
+def _content(path: Path) -> dict[str, bytes | list[str]]:
+    """The bytes of the FAISS files and every row of the database."""
+    content: dict[str, bytes | list[str]] = {file.name: file.read_bytes() for file in path.glob("*.faiss")}
+    with sqlite3.connect(path / FILE) as connection:
+        content["rows"] = list(connection.iterdump())
+    return content
 
 
 def test_a_clip_is_the_nearest_to_itself_in_each_branch(
@@ -69,11 +74,11 @@ def test_a_clip_is_the_nearest_to_itself_in_each_branch(
         visual = index.search(pipeline.video_windows(clips / name), "visual", 3)
         audio = index.search(pipeline.audio_windows(clips / name), "audio", 3)
         for hits in (visual, audio):
-            assert hits[0].key == name
+            assert hits[0].window.key == name
             assert hits[0].score == pytest.approx(1.0, abs=1e-4)
             assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     everything = index.search(pipeline.embed_text("anything")[None], "audio", 100)
-    assert sorted(hit.key for hit in everything) == ["0.mp4", "1.mp4", "2.mp4", "3.mp4", "long.mp4"]
+    assert sorted(hit.window.key for hit in everything) == ["0.mp4", "1.mp4", "2.mp4", "3.mp4", "long.mp4"]
 
 
 def test_a_long_clip_is_found_once_at_its_best_window(
@@ -83,26 +88,30 @@ def test_a_long_clip_is_found_once_at_its_best_window(
     index = SearchIndex(tmp_path / "index")
     query = pipeline.video_windows(clips / "long.mp4", start=1.2, duration=1.0)
     hits = index.search(query, "visual", 10)
-    assert [hit.key for hit in hits].count("long.mp4") == 1
-    [found] = [hit for hit in hits if hit.key == "long.mp4"]
-    assert found.start == pytest.approx(1.2)
+    assert [hit.window.key for hit in hits].count("long.mp4") == 1
+    [found] = [hit for hit in hits if hit.window.key == "long.mp4"]
+    assert found.window.start == pytest.approx(1.2)
     assert found.score == pytest.approx(1.0, abs=1e-3)
 
 
 def test_a_query_in_windows_finds_what_is_nearest_to_any_of_them(
     tmp_path: Path, clips: Path, pipeline: Pipeline
 ) -> None:
-    log = _build(tmp_path / "index", clips, pipeline)
-    index, live = SearchIndex(tmp_path / "index"), log.live("visual")
-    queries = F.normalize(torch.randn(3, log.info.dim, generator=torch.Generator().manual_seed(0)), dim=1)
+    database = _build(tmp_path / "index", clips, pipeline)
+    index = SearchIndex(tmp_path / "index")
+    queries = F.normalize(
+        torch.randn(3, database.info.dim, generator=torch.Generator().manual_seed(0)), dim=1
+    )
     queries = torch.cat([queries, pipeline.video_windows(clips / "long.mp4")])
     best: dict[str, float] = {}
-    for window, vector in zip(live.windows, torch.from_numpy(live.vectors), strict=True):
-        best[window.clip.key] = max(best.get(window.clip.key, -1.0), (queries @ vector).max().item())
+    for window, vector in zip(
+        database.windows("visual"), torch.tensor(database.vectors("visual")), strict=True
+    ):
+        best[window.key] = max(best.get(window.key, -1.0), (queries @ vector).max().item())
     expected = sorted(best, key=lambda key: -best[key])
     for top in range(1, 8):
         hits = index.search(queries, "visual", top)
-        assert [hit.key for hit in hits] == expected[:top]
+        assert [hit.window.key for hit in hits] == expected[:top]
         assert [hit.score for hit in hits] == pytest.approx([best[key] for key in expected[:top]], abs=1e-5)
     stored, again = index.clip_embeddings("visual", "long.mp4"), pipeline.video_windows(clips / "long.mp4")
     torch.testing.assert_close(stored[:-1], again[:-1])  # the last one ends where both sound and pictures do
@@ -122,106 +131,150 @@ def test_only_one_process_writes_an_index(tmp_path: Path) -> None:
         pass
 
 
-def test_a_build_that_stops_anywhere_goes_on_to_the_same_index(
-    tmp_path: Path, clips: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("stop_after", [1, 3, 6, 9])
+def test_a_build_that_stops_anywhere_resumes_to_the_same_index(
+    tmp_path: Path, clips: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, stop_after: int
 ) -> None:
-    monkeypatch.setattr(building, "CLIPS_PER_SEGMENT", 2)
+    monkeypatch.setattr(building, "WINDOWS_PER_STRETCH", 1)
     whole = _content(_build(tmp_path / "whole", clips, pipeline).path)
-    write, count = EmbeddingLog.append, 0
+    encode, count = FileSource.encode, 0
 
-    def die_at_the_second(self: EmbeddingLog, records: list, visual: np.ndarray, audio: np.ndarray) -> None:
+    def stop(self: FileSource, *arguments: Any) -> EncodedClip:
         nonlocal count
         count += 1
-        if count == 2:  # as a kill would leave it: vectors there, the lines that make them count not
-            (self.path / "segments" / "000001.visual.npy").write_bytes(b"half")
-            (self.path / "segments" / ".7-0badcafe.partial.npy").write_bytes(b"half")
+        if count == stop_after:
             raise KeyboardInterrupt
-        write(self, records, visual, audio)
+        return encode(self, *arguments)
 
-    monkeypatch.setattr(EmbeddingLog, "append", die_at_the_second)
+    monkeypatch.setattr(FileSource, "encode", stop)
     with pytest.raises(KeyboardInterrupt):
         _build(tmp_path / "index", clips, pipeline)
     with pytest.raises(RetrievalError, match="was interrupted"):
         SearchIndex(tmp_path / "index")
-    monkeypatch.setattr(EmbeddingLog, "append", write)
+    before, count = count, 0
+    stop_after = -1
     assert _content(_build(tmp_path / "index", clips, pipeline).path) == whole
+    assert before + count == 10  # 9 stretches, of which one was begun twice
 
 
-def build_in_segments_of_one(out: Path, inputs: list[Path], weights: Path) -> None:
-    building.CLIPS_PER_SEGMENT = 1
+def build_slowly(out: Path, inputs: list[Path], weights: Path) -> None:
+    building.WINDOWS_PER_STRETCH = 1
+    database_module.COMMIT_SECONDS = 0.0
     pipeline = vab.load(weights)
     sources = find_sources(inputs, pipeline)
     with only_writer(out, make=True):
-        log = EmbeddingLog(out) if (out / "index.json").exists() else None
-        log = log or start_index(out, pipeline, sources, kind="flat")
-        add_clips(log, pipeline, sources)
-        finish_index(log)
+        database = open_or_create(out, pipeline, kind="flat")
+        add_clips(database, pipeline, sources, on_clip=lambda: time.sleep(0.02))
+        finish_index(database)
 
 
-@pytest.mark.parametrize("verb", ["build", "add"])
-def test_a_process_killed_at_any_moment_leaves_an_index_that_goes_on(
-    tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+@pytest.mark.parametrize("command", ["build", "add"])
+def test_a_process_killed_at_any_moment_leaves_an_index_that_resumes(
+    tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    monkeypatch.setattr(building, "CLIPS_PER_SEGMENT", 1)  # put back at the end
+    monkeypatch.setattr(building, "WINDOWS_PER_STRETCH", 1)
     weights = write_tiny_model(tmp_path / "weights" / "tiny.safetensors")
-    for name in ("whole", "killed"):
-        if verb == "add":
-            build_in_segments_of_one(tmp_path / name, [clips / "0.mp4"], weights)
-    build_in_segments_of_one(tmp_path / "whole", [clips], weights)
-    for target in (2, 5):
-        # Not forked: a process forked from one whose OpenMP threads have run waits for them for ever.
-        child = multiprocessing.get_context("spawn").Process(
-            target=build_in_segments_of_one, args=(tmp_path / "killed", [clips], weights)
-        )
-        child.start()
-        while child.is_alive() and len(list((tmp_path / "killed" / "segments").glob("*.jsonl"))) < target:
-            time.sleep(0.001)
-        child.kill()
-        child.join()
-    build_in_segments_of_one(tmp_path / "killed", [clips], weights)
-    assert _content(tmp_path / "killed") == _content(tmp_path / "whole")
+    pipeline = vab.load(weights)
+    killed = tmp_path / "killed" / FILE
+    if command == "add":
+        for name in ("whole", "killed"):
+            _build(tmp_path / name, clips / "0.mp4", pipeline)
+    _build(tmp_path / "whole", clips, pipeline)
+    # Not forked: a process forked from one whose OpenMP threads have run waits for them for ever.
+    child = multiprocessing.get_context("spawn").Process(
+        target=build_slowly, args=(killed.parent, [clips], weights)
+    )
+    child.start()
+    while child.is_alive() and _num_stretches(killed) < 4:
+        time.sleep(0.001)
+    child.kill()
+    child.join()
+    _build(tmp_path / "killed", clips, pipeline)
+    assert _content(killed.parent)["rows"] == _content(tmp_path / "whole")["rows"]
+    assert _content(killed.parent) == _content(tmp_path / "whole")
+
+
+def _num_stretches(file: Path) -> int:
+    try:
+        with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as connection:
+            return int(connection.execute("SELECT count(*) FROM stretches").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
+
+
+def test_a_long_clip_in_stretches_has_the_windows_of_one_pass(
+    tmp_path: Path, clips: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = _build(tmp_path / "whole", clips, pipeline)
+    monkeypatch.setattr(building, "WINDOWS_PER_STRETCH", 1)
+    parts = _build(tmp_path / "parts", clips, pipeline)
+    for branch in BRANCHES:
+        assert parts.windows(branch) == whole.windows(branch)
+    np.testing.assert_allclose(parts.vectors("visual"), whole.vectors("visual"), atol=1e-5)
+    # The codec hears nothing before a stretch.
+    assert (parts.vectors("audio") * whole.vectors("audio")).sum(axis=1).min() > 0.9
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("any"), OSError(5, "no disk")])
+def test_whatever_one_file_raises_is_that_file_s_failure(
+    tmp_path: Path, clips: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    encode = FileSource.encode
+
+    def fail(self: FileSource, *arguments: Any) -> EncodedClip:
+        if self.path.name == "1.mp4":
+            raise error
+        return encode(self, *arguments)
+
+    monkeypatch.setattr(FileSource, "encode", fail)
+    sources = find_sources([clips], pipeline)
+    with only_writer(tmp_path / "index", make=True):
+        database = open_or_create(tmp_path / "index", pipeline, kind="flat")
+        added = add_clips(database, pipeline, sources)
+    assert (added.num_added, len(added.failures)) == (5, 2)
+    assert f"{clips / '1.mp4'}: {type(error).__name__}" in added.failures[0]
 
 
 def test_adding_again_does_nothing_and_a_changed_file_is_embedded_anew(
     tmp_path: Path, clips: Path, pipeline: Pipeline
 ) -> None:
-    log = _build(tmp_path / "index", clips, pipeline)
-    before = _content(log.path)
-    again = add_clips(log, pipeline, find_sources([clips], pipeline))
+    database = _build(tmp_path / "index", clips, pipeline)
+    before = _content(database.path)
+    again = add_clips(database, pipeline, find_sources([clips], pipeline))
     assert (again.num_added, again.num_present, again.failures) == (0, 7, [])
-    assert _content(log.path) == before
+    assert _content(database.path) == before
 
     write_tiny_clip(clips / "1.mp4", 1.0, seed=77)
     write_tiny_clip(clips / "new.mp4", 1.0, seed=78)
-    log = EmbeddingLog(log.path)
-    assert add_clips(log, pipeline, find_sources([clips], pipeline)).num_added == 2
-    finish_index(log)
-    index = SearchIndex(log.path)
+    database = Database(database.path)
+    assert add_clips(database, pipeline, find_sources([clips], pipeline)).num_added == 2
+    finish_index(database)
+    index = SearchIndex(database.path)
     assert index.num_clips == 7
     for name in ("1.mp4", "new.mp4", "2.mp4"):
         hit = index.search(pipeline.video_windows(clips / name), "visual", 1)[0]
-        assert (hit.key, hit.score) == (name, pytest.approx(1.0, abs=1e-4))
-    assert len(list(log.path.glob("*.faiss"))) == 2
+        assert (hit.window.key, hit.score) == (name, pytest.approx(1.0, abs=1e-4))
+    assert len(list(database.path.glob("*.faiss"))) == 2
 
 
 def test_what_is_removed_is_not_found_until_it_is_added_again(
     tmp_path: Path, clips: Path, pipeline: Pipeline
 ) -> None:
-    log = _build(tmp_path / "index", clips, pipeline)
+    database = _build(tmp_path / "index", clips, pipeline)
     query = pipeline.video_windows(clips / "2.mp4")
-    assert remove_clips(log, [str(clips / "2.mp4")]) == 1
+    assert remove_clips(database, [str(clips / "2.mp4")]) == 1
     with pytest.raises(RetrievalError, match="was interrupted"):
-        SearchIndex(log.path)
-    finish_index(log)
-    assert "2.mp4" not in {hit.key for hit in SearchIndex(log.path).search(query, "visual", 100)}
-    add_clips(log, pipeline, find_sources([clips / "2.mp4"], pipeline))
-    finish_index(log)
-    assert SearchIndex(log.path).search(query, "visual", 1)[0].key == "2.mp4"
-    assert remove_clips(log, [str(clips)]) == 7
-    finish_index(log)
-    assert SearchIndex(log.path).search(query, "visual", 5) == []
+        SearchIndex(database.path)
+    finish_index(database)
+    assert "2.mp4" not in {hit.window.key for hit in SearchIndex(database.path).search(query, "visual", 100)}
+    add_clips(database, pipeline, find_sources([clips / "2.mp4"], pipeline))
+    finish_index(database)
+    assert SearchIndex(database.path).search(query, "visual", 1)[0].window.key == "2.mp4"
+    assert remove_clips(database, [str(clips)]) == 7
+    finish_index(database)
+    assert SearchIndex(database.path).search(query, "visual", 5) == []
     with pytest.raises(RetrievalError, match=r"nothing.mp4: no clip"):
-        remove_clips(log, ["nothing.mp4"])
+        remove_clips(database, ["nothing.mp4"])
 
 
 def test_index_and_media_may_be_moved_together_or_the_index_alone(
@@ -229,10 +282,30 @@ def test_index_and_media_may_be_moved_together_or_the_index_alone(
 ) -> None:
     _build(tmp_path / "media" / "index", clips, pipeline)
     shutil.copytree(tmp_path / "media" / "index", tmp_path / "alone" / "deep" / "index")
-    assert SearchIndex(tmp_path / "alone" / "deep" / "index").media_file("0.mp4") == clips / "0.mp4"
+    assert SearchIndex(tmp_path / "alone" / "deep" / "index").media_file(_window("0.mp4")) == clips / "0.mp4"
     (tmp_path / "media").rename(tmp_path / "elsewhere")
     moved = SearchIndex(tmp_path / "elsewhere" / "index")
-    assert moved.media_file("0.mp4") == tmp_path / "elsewhere" / "clips" / "0.mp4"
+    assert moved.media_file(_window("0.mp4")) == tmp_path / "elsewhere" / "clips" / "0.mp4"
+
+
+def _window(path: str) -> StoredWindow:
+    return StoredWindow(path, 1, path, 0.0, 1.0)
+
+
+def test_one_index_holds_clips_of_several_media_roots(
+    tmp_path: Path, clips: Path, pipeline: Pipeline
+) -> None:
+    _build(tmp_path / "index", clips, pipeline)
+    elsewhere = tmp_path / "elsewhere" / "more"
+    write_tiny_clip(elsewhere / "0.mp4", 1.0, seed=60)
+    database = _build(tmp_path / "index", elsewhere, pipeline)
+    index = SearchIndex(tmp_path / "index")
+    assert index.num_clips == 7
+    for file, key in ((clips / "0.mp4", "0.mp4"), (elsewhere / "0.mp4", "2:0.mp4")):
+        hit = index.search(pipeline.video_windows(file), "visual", 1)[0]
+        assert (hit.window.key, index.media_file(hit.window)) == (key, file)
+    assert remove_clips(database, [str(elsewhere)]) == 1
+    assert _build(tmp_path / "index", elsewhere, pipeline).roots == {1: clips, 2: elsewhere}
 
 
 def test_no_file_outside_the_media_root_is_ever_named(
@@ -243,52 +316,85 @@ def test_no_file_outside_the_media_root_is_ever_named(
     (clips / "link.mp4").symlink_to(tmp_path / "secret.mp4")
     for path in ("../../secret.mp4", str(tmp_path / "secret.mp4"), "link.mp4"):
         with pytest.raises(RetrievalError, match="out of the media root"):
-            index.media_file(path)
+            index.media_file(_window(path))
     with pytest.raises(RetrievalError, match="is not there"):
-        index.media_file("gone.mp4")
+        index.media_file(_window("gone.mp4"))
 
 
 def test_another_model_is_refused(tmp_path: Path, clips: Path, pipeline: Pipeline) -> None:
-    log = _build(tmp_path / "index", clips, pipeline)
+    database = _build(tmp_path / "index", clips, pipeline)
     other = vab.load(write_tiny_model(tmp_path / "other.safetensors", window_seconds=0.8))
     with pytest.raises(RetrievalError, match="was built with"):
-        add_clips(log, other, [])
+        add_clips(database, other, [])
     with pytest.raises(RetrievalError, match="was built with"):
-        start_index(log.path, other, find_sources([clips], other), kind="flat")
+        open_or_create(database.path, other, kind="flat")
+    with pytest.raises(RetrievalError, match="already holds"):
+        open_or_create(database.path, pipeline, kind="hnsw")
     with pytest.raises(RetrievalError, match="takes 32"):
-        SearchIndex(log.path).search(torch.ones(1, 7), "visual", 1)
+        SearchIndex(database.path).search(torch.ones(1, 7), "visual", 1)
 
 
 @pytest.mark.parametrize(
-    "damage", ["absent", "info", "foreign", "version", "lines", "vectors", "faiss", "faiss of another"]
+    "damage",
+    [
+        "absent",
+        "earlier",
+        "version",
+        "database",
+        "faiss",
+        "faiss of another",
+        "faiss renamed",
+        "faiss with nan",
+    ],
 )
-def test_damage_is_one_line(tmp_path: Path, clips: Path, pipeline: Pipeline, damage: str) -> None:
+def test_damage_is_refused_in_one_line(tmp_path: Path, clips: Path, pipeline: Pipeline, damage: str) -> None:
     path = _build(tmp_path / "index", clips, pipeline).path
+    vectors = SearchIndex(path).database.vectors("visual")
     if damage == "absent":
-        (path / "index.json").unlink()
-    elif damage == "info":
-        (path / "index.json").write_text("{")
-    elif damage == "foreign":
-        (path / "index.json").write_text(json.dumps({"format": "other"}))
+        (path / FILE).unlink()
+    elif damage == "earlier":
+        (path / FILE).rename(path / "index.json")
     elif damage == "version":
-        document = json.loads((path / "index.json").read_text())
-        (path / "index.json").write_text(json.dumps({**document, "format_version": 99}))
-    elif damage == "lines":
-        (path / "segments" / "000000.jsonl").write_text('{"counts": 3}\n')
-    elif damage == "vectors":
-        (path / "segments" / "000000.visual.npy").write_bytes(b"\x93NUMPY")
+        _execute(path, "UPDATE about SET version = 99")
+    elif damage == "database":
+        (path / FILE).write_bytes(b"no database")
     elif damage == "faiss":
-        next(path.glob("visual-*.faiss")).write_bytes(b"no index")
+        (path / "visual.faiss").write_bytes(b"no index")
+    elif damage == "faiss of another":
+        write_vectors(build_vectors(np.roll(vectors, 1, axis=0), "flat"), path / "visual.faiss")
+    elif damage == "faiss renamed":
+        shutil.copy(path / "audio.faiss", path / "visual.faiss")
     else:
-        write_vectors(build_vectors(np.zeros((3, 32), np.float32), "flat"), next(path.glob("visual-*.faiss")))
+        write_vectors(build_vectors(np.full_like(vectors, np.nan), "flat"), path / "visual.faiss")
     with pytest.raises(RetrievalError) as caught:
         SearchIndex(path)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
     if "faiss" in damage:
+        assert verify_index(path) == [str(caught.value)]
         assert "`vab index add" in str(caught.value)
-        finish_index(EmbeddingLog(path))  # what that does
+        finish_index(Database(path))  # what that does
         assert SearchIndex(path).num_clips == 6
+        assert verify_index(path) == []
+
+
+def test_embeddings_that_were_changed_are_found_out(tmp_path: Path, clips: Path, pipeline: Pipeline) -> None:
+    path = _build(tmp_path / "index", clips, pipeline).path
+    first, second = (row[0] for row in _execute(path, "SELECT visual FROM vectors LIMIT 2"))
+    _execute(path, "UPDATE vectors SET visual = ? WHERE stretch = 1", second)
+    [problem] = verify_index(path)
+    assert "0.mp4 are not those that were written" in problem
+    with pytest.raises(RetrievalError, match="not those that were written"):
+        SearchIndex(path).clip_embeddings("visual", "0.mp4")
+    _execute(path, "UPDATE vectors SET visual = ? WHERE stretch = 1", first)
+    assert verify_index(path) == []
+    _execute(path, "UPDATE clips SET resume = 3 WHERE key = '0.mp4'")
+    assert any("half embedded" in problem for problem in verify_index(path))
+
+
+def _execute(path: Path, query: str, *values: Any) -> list[Any]:
+    with sqlite3.connect(path / FILE) as connection:
+        return connection.execute(query, values).fetchall()
 
 
 @pytest.mark.parametrize("kind", ["flat", "hnsw", "ivfpq"])
@@ -299,7 +405,7 @@ def test_kinds_of_index_find_what_exact_search_finds(tmp_path: Path, kind: str) 
     vectors = F.normalize(torch.from_numpy(vectors.astype(np.float32)), dim=1).numpy()
     index = build_vectors(vectors, kind)  # type: ignore[arg-type]
     write_vectors(index, tmp_path / "x.faiss")
-    opened = open_vectors(tmp_path / "x.faiss", num_vectors=2500, dim=16)
+    opened = open_vectors(tmp_path / "x.faiss")
     assert recall_of(opened, vectors, vectors[:100]) > (0.999 if kind == "flat" else 0.9)
     scores, rows = nearest(opened, vectors[:5], 3)
     assert rows[:, 0].tolist() == [0, 1, 2, 3, 4]

@@ -1,4 +1,4 @@
-"""Fill an index, go on after any interruption, add and remove clips; then the files that FAISS answers from."""
+"""Fill an index, resume after any interruption, add and remove clips; then the files that FAISS answers from."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from vab.checkpoint import one_line
+from vab.download import sha256_of
 from vab.errors import RetrievalError, VABError
 from vab.pipeline import Pipeline
-from vab.retrieval.index import vectors_file
-from vab.retrieval.log import BRANCHES, ClipRecord, EmbeddingLog, IndexInfo
+from vab.retrieval.database import BRANCHES, FILE, ClipRecord, Database, IndexInfo, Span
+from vab.retrieval.index import open_answers, vectors_file
 from vab.retrieval.options import Branch, IndexKind
 from vab.retrieval.sources import EncodedClip, Source
-from vab.retrieval.vectors import build_vectors, open_vectors, recall_of, write_vectors
+from vab.retrieval.vectors import build_vectors, recall_of, write_vectors
 from vab.retrieval.windows import Window
+from vab.shapes import Tensor
 
-CLIPS_PER_SEGMENT = 64
-"""Clips embedded between two writes: what a kill costs at most."""
+WINDOWS_PER_STRETCH = 32
+"""Windows of a long clip that are encoded and written together."""
 NUM_RECALL_QUERIES = 200
 
 
@@ -34,176 +36,232 @@ class Added:
     failures: list[str]
 
 
-def start_index(
-    path: Path, pipeline: Pipeline, sources: Sequence[Source], *, kind: IndexKind
-) -> EmbeddingLog:
-    """A new index for these sources, or the one that an interrupted build left.
+def open_or_create(path: Path, pipeline: Pipeline, *, kind: IndexKind) -> Database:
+    """A new index, or the one that an interrupted build left.
 
     Raises:
-        RetrievalError: the folder holds an index of another kind, model or media root.
+        RetrievalError: the folder holds an index of another kind or model.
     """
-    root = Path(os.path.commonpath([source.path.parent for source in sources]))
-    info = IndexInfo(
-        model=_portable(str(pipeline.provenance["weights"])),
-        model_sha256=pipeline.provenance["weights_sha256"],
-        dim=pipeline.model.config.width,
-        kind=kind,
-        media_root=str(root),
-        media_root_from_index=os.path.relpath(root, path.absolute()),
-    )
-    if not (path / "index.json").exists():
-        return EmbeddingLog.create(path, info)
-    log = EmbeddingLog(path)
-    check_model(log, pipeline)
-    if log.info.kind != kind or log.media_root != root:
-        raise RetrievalError(
-            f"{path} already holds an index of kind {log.info.kind} over {log.media_root}; "
-            "add to it with `vab index add`, or choose another folder"
+    if not (path / FILE).exists() and not (path / "index.json").exists():
+        provenance = pipeline.provenance
+        info = IndexInfo(
+            model=_portable(str(provenance["weights"])),
+            model_sha256=provenance["weights_sha256"],
+            dim=pipeline.model.config.width,
+            kind=kind,
         )
-    return log
+        return Database.create(path, info)
+    database = Database(path)
+    check_model(database, pipeline)
+    if database.info.kind != kind:
+        raise RetrievalError(
+            f"{path} already holds an index of kind {database.info.kind}; choose that --kind or another folder"
+        )
+    return database
 
 
-def check_model(log: EmbeddingLog, pipeline: Pipeline) -> None:
+def check_model(database: Database, pipeline: Pipeline) -> None:
     """Embeddings of two models must never meet.
 
     Raises:
         RetrievalError: names both.
     """
-    here = pipeline.provenance["weights_sha256"]
-    if here != log.info.model_sha256:
+    here, info = pipeline.provenance["weights_sha256"], database.info
+    if here != info.model_sha256:
         raise RetrievalError(
-            f"{log.path} was built with {log.info.model} {log.info.model_sha256[:16]}, "
+            f"{database.path} was built with {info.model} {info.model_sha256[:16]}, "
             f"{pipeline.provenance['weights']} is {here[:16]}; give the weights it was built with, or build it again"
         )
 
 
 def add_clips(
-    log: EmbeddingLog,
+    database: Database,
     pipeline: Pipeline,
     sources: Sequence[Source],
     *,
     on_clip: Callable[[], None] | None = None,
 ) -> Added:
-    """Embed what is not there yet, or has changed since; a segment is written every ``CLIPS_PER_SEGMENT`` clips.
+    """Embed what is not there yet, or has changed since.
 
-    A file that cannot be read is noted and tried again only when it has changed.
+    Every stretch of windows is saved when it is done, also when this is stopped by an exception. A file that cannot be
+    embedded, for whatever reason, is noted and tried again only when it has changed.
 
-    Raises:
-        RetrievalError: a source outside the index's media root, or an id that another file has.
+    Args:
+        database: of the index.
+        pipeline: the model it was built with.
+        sources: files and stored clips; those outside every media root of the index get a root of their own.
+        on_clip: called after each clip.
     """
-    check_model(log, pipeline)
-    root, present = log.media_root, log.clips
-    wanted = []
-    for source in sources:
-        if not source.path.is_relative_to(root):
-            raise RetrievalError(f"{source.path}: is not below {root}, the media root of {log.path}")
-        known = present.get(source.key(root))
-        if known is None or known.stamp != source.stamp():
-            wanted.append(source)
-    failures: list[str] = []
-    for first in range(0, len(wanted), CLIPS_PER_SEGMENT):
-        chunk = wanted[first : first + CLIPS_PER_SEGMENT]
-        records, visual, audio = [], [], []
-        for source in chunk:
-            record, parts = _embed(source, root, pipeline)
-            records.append(record)
-            visual.append(parts["visual"])
-            audio.append(parts["audio"])
-            failures += [record.error] if record.error else []
+    check_model(database, pipeline)
+    roots, present = _roots_for(database, sources), database.clips
+    num_added, num_present, failures = 0, 0, []
+    try:
+        for source in sources:
+            number = next(number for number, root in roots.items() if source.path.is_relative_to(root))
+            key = source.key(roots[number])
+            key = key if number == min(roots) else f"{number}:{key}"
+            clip = present.get(key)
+            if clip and clip.stamp == source.stamp() and clip.resume is None:
+                num_present += 1
+            else:
+                if clip is None or clip.stamp != source.stamp():
+                    path = source.path.relative_to(roots[number]).as_posix()
+                    clip = database.start_clip(key, number, path, source.stamp())
+                error = _embed(database, clip, source, pipeline)
+                if error:
+                    failures.append(error)
+                else:
+                    num_added += 1
             if on_clip:
                 on_clip()
-        log.append(records, np.concatenate(visual), np.concatenate(audio))
-    return Added(len(wanted) - len(failures), len(sources) - len(wanted), failures)
+    finally:
+        database.commit()
+    return Added(num_added, num_present, failures)
 
 
-def remove_clips(log: EmbeddingLog, names: Sequence[str]) -> int:
-    """Take clips out, by key, or by file or folder on disk; returns how many.
+def remove_clips(database: Database, names: Sequence[str]) -> int:
+    """Take clips out, by key, or by file or folder; returns how many.
 
     Raises:
         RetrievalError: a name that is no clip of the index.
     """
-    gone: dict[str, ClipRecord] = {}
-    clips, root = log.clips, log.media_root
+    gone: dict[int, ClipRecord] = {}
+    clips, roots = database.clips.values(), database.roots
     for name in names:
         path = Path(name).absolute()
-        below = path.relative_to(root).as_posix() if path.is_relative_to(root) else name
-        matches = {
-            key: clip
-            for key, clip in clips.items()
-            if key == name or below in (".", clip.path) or clip.path.startswith(f"{below}/")
+        found = {
+            clip.id: clip
+            for clip in clips
+            if name in (clip.key, clip.path)
+            or clip.path.startswith(f"{name}/")
+            or (roots[clip.root] / clip.path).is_relative_to(path)
         }
-        if not matches:
-            raise RetrievalError(f"{name}: no clip of {log.path}; its clips' paths start at {root}")
-        gone |= matches
-    nothing = np.zeros((0, log.info.dim), np.float32)
-    log.append([ClipRecord(key, clip.path, is_removed=True) for key, clip in gone.items()], nothing, nothing)
+        if not found:
+            starts = " or ".join(map(str, roots.values()))
+            raise RetrievalError(f"{name}: no clip of {database.path}; its clips' paths start at {starts}")
+        gone |= found
+    database.remove_clips(list(gone.values()))
+    database.commit()
     return len(gone)
 
 
-def finish_index(log: EmbeddingLog) -> dict[Branch, float]:
-    """Write the files that FAISS answers from, where they are damaged or not those of all clips; remove older ones.
+def finish_index(database: Database) -> dict[Branch, float]:
+    """Write the files that FAISS answers from, where they are damaged or not those of all clips.
 
     Returns:
-        For an index that is not exact, recall@10 of each branch against exact search, the queries being the other
-        branch's embeddings.
+        For an index that is not exact, recall@10 of each branch written against exact search, the queries being the
+        other branch's embeddings.
+
+    Raises:
+        RetrievalError: embeddings are damaged.
     """
-    live = {branch: log.live(branch) for branch in BRANCHES}
     recalls: dict[Branch, float] = {}
     for branch, other in zip(BRANCHES, reversed(BRANCHES), strict=True):
-        file = vectors_file(log, branch)
-        vectors = live[branch].vectors
-        if not _is_sound(file, vectors):
-            index = build_vectors(vectors, log.info.kind)
+        try:
+            open_answers(database, branch)
+        except RetrievalError:
+            vectors, file = database.vectors(branch), vectors_file(database, branch)
+            index = build_vectors(vectors, database.info.kind)
             write_vectors(index, file)
-            if log.info.kind != "flat" and len(vectors) and len(live[other].vectors):
-                recalls[branch] = recall_of(index, vectors, live[other].vectors[:NUM_RECALL_QUERIES])
-    current = {vectors_file(log, branch) for branch in BRANCHES}
-    for old in set(log.path.glob("*.faiss*")) - current:
-        old.unlink()
+            database.set_answer(branch, sha256_of(file))
+            if database.info.kind != "flat" and len(vectors):
+                queries = database.vectors(other)[:NUM_RECALL_QUERIES]
+                recalls |= {branch: recall_of(index, vectors, queries)} if len(queries) else {}
+    database.commit()
     return recalls
 
 
-def _is_sound(file: Path, vectors: np.ndarray) -> bool:
+def verify_index(path: Path) -> list[str]:
+    """One line for each thing that is wrong with an index: its embeddings, its clips, its FAISS files.
+
+    Raises:
+        RetrievalError: it cannot be opened.
+    """
+    database = Database(path)
+    problems = database.problems()
+    unfinished = sum(clip.resume is not None for clip in database.clips.values())
+    if unfinished:
+        problems.append(f"{path}: {unfinished} clips are half embedded; re-run what built it to resume")
+    for branch in BRANCHES:
+        try:
+            vectors, index = database.vectors(branch), open_answers(database, branch)
+            if len(vectors) != index.ntotal or len(database.windows(branch)) != len(vectors):
+                raise RetrievalError(
+                    f"{path}: windows and {branch} embeddings differ in number; build it again"
+                )
+        except (RetrievalError, ValueError) as error:
+            problems.append(str(error))
+    return list(dict.fromkeys(problems))
+
+
+def _roots_for(database: Database, sources: Sequence[Source]) -> dict[int, Path]:
+    """The media roots of an index by number, with one more where some sources lie below none of them."""
+    roots = database.roots
+    outside = [
+        source.path.parent
+        for source in sources
+        if not any(source.path.is_relative_to(root) for root in roots.values())
+    ]
+    if outside:
+        root = Path(os.path.commonpath(outside))
+        roots[database.add_root(root)] = root
+    return roots
+
+
+def _embed(database: Database, clip: ClipRecord, source: Source, pipeline: Pipeline) -> str | None:
+    """Embed a clip from where it goes on, stretch by stretch; returns why it cannot be, where it cannot."""
+    point: int | None = clip.resume or 0
     try:
-        open_vectors(file, num_vectors=len(vectors), dim=vectors.shape[1])
-    except RetrievalError:
-        return False
-    return True
+        while point is not None:
+            spans, vectors, point = _embed_stretch(source, pipeline, point)
+            if not all(np.isfinite(part).all() for part in vectors.values()):
+                raise RetrievalError(f"{source.path}: its embedding holds numbers that are not finite")
+            database.add_stretch(clip, spans, vectors, resume=point)
+    except (Exception, MemoryError) as error:
+        is_known = isinstance(error, VABError)
+        reason = str(error) if is_known else f"{source.path}: {type(error).__name__}: {one_line(error)}"
+        database.fail_clip(clip, reason)
+        return reason
+    return None
 
 
-def _embed(source: Source, root: Path, pipeline: Pipeline) -> tuple[ClipRecord, dict[Branch, np.ndarray]]:
-    key, path, stamp = source.key(root), source.path.relative_to(root).as_posix(), source.stamp()
-    nothing = np.zeros((0, pipeline.model.config.width), np.float32)
-    try:
-        clip = source.encode(pipeline)
-        parts, windows = _embed_windows(clip, pipeline)
-    except VABError as error:
-        return ClipRecord(key, path, stamp, error=str(error)), {"visual": nothing, "audio": nothing}
-    if not all(np.isfinite(part).all() for part in parts.values()):
-        reason = f"{source.path}: its embedding holds numbers that are not finite"
-        return ClipRecord(key, path, stamp, error=reason), {"visual": nothing, "audio": nothing}
-    spans = tuple(
-        (source.start + w.start, w.seconds, w.frames.stop > w.frames.start, w.steps.stop > w.steps.start)
-        for w in windows
-    )
-    return ClipRecord(key, path, stamp, spans), parts
+def _embed_stretch(
+    source: Source, pipeline: Pipeline, point: int
+) -> tuple[list[Span], dict[Branch, np.ndarray], int | None]:
+    """Windows of a clip from a point of the time grid on, their embeddings, and where the next ones begin."""
+    cutter, period = pipeline.cutter, pipeline.cutter.grid.period
+    # One window more than is kept, and what could belong to it: so no stretch is left too short for a window.
+    wanted = WINDOWS_PER_STRETCH * cutter.hop + cutter.longest
+    clip = source.encode(pipeline, float(point * period), float(wanted * period))
+    num_steps = 0 if clip.codes is None else clip.codes.shape[1]
+    num_frames = 0 if clip.visual is None else len(clip.visual)
+    windows = cutter.cut(num_steps, num_frames)
+    resume = None
+    if cutter.grid.num_within(num_steps or None, num_frames or None) >= wanted:
+        windows, resume = windows[:WINDOWS_PER_STRETCH], point + WINDOWS_PER_STRETCH * cutter.hop
+    vectors = {}
+    for branch in BRANCHES:
+        parts = [_part(clip, window, branch) for window in windows if _has(window, branch)]
+        embed = pipeline.embed_frames if branch == "visual" else pipeline.embed_codes
+        vectors[branch] = (
+            embed(parts).numpy() if parts else np.zeros((0, pipeline.model.config.width), np.float32)
+        )
+    start = source.start + float(point * period)
+    spans = [(start + w.start, w.seconds, _has(w, "visual"), _has(w, "audio")) for w in windows]
+    return spans, vectors, resume
 
 
-def _embed_windows(clip: EncodedClip, pipeline: Pipeline) -> tuple[dict[Branch, np.ndarray], list[Window]]:
-    codes, visual = clip.codes, clip.visual
-    windows = pipeline.cutter.cut(
-        0 if codes is None else codes.shape[1], 0 if visual is None else len(visual)
-    )
-    frames = (
-        [visual[w.frames] for w in windows if w.frames.stop > w.frames.start] if visual is not None else []
-    )
-    steps = [codes[:, w.steps] for w in windows if w.steps.stop > w.steps.start] if codes is not None else []
-    nothing = torch.zeros(0, pipeline.model.config.width)
-    parts: dict[Branch, np.ndarray] = {
-        "visual": (pipeline.embed_frames(frames) if frames else nothing).numpy(),
-        "audio": (pipeline.embed_codes(steps) if steps else nothing).numpy(),
-    }
-    return parts, windows
+def _has(window: Window, branch: Branch) -> bool:
+    part = window.frames if branch == "visual" else window.steps
+    return part.stop > part.start
+
+
+def _part(clip: EncodedClip, window: Window, branch: Branch) -> Tensor:
+    if branch == "visual":
+        assert clip.visual is not None
+        return clip.visual[window.frames]
+    assert clip.codes is not None
+    return clip.codes[:, window.steps]
 
 
 def _portable(weights: str) -> str:

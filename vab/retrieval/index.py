@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from vab.download import sha256_of
 from vab.errors import RetrievalError
-from vab.retrieval.log import BRANCHES, EmbeddingLog, IndexInfo, LiveWindow
+from vab.retrieval.database import BRANCHES, Database, IndexInfo, StoredWindow
 from vab.retrieval.options import Branch
 from vab.retrieval.vectors import nearest, open_vectors
 from vab.shapes import Float, Tensor
@@ -25,12 +25,7 @@ class Hit:
     """Of the window, in its branch."""
     score: float
     """Cosine similarity."""
-    key: str
-    path: str
-    """Relative to the media root."""
-    start: float
-    """Seconds into the file."""
-    seconds: float
+    window: StoredWindow
 
 
 class SearchIndex:
@@ -42,50 +37,53 @@ class SearchIndex:
         Raises:
             RetrievalError: no index, a damaged one, or one whose build was interrupted.
         """
-        self.log = EmbeddingLog(path)
-        self._live = {branch: self._open(branch) for branch in BRANCHES}
+        self.database = Database(path)
+        self.info: IndexInfo = self.database.info
+        self.roots = self.database.roots
+        self.num_clips = self.database.num_clips
+        self._windows = {branch: self.database.windows(branch) for branch in BRANCHES}
+        self._answers = {branch: open_answers(self.database, branch) for branch in BRANCHES}
+        for branch in BRANCHES:
+            if self._answers[branch].ntotal != len(self._windows[branch]):
+                raise RetrievalError(
+                    f"{path}: damaged, its files do not fit each other; build the index again"
+                )
 
     @property
-    def info(self) -> IndexInfo:
-        """What all its embeddings have in common."""
-        return self.log.info
-
-    @cached_property
-    def num_clips(self) -> int:
-        """Clips that can be found."""
-        return sum(clip.error is None for clip in self.log.clips.values())
+    def path(self) -> Path:
+        """Its folder."""
+        return self.database.path
 
     def num_windows(self, branch: Branch) -> int:
         """Windows that can be found in a branch."""
-        return len(self._live[branch][1])
+        return len(self._windows[branch])
 
-    def window(self, branch: Branch, number: int) -> LiveWindow | None:
+    def window(self, branch: Branch, number: int) -> StoredWindow | None:
         """A window by its number; None = there is no such."""
-        windows = self._live[branch][1]
+        windows = self._windows[branch]
         return windows[number] if 0 <= number < len(windows) else None
 
     def clip_embeddings(self, branch: Branch, key: str) -> Float[Tensor, "W P"]:
         """The stored embeddings of a clip's windows in a branch.
 
         Raises:
-            RetrievalError: no such clip, or it has no sound or no pictures.
+            RetrievalError: no such clip, or it has no audio or no frames.
         """
-        live = self.log.live(branch)
-        rows = [row for row, window in enumerate(live.windows) if window.clip.key == key]
-        if not rows:
+        vectors = self.database.vectors(branch, key)
+        if not len(vectors):
             raise RetrievalError(f"{key}: no clip of this index with a {branch} embedding")
-        return torch.from_numpy(live.vectors[rows])
+        return torch.from_numpy(vectors.copy())
 
-    def media_file(self, path: str) -> Path:
-        """The file of a clip.
+    def media_file(self, window: StoredWindow) -> Path:
+        """The file of a window's clip.
 
         Raises:
-            RetrievalError: it is not there, or a link or ``..`` leads out of the media root.
+            RetrievalError: it is not there, or a link or ``..`` leads out of its media root.
         """
-        root = self.log.media_root.resolve()
-        file = (root / path).resolve()
+        root = self.roots[window.root].resolve()
+        file = (root / window.path).resolve()
         if not file.is_relative_to(root):
-            raise RetrievalError(f"{path}: leads out of the media root {root}")
+            raise RetrievalError(f"{window.path}: leads out of the media root {root}")
         if not file.is_file():
             raise RetrievalError(f"{file}: is not there; move it back, or remove it with `vab index remove`")
         return file
@@ -101,10 +99,10 @@ class SearchIndex:
         Raises:
             RetrievalError: a query of another width, or one that is not finite.
         """
-        index, windows = self._live[branch]
+        index, windows = self._answers[branch], self._windows[branch]
         if query.shape[-1] != self.info.dim or not query.isfinite().all():
             raise RetrievalError(
-                f"a query of {query.shape[-1]} numbers; {self.log.path} takes {self.info.dim}, all finite"
+                f"a query of {query.shape[-1]} numbers; {self.path} takes {self.info.dim}, all finite"
             )
         count = top
         while True:
@@ -120,24 +118,32 @@ class SearchIndex:
                 if len(best) == top or score < certain:
                     break
                 if row >= 0:
-                    window = windows[row]
-                    hit = Hit(row, score, window.clip.key, window.clip.path, window.start, window.seconds)
-                    best.setdefault(window.clip.key, hit)
+                    best.setdefault(windows[row].key, Hit(row, score, windows[row]))
             if len(best) == top or count == len(windows):
                 return list(best.values())
             count *= 2
 
-    def _open(self, branch: Branch) -> tuple[Any, list[LiveWindow]]:
-        windows = self.log.live(branch).windows
-        file = vectors_file(self.log, branch)
-        if not file.exists():
-            raise RetrievalError(
-                f"{self.log.path}: its last build, add or remove was interrupted; "
-                f"`vab index add {self.log.path}` completes it"
-            )
-        return open_vectors(file, num_vectors=len(windows), dim=self.info.dim), windows
+
+def open_answers(database: Database, branch: Branch) -> Any:
+    """A branch's FAISS index.
+
+    Raises:
+        RetrievalError: it is absent, is not the file that was written, or clips have changed since.
+    """
+    file, digest = vectors_file(database, branch), database.answers().get(branch)
+    remedy = f"`vab index add {database.path}` makes it again"
+    if digest is None:
+        raise RetrievalError(
+            f"{database.path}: its last build, add or remove was interrupted; re-run it to resume, or "
+            f"`vab index add {database.path}` to search what is there"
+        )
+    if not file.is_file():
+        raise RetrievalError(f"{file} is missing; {remedy}")
+    if sha256_of(file) != digest:
+        raise RetrievalError(f"{file} is not the file that was written; {remedy}")
+    return open_vectors(file)
 
 
-def vectors_file(log: EmbeddingLog, branch: Branch) -> Path:
-    """The FAISS file that goes with all segments of an index as they are now."""
-    return log.path / f"{branch}-{log.digest}.faiss"
+def vectors_file(database: Database, branch: Branch) -> Path:
+    """The FAISS file of a branch."""
+    return database.path / f"{branch}.faiss"

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import torch
+
 from vab import media
 from vab.errors import MediaError, RetrievalError
 from vab.features.manifest import MEDIA_SUFFIXES
 from vab.features.store import FeatureStore, StoredClip
 from vab.pipeline import Pipeline
 from vab.shapes import Float, Int, Tensor
+from vab.timing import num_samples
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,13 @@ class Source(Protocol):
         """What changes when its content does."""
         ...
 
-    def encode(self, pipeline: Pipeline) -> EncodedClip:
-        """Codes and features.
+    def encode(self, pipeline: Pipeline, start: float, seconds: float) -> EncodedClip:
+        """Codes and features of a stretch, shorter than asked for where the clip ends in it.
+
+        Args:
+            pipeline: what encodes.
+            start: seconds into the clip, a point of the pipeline's time grid.
+            seconds: how much, likewise.
 
         Raises:
             VABError: it cannot be read.
@@ -73,15 +81,21 @@ class FileSource:
             return ()
         return (status.st_size, status.st_mtime_ns)
 
-    def encode(self, pipeline: Pipeline) -> EncodedClip:
-        """Decode and encode whatever of sound and pictures there is."""
+    def encode(self, pipeline: Pipeline, start: float, seconds: float) -> EncodedClip:
+        """Decode and encode whatever of audio and frames there is."""
         info = media.probe(self.path)
         if not info.audio and not info.video:
-            raise MediaError(f"{self.path}: has neither sound nor pictures")
-        return EncodedClip(
-            pipeline.encode_audio(self.path) if info.audio else None,
-            pipeline.encode_video(self.path) if info.video else None,
-        )
+            raise MediaError(f"{self.path}: has neither audio nor frames")
+        codes = visual = None
+        if (
+            info.audio
+            and (waveform := _read_until(self.path, pipeline.codec.sample_rate, start, seconds)).numel()
+        ):
+            codes = pipeline.encode_audio(waveform)
+        if info.video:
+            is_rest = start + seconds >= info.duration
+            visual = pipeline.encode_video(self.path, start=start, duration=None if is_rest else seconds)
+        return EncodedClip(codes, visual)
 
 
 @dataclass(frozen=True)
@@ -114,12 +128,14 @@ class StoredSource:
         """Stored clips do not change."""
         return ()
 
-    def encode(self, pipeline: Pipeline) -> EncodedClip:
+    def encode(self, pipeline: Pipeline, start: float, seconds: float) -> EncodedClip:
         """Read codes and frames at the model's rate, without padding."""
         batch, config = self.store.read([self.number]), pipeline.model.config
         codes = batch.codes[0, : config.num_codebooks, batch.is_valid[0]]
         every = round(self.store.info.visual_fps / pipeline.visual_fps)
         visual = batch.visual[0, batch.is_valid_visual[0]][every // 2 :: every]
+        codes = codes[:, _places(start, seconds, config.frame_rate)]
+        visual = visual[_places(start, seconds, pipeline.visual_fps)]
         return EncodedClip(codes if codes.shape[1] else None, visual if len(visual) else None)
 
 
@@ -157,3 +173,18 @@ def _expand(path: Path, pipeline: Pipeline) -> Sequence[Source]:
 
 def _is_hidden(file: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
+def _read_until(path: Path, sample_rate: int, start: float, seconds: float) -> Float[Tensor, "1 L"]:
+    """A file's sound from ``start`` on, ``seconds`` of it or what there is."""
+    length, pieces, count = num_samples(seconds, sample_rate), [torch.zeros(1, 0)], 0
+    for piece in media.iter_audio(path, sample_rate, start=start):
+        pieces.append(piece)
+        count += piece.shape[1]
+        if count >= length:
+            break
+    return torch.cat(pieces, dim=1)[:, :length]
+
+
+def _places(start: float, seconds: float, rate: float) -> slice:
+    return slice(round(start * rate), round((start + seconds) * rate))

@@ -57,23 +57,16 @@ def write_vectors(index: Any, path: Path) -> None:
         faiss.write_index(index, str(partial))
 
 
-def open_vectors(path: Path, *, num_vectors: int, dim: int) -> Any:
-    """Open an index file, memory-mapped, and see that it holds what it should.
+def open_vectors(path: Path) -> Any:
+    """Open an index file, memory-mapped.
 
     Raises:
-        RetrievalError: absent, damaged or of another size.
+        RetrievalError: damaged.
     """
     try:
-        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError:
-        reason = "cannot be read" if path.exists() else "is missing"
-        raise RetrievalError(f"{path} {reason}; `vab index add {path.parent}` makes it again") from None
-    if (index.ntotal, index.d) != (num_vectors, dim):
-        raise RetrievalError(
-            f"{path} holds {index.ntotal} vectors of {index.d}, not {num_vectors} of {dim}; "
-            f"`vab index add {path.parent}` makes it again"
-        )
-    return index
+        raise RetrievalError(f"{path} cannot be read; `vab index add {path.parent}` makes it again") from None
 
 
 def nearest(index: Any, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

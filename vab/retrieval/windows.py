@@ -31,6 +31,21 @@ class WindowCutter:
     seconds: float
     hop_seconds: float
 
+    @property
+    def size(self) -> int:
+        """Points of the grid that a window is long."""
+        return max(1, round(as_fraction(self.seconds) / self.grid.period))
+
+    @property
+    def hop(self) -> int:
+        """Points from one window to the next."""
+        return max(1, int(as_fraction(self.hop_seconds) / self.grid.period))
+
+    @property
+    def longest(self) -> int:
+        """Points that the last window of a clip may be long at most."""
+        return self.size + 1 + int(SLACK * self.size)
+
     def cut(self, num_steps: int, num_frames: int) -> list[Window]:
         """Windows that cover a clip; the last one ends where the clip does.
 
@@ -38,8 +53,7 @@ class WindowCutter:
             num_steps: codec steps of the clip; 0 = no sound.
             num_frames: frames of the clip; 0 = no pictures.
         """
-        size = max(1, round(as_fraction(self.seconds) / self.grid.period))
-        hop = max(1, int(as_fraction(self.hop_seconds) / self.grid.period))
+        size, hop = self.size, self.hop
         total = self.grid.num_within(num_steps or None, num_frames or None)
         starts = list(range(0, max(total - size, 0) + 1, hop))
         if total - (starts[-1] + size) > SLACK * size:
@@ -49,7 +63,7 @@ class WindowCutter:
         ]
 
     def _window(self, start: int, size: int, num_steps: int, num_frames: int, *, is_last: bool) -> Window:
-        stop = start + size + (1 + int(SLACK * size) if is_last else 0)
+        stop = start + (self.longest if is_last else size)
         steps = slice(min(self.grid.step(start), num_steps), min(self.grid.step(stop), num_steps))
         frames = slice(min(self.grid.frame(start), num_frames), min(self.grid.frame(stop), num_frames))
         seconds = max(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +25,7 @@ from tasks.retrieval.options import AdaptOptions
 from tasks.retrieval.serve import make_app
 from vab.config import from_dict
 from vab.models.files import load_model
+from vab.retrieval.sources import EncodedClip, FileSource
 
 CONFIGS = sorted((Path(__file__).parents[3] / "configs" / "retrieval").glob("*.yaml"))
 
@@ -115,8 +119,48 @@ def test_add_and_remove_on_the_command_line(
     assert "1 added" in capsys.readouterr().out
     assert cli.main(["index", "remove", index, str(tmp_path / "clips" / "0.mp4")]) == 0
     assert "1 removed, 4 left" in capsys.readouterr().out
-    assert cli.main(["index", "add", index, str(place / "clips" / "0.mp4")]) == 2
-    assert "is not below" in capsys.readouterr().err
+    assert cli.main(["index", "add", index, str(place / "clips" / "0.mp4")]) == 0  # of another media root
+    assert cli.main(["index", "verify", index]) == 0
+    assert "sound, 5 clips" in capsys.readouterr().out
+    (tmp_path / "index" / "audio.faiss").write_bytes(b"")
+    assert cli.main(["index", "verify", index]) == 2
+    assert "audio.faiss is not the file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_build_keeps_what_is_done_and_resumes(
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+    code: int,
+) -> None:
+    encode = FileSource.encode
+
+    def stop_at_the_third(self: FileSource, *arguments: Any) -> EncodedClip:
+        if self.path.name == "2.mp4":
+            os.kill(os.getpid(), number)
+        return encode(self, *arguments)
+
+    index = str(tmp_path / "index")
+    command = [
+        "index",
+        "build",
+        str(place / "clips"),
+        "-o",
+        index,
+        "--weights",
+        str(place / "tiny.safetensors"),
+    ]
+    monkeypatch.setattr(FileSource, "encode", stop_at_the_third)
+    assert cli.main(command) == code
+    assert "stopped; what is done is saved, re-run to resume" in capsys.readouterr().err
+    assert cli.main(["search", index, "--text", "a"]) == 2
+    assert "was interrupted" in capsys.readouterr().err
+    monkeypatch.setattr(FileSource, "encode", encode)
+    assert cli.main(command) == 0
+    assert "2 added, 2 there already: 4 clips" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")
