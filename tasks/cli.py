@@ -13,7 +13,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
 
 from tasks.options import add_options, build
 from vab import __version__
-from vab.errors import VABError
+from vab.errors import StoppedError, VABError
 
 
 @dataclass(frozen=True)
@@ -209,6 +209,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (VABError, ValueError) as error:
         print(f"vab {name}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except StoppedError as error:
+        remedy = "re-run with --resume to resume" if "resume" in parsed else "re-run to resume"
+        print(f"vab {name}: {error}; {remedy}", file=sys.stderr)
+        return 128 + error.signal_number
     except KeyboardInterrupt:
         print(f"vab {name}: stopped", file=sys.stderr)
         return 130

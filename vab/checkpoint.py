@@ -37,11 +37,17 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str,
     """Write tensors and a JSON header as one safetensors file, whole or not at all.
 
     Raises:
+        WeightsError: a tensor holds NaN or infinity; nothing is written.
+        OSError: the disk is full, or writing is not allowed.
         TypeError: the header holds something JSON cannot.
     """
+    check_finite(tensors, path)
     metadata = {HEADER_KEY: json.dumps(header)}
     with complete_file(path) as partial:
-        save_file(_unshared(tensors), partial, metadata=metadata)
+        try:
+            save_file(_unshared(tensors), partial, metadata=metadata)
+        except SafetensorError as error:  # a full disk, among others
+            raise OSError(f"{path}: cannot be written ({one_line(error)})") from error
 
 
 def load_tensors(
@@ -118,8 +124,10 @@ def load_state(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: P
     """Load a state dict strictly, halves widened to what the module holds.
 
     Raises:
-        WeightsError: keys missing, left over, or of another shape; one line that names a few.
+        WeightsError: keys missing, left over, or of another shape, or numbers that are not finite; one line that
+            names a few.
     """
+    check_finite(tensors, source)
     expected = module.state_dict()
     missing = sorted(expected.keys() - tensors.keys())
     extra = sorted(tensors.keys() - expected.keys())
@@ -134,6 +142,20 @@ def load_state(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: P
     if problems:
         raise WeightsError(f"{source}: weights do not fit the architecture: {'; '.join(problems)}")
     module.load_state_dict(dict(tensors), strict=True)
+
+
+def check_finite(tensors: Mapping[str, Tensor], source: Path | str) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        WeightsError: names the source and a tensor.
+    """
+    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if bad:
+        raise WeightsError(
+            f"{source}: {len(bad)} tensors hold NaN or infinity (such as {bad[0]}): a training that diverged; "
+            "use an earlier checkpoint"
+        )
 
 
 def fingerprint(config: Mapping[str, Any], tensors: Iterable[tuple[str, Tensor]]) -> str:

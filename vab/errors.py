@@ -30,3 +30,18 @@ class ConfigError(VABError):
 
 class RetrievalError(VABError):
     """An index that is absent, damaged or of another model, or embeddings that cannot be ranked."""
+
+
+class DivergenceError(VABError):
+    """A training whose loss, gradients or weights are not finite."""
+
+
+class StoppedError(Exception):
+    """A training that a signal stopped; what it had reached is saved.
+
+    The command line exits with 128 and the signal's number, as shells do.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number

@@ -35,9 +35,20 @@ def complete_file(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         partial.chmod(mode)  # safetensors would let nobody else read
         partial.replace(path)
+        _sync_folder(path.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """See to it that a renamed file is found under its new name after a power cut; Windows has no such call."""
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

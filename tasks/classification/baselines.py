@@ -12,7 +12,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import torchaudio
-from lightning.pytorch import seed_everything
 from sklearn.ensemble import RandomForestClassifier
 from torch import nn
 from torch.utils.data import Dataset
@@ -180,7 +179,7 @@ def _predict_by_cnn(
     schedule = replace(
         options.training, learning_rate=CNN_LEARNING_RATE, batch_size=CNN_BATCH_SIZE, precision="32"
     )
-    seed_everything(schedule.seed, verbose=False)
+    torch.manual_seed(schedule.seed)
     model = MelCNN(targets.shape[1])
     fit(
         MelClassification(model),

@@ -32,12 +32,18 @@ from vab.models.files import ModelCard, save_model
 from vab.models.vab.classifier import MODEL_TYPE, VABClassifier
 from vab.models.vab.encoder import VABEncoder
 from vab.models.vab.model import VAB
+from vab.training.folder import run_folder
 
 PREDICTIONS = "predictions.parquet"
 
 
 def run(options: FinetuneOptions) -> int:
     """Train and measure every fold that is not done; write classifiers, predictions and scores."""
+    with run_folder(options.out):
+        return _run(options)
+
+
+def _run(options: FinetuneOptions) -> int:
     store = FeatureStore(options.store)
     require = "audio" if options.baseline else options.modality
     folds = plan_folds(store, options.data, require=require)

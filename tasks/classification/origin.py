@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lightning.pytorch import seed_everything
+import torch
 
 import vab
 from tasks.classification.options import FinetuneOptions
@@ -51,7 +51,7 @@ class Origin:
     def random_encoder(self, options: FinetuneOptions) -> VABEncoder:
         """The same size with random weights; code tables as pretraining starts them, from the codec."""
         codec = vab.load(options.init, device="cpu").codec
-        seed_everything(options.training.seed, verbose=False)
+        torch.manual_seed(options.training.seed)
         encoder = VABEncoder(self.model.config)
         encoder.code_embedding.load_codebooks(codec.codebooks[: self.model.config.num_codebooks])
         return encoder

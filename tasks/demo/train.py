@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import seed_everything
 
 from tasks.cli import main
 from tasks.console import console, progress_bar
@@ -38,9 +37,10 @@ from vab.codecs import (
     save_codec,
 )
 from vab.codecs.frozen import FrozenCodec
-from vab.errors import ConfigError, VABError
+from vab.errors import ConfigError, StoppedError, VABError
 from vab.files import complete_file, write_atomically
 from vab.models.files import load_model, save_model
+from vab.training.folder import run_folder
 from vab.training.options import TrainingOptions
 from vab.training.run import fit
 from vab.vision import OpenClipEncoder, Preprocess, build_open_clip, save_encoder
@@ -203,6 +203,11 @@ def quick_plan(seed: int) -> Plan:
 
 def run(options: TrainOptions) -> int:
     """All stages; one that is finished is skipped, one that was stopped goes on."""
+    with run_folder(options.output):
+        return _run(options)
+
+
+def _run(options: TrainOptions) -> int:
     system = SYSTEMS[options.codec]
     plan = quick_plan(options.seed) if options.quick else full_plan(options.seed, system)
     out = options.output
@@ -262,7 +267,7 @@ def _corpus(options: TrainOptions, plan: Plan) -> None:
 
 
 def _codec(options: TrainOptions, plan: Plan) -> None:
-    seed_everything(options.seed, verbose=False)
+    torch.manual_seed(options.seed)
     system = SYSTEMS[options.codec]
     codec = system.new_codec()
     quantiser = system.quantiser(codec.model)
@@ -296,7 +301,7 @@ def _codec(options: TrainOptions, plan: Plan) -> None:
 
 
 def _tower(options: TrainOptions, plan: Plan) -> None:
-    seed_everything(options.seed, verbose=False)
+    torch.manual_seed(options.seed)
     model = build_open_clip(TOWER)
     preprocess = Preprocess(size=TOWER["vision_cfg"]["image_size"])
     encoder = OpenClipEncoder(model, TOWER, preprocess, name="demo-clip")
@@ -393,7 +398,10 @@ def _tower_weights(options: TrainOptions) -> Path:
 def _command(*arguments: str) -> None:
     """Run another verb, so that the demo proves the commands that everybody uses."""
     console.print(f"vab {' '.join(arguments)}", markup=False, style="dim")
-    if code := main(arguments):
+    code = main(arguments)
+    if code > 128:
+        raise StoppedError(f"'vab {arguments[0]}' was stopped; what it did so far is kept", code - 128)
+    if code:
         raise VABError(
             f"'vab {arguments[0]}' failed with exit code {code}; what it did so far is kept, run again"
         )

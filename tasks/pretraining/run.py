@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from lightning.pytorch import seed_everything
 
 from tasks.console import console
 from tasks.pretraining.options import PretrainOptions
@@ -25,6 +24,7 @@ from vab.models import find_model
 from vab.models.files import Component, ModelCard, load_model, save_model
 from vab.models.vab.config import VABConfig
 from vab.objectives.masked_prediction import MaskedPrediction
+from vab.training.folder import run_folder
 from vab.training.run import fit
 
 WEIGHTS = "model.safetensors"
@@ -33,6 +33,11 @@ WEIGHTS = "model.safetensors"
 
 def run(options: PretrainOptions) -> int:
     """Train, then write ``model.safetensors`` into the run's folder."""
+    with run_folder(options.out):
+        return _run(options)
+
+
+def _run(options: PretrainOptions) -> int:
     check_outputs([options.out / WEIGHTS], [options.refiner] if options.refiner else [])
     stores = [FeatureStore(path) for path in options.store]
     codec = load_codec(stores[0].info.codec.name, weights=options.codec_weights)
@@ -43,16 +48,16 @@ def run(options: PretrainOptions) -> int:
     train_data = _dataset(stores, options, is_training=True)
     validation_data = _dataset(stores, options, is_training=False)
 
-    seed_everything(options.training.seed, verbose=False)
+    torch.manual_seed(options.training.seed)
     model = find_model(options.type).model(config)
     model.code_embedding.load_codebooks(codec.codebooks[: config.num_codebooks])
     options.out.mkdir(parents=True, exist_ok=True)
     write_atomically(options.out / "options.json", json.dumps(to_dict(options), indent=2) + "\n")
     logged = range(min(options.data.num_logged_clips, len(validation_data)))
-    samples = []
+    samples = None
     if logged:
         clips = validation_data.__getitems__([(index, 0) for index in logged])
-        samples = [SampleLogger(codec, clips, options.decoding)]
+        samples = SampleLogger(codec, clips, options.decoding)
     fit(
         MaskedPrediction(model, options.objective),
         train_data,
@@ -60,7 +65,7 @@ def run(options: PretrainOptions) -> int:
         options.training,
         options.out,
         resume=options.resume,
-        callbacks=samples,
+        on_validation=samples,
         device=options.device,
     )
     path = options.out / WEIGHTS

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.tensorboard import SummaryWriter
 
 from tasks.pictures import draw_spectrogram, new_figure
 from vab.codecs import Codec
@@ -33,7 +32,7 @@ def fill_in(model: Any, batch: FeatureBatch, options: DecodingOptions) -> list[I
     )
 
 
-class SampleLogger(Callback):
+class SampleLogger:
     """Generates sound for fixed clips with fixed seeds, so that progress can be compared by ear and eye."""
 
     def __init__(self, codec: Codec, batch: FeatureBatch, options: DecodingOptions) -> None:
@@ -49,18 +48,12 @@ class SampleLogger(Callback):
         self.options = options
 
     @torch.no_grad()
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Generate, decode, log; runs before averaged weights are swapped back."""
-        if not trainer.is_global_zero or not len(self.batch):
-            return
-        model: Any = pl_module.objective.model  # type: ignore[union-attr]
-        generated = fill_in(model, self.batch, self.options)
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                for index, codes in enumerate(generated):
-                    self._log(logger.experiment, index, codes.cpu(), trainer.global_step)
+    def __call__(self, objective: Any, board: SummaryWriter, step: int) -> None:
+        """Generate, decode, log; with averaged weights where training averages."""
+        for index, codes in enumerate(fill_in(objective.model, self.batch, self.options)):
+            self._log(board, index, codes.cpu(), step)
 
-    def _log(self, board: Any, index: int, generated: torch.Tensor, step: int) -> None:
+    def _log(self, board: SummaryWriter, index: int, generated: torch.Tensor, step: int) -> None:
         rate = self.codec.sample_rate
         figure, axes = new_figure(2)
         for row, (kind, codes) in enumerate((("true", self.batch.codes[index]), ("generated", generated))):

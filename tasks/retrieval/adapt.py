@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import torch
-from lightning.pytorch import seed_everything
 
 from tasks.console import console
 from tasks.retrieval.options import AdaptOptions
@@ -21,12 +20,18 @@ from vab.models.files import ModelCard
 from vab.models.vab.encoder import VABEncoder, load_encoder_of, save_encoder
 from vab.objectives.contrastive import ContrastiveAdaptation
 from vab.pipeline import load, model_path
+from vab.training.folder import run_folder
 from vab.training.run import fit
 from vab.weights import sha256_of
 
 
 def run(options: AdaptOptions) -> int:
     """Train, then write ``encoder.safetensors`` into the run's folder."""
+    with run_folder(options.out):
+        return _run(options)
+
+
+def _run(options: AdaptOptions) -> int:
     path = model_path(options.weights)
     written = options.out / "encoder.safetensors"
     check_outputs([written], [path])
@@ -37,7 +42,7 @@ def run(options: AdaptOptions) -> int:
     train_data = _dataset(stores, encoder, options, is_training=True)
     validation_data = _dataset(stores, encoder, options, is_training=False)
 
-    seed_everything(options.training.seed, verbose=False)
+    torch.manual_seed(options.training.seed)
     encoder = encoder.with_time_waves(options.time_waves)
     if options.init == "scratch":
         encoder = VABEncoder(encoder.config)

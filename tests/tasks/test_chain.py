@@ -72,7 +72,7 @@ def test_a_killed_pretraining_goes_on_to_the_same_curve_and_weights(store: Path,
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
-    while not list((killed / "checkpoints").glob("step-0000001*.ckpt")):
+    while not list((killed / "checkpoints").glob("step-0000001*.safetensors")):
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)

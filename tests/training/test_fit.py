@@ -1,19 +1,26 @@
 """Training: the loss falls, a stopped run goes on as if it had not been stopped, settings have effects."""
 
 import csv
-from collections.abc import Sequence
+import math
+import signal
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
+from safetensors import SafetensorError
 from torch import nn
 from torch.utils.data import Dataset
 
-from vab.errors import WeightsError
-from vab.training.module import cosine_with_warmup
+from vab.errors import DivergenceError, StoppedError, WeightsError
+from vab.training.checkpoints import Checkpoints
+from vab.training.folder import run_folder
 from vab.training.options import TrainingOptions
-from vab.training.run import fit, newest_checkpoint
+from vab.training.run import fit
+from vab.training.schedule import cosine_with_warmup
 
 OPTIONS = TrainingOptions(
     max_steps=12,
@@ -58,7 +65,7 @@ class Regression(nn.Module):
 
 def _curve(out: Path, column: str = "train/loss") -> dict[int, float]:
     with (out / "metrics.csv").open(newline="") as file:
-        return {int(row["step"]): float(row[column]) for row in csv.DictReader(file) if row[column]}
+        return {int(row["step"]): float(row[column]) for row in csv.DictReader(file) if row.get(column)}
 
 
 def _fit(out: Path, options: TrainingOptions = OPTIONS, *, resume: bool = False) -> Regression:
@@ -92,9 +99,7 @@ def test_a_stopped_run_goes_on_as_if_unbroken(
     with pytest.raises(RuntimeError, match="killed"):
         _fit(tmp_path / "broken", options)
     monkeypatch.setattr(Regression, "forward", forward)
-    checkpoint = newest_checkpoint(tmp_path / "broken")
-    assert checkpoint is not None
-    assert checkpoint.name == "step-00000004.ckpt"
+    assert [path.stem for path in Checkpoints(tmp_path / "broken").paths()] == ["step-00000004"]
 
     resumed = _fit(tmp_path / "broken", options, resume=True)
     assert _curve(tmp_path / "broken") == _curve(tmp_path / "unbroken")
@@ -121,15 +126,12 @@ def test_the_loss_falls_and_the_run_leaves_its_traces(tmp_path: Path) -> None:
     assert list((tmp_path / "tensorboard").iterdir())
 
 
-def test_the_bar_tells_steps_and_loss_and_nothing_else(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_bar_tells_steps_and_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _fit(tmp_path)
-    shown = capsys.readouterr().out
-    assert "Training" in shown
+    shown = capsys.readouterr().err
+    assert "training" in shown
     assert "12/12" in shown
-    assert "Epoch" not in shown
-    assert "v_num" not in shown
+    assert "loss" in shown
 
 
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
@@ -138,13 +140,160 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
         _fit(tmp_path)
 
 
-def test_a_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
+def _fail_at(monkeypatch: pytest.MonkeyPatch, call: int, what: Callable[[], object], method: str) -> None:
+    """Have something happen when the objective's method is called for the n-th time, counted from 1."""
+    original = getattr(Regression, method)
+    calls = 0
+
+    def failing(self: Regression, batch: torch.Tensor, *, generator: torch.Generator) -> Any:
+        nonlocal calls
+        calls += 1
+        result = original(self, batch, generator=generator)
+        return (what() or result) if calls == call else result
+
+    monkeypatch.setattr(Regression, method, failing)
+
+
+def _assert_same_run(ours: Path, theirs: Path, resumed: Regression, unbroken: Regression) -> None:
+    assert (ours / "metrics.csv").read_text() == (theirs / "metrics.csv").read_text()
+    assert torch.equal(resumed.linear.weight, unbroken.linear.weight)
+    assert [path.stem for path in Checkpoints(ours).paths()] == ["step-00000012"]
+    assert not list(ours.rglob(".*partial*"))
+
+
+# Calls of ``forward`` are one a step and three a validation, which ``evaluate`` makes.
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("method", "call", "step"), [("forward", 3, 3), ("evaluate", 2, 6), ("evaluate", 5, 12)]
+)
+def test_a_signal_saves_the_step_and_nothing_of_the_curve_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, method: str, call: int, step: int
+) -> None:
+    unbroken = _fit(tmp_path / "unbroken")
+    before = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        _fail_at(patch, call, lambda: signal.raise_signal(number), method)
+        with pytest.raises(
+            StoppedError, match=rf"{signal.Signals(number).name}; step {step} is saved"
+        ) as info:
+            _fit(tmp_path / "broken")
+    assert info.value.signal_number == number
+    assert signal.getsignal(number) == before
+    assert Checkpoints(tmp_path / "broken").paths()[-1].stem == f"step-{step:08d}"
+    resumed = _fit(tmp_path / "broken", resume=True)
+    _assert_same_run(tmp_path / "broken", tmp_path / "unbroken", resumed, unbroken)
+
+
+@pytest.mark.parametrize("validations", [1, 2])
+def test_a_validation_that_a_kill_prevented_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, validations: int
+) -> None:
+    options = replace(OPTIONS, checkpoint_every=6)
+    unbroken = _fit(tmp_path / "unbroken", options)
+    with monkeypatch.context() as patch:
+        _fail_at(patch, 3 * validations, lambda: 1 / 0, "evaluate")
+        with pytest.raises(ZeroDivisionError):
+            _fit(tmp_path / "broken", options)
+    assert len(_curve(tmp_path / "broken", "validate/loss")) == validations - 1
+    resumed = _fit(tmp_path / "broken", options, resume=True)
+    _assert_same_run(tmp_path / "broken", tmp_path / "unbroken", resumed, unbroken)
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    unbroken = _fit(tmp_path / "unbroken")
+    broken = tmp_path / "broken"
+    with pytest.MonkeyPatch.context() as patch:
+        _fail_at(patch, 13, lambda: 1 / 0, "forward")  # step 10
+        with pytest.raises(ZeroDivisionError):
+            _fit(broken)
+    older, newest = Checkpoints(broken).paths()
+    newest.write_bytes(newest.read_bytes()[:-50])
+    (broken / "checkpoints" / ".123-abcd.partial.safetensors").write_text("what a kill left")
+    with (broken / "metrics.csv").open("a") as file:
+        file.write("9,0.0")  # a row that a kill cut
+    resumed = _fit(broken, resume=True)
+    assert newest.name in caplog.text and f"resuming from {older}" in caplog.text
+    _assert_same_run(broken, tmp_path / "unbroken", resumed, unbroken)
+
+
+def test_without_a_whole_checkpoint_the_remedy_is_named(tmp_path: Path) -> None:
     _fit(tmp_path)
-    checkpoint = newest_checkpoint(tmp_path)
-    assert checkpoint is not None
-    checkpoint.write_bytes(b"damaged")
-    with pytest.raises(WeightsError, match="delete it"):
+    for path in Checkpoints(tmp_path).paths():
+        path.write_bytes(b"damaged")
+    with pytest.raises(
+        WeightsError, match=r"no other checkpoint is whole: delete .*checkpoints to start over"
+    ):
         _fit(tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_divergence_stops_at_its_step_and_keeps_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: float, accumulate: int
+) -> None:
+    options = replace(OPTIONS, accumulate=accumulate)
+    _fail_at(monkeypatch, 5 * accumulate, lambda: {"loss": torch.tensor(bad, requires_grad=True)}, "forward")
+    with pytest.raises(DivergenceError, match=f"the loss is {bad} at step 5"):
+        _fit(tmp_path, options)
+    checkpoint = Checkpoints(tmp_path).newest()
+    assert checkpoint is not None and checkpoint.step == 4
+    assert all(value.isfinite().all() for value in checkpoint.model.values())
+
+
+def test_gradients_that_are_not_finite_stop_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def steep() -> dict[str, torch.Tensor]:
+        at_zero = torch.zeros((), requires_grad=True)
+        for parameter in made[0].parameters():
+            at_zero = at_zero + parameter.sum() * 0
+        return {"loss": at_zero.sqrt()}
+
+    made: list[Regression] = []
+    start = Regression.__init__
+    monkeypatch.setattr(Regression, "__init__", lambda self: (start(self), made.append(self))[0])
+    _fail_at(monkeypatch, 2, steep, "forward")
+    with pytest.raises(DivergenceError, match="gradient's norm is nan at step 2"):
+        _fit(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"batch_size": 5}, "batch_size 4, this run 5"), ({"seed": 9}, "seed 0, this run 9")],
+)
+def test_resuming_with_other_numbers_names_both(tmp_path: Path, change: dict[str, int], message: str) -> None:
+    _fit(tmp_path)
+    with pytest.raises(WeightsError, match=message):
+        _fit(tmp_path, replace(OPTIONS, **change), resume=True)  # type: ignore[arg-type]
+
+
+def test_resuming_with_another_size_names_both(tmp_path: Path) -> None:
+    _fit(tmp_path)
+    objective = Regression()
+    objective.linear = nn.Linear(4, 1)
+    with pytest.raises(WeightsError, match=r"linear.weight \[1, 3\], this run \[1, 4\]"):
+        fit(objective, Points(), Points(), OPTIONS, tmp_path, resume=True, device="cpu")
+
+
+def test_two_trainings_into_one_folder(tmp_path: Path) -> None:
+    with FileLock(tmp_path / ".lock"), pytest.raises(WeightsError, match="another process is training"):
+        _fit(tmp_path)
+    with run_folder(tmp_path):  # a command holds the folder, and what it calls enters it again
+        _fit(tmp_path)
+
+
+def test_a_full_disk_is_an_error_and_tears_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unbroken = _fit(tmp_path / "unbroken")
+
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch:
+        _fail_at(patch, 7, lambda: patch.setattr("vab.checkpoint.save_file", full), "forward")
+        with pytest.raises(OSError, match="No space left"):
+            _fit(tmp_path / "broken")
+    assert [path.stem for path in Checkpoints(tmp_path / "broken").paths()] == ["step-00000004"]
+    assert not list((tmp_path / "broken").rglob(".*partial*"))
+    resumed = _fit(tmp_path / "broken", resume=True)
+    _assert_same_run(tmp_path / "broken", tmp_path / "unbroken", resumed, unbroken)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ class TrainingOptions:
     max_steps: int
     """Optimiser steps in all."""
     batch_size: int = 60
-    """Clips a batch on each device."""
+    """Clips a batch in each process: one, or those that ``torchrun --nproc-per-node`` starts, a GPU each."""
     accumulate: int = 1
     """Batches whose gradients are summed into one step."""
     learning_rate: float = 2e-4
@@ -34,8 +34,6 @@ class TrainingOptions:
     """Of initialisation, data order, augmentation and masks."""
     num_workers: int = 0
     """Processes that read data; a memory-mapped store needs none."""
-    num_devices: int = 1
-    """GPUs of this machine to train on; on the CPU always one process."""
     log_every: int = 10
     """Steps between two rows of the loss curve."""
     validate_every: int = 500

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-import csv
+import dataclasses
 import logging
-import os
-import warnings
-from collections.abc import Sequence
+import math
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import (
-    EMAWeightAveraging,
-    LearningRateMonitor,
-    ModelCheckpoint,
-    RichProgressBar,
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
 )
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.tensorboard import SummaryWriter
 
 from vab.device import choose_device
-from vab.errors import WeightsError
-from vab.features.sampler import StepSampler
-from vab.training.module import TrainingModule
+from vab.errors import DivergenceError, StoppedError, WeightsError
+from vab.features.sampler import StepSampler, mixed_seed
+from vab.shapes import Tensor
+from vab.training.checkpoints import Checkpoint, Checkpoints, load_optimizer, optimizer_tensors
+from vab.training.curve import Curve
+from vab.training.folder import run_folder
 from vab.training.options import TrainingOptions
+from vab.training.replicas import COUNT, RANK, device_of, highest, replicated
+from vab.training.schedule import cosine_with_warmup
+from vab.training.signals import StopSignal
 
 logger = logging.getLogger(__name__)
+
+OnValidation = Callable[[Any, SummaryWriter, int], None]
+"""Objective, TensorBoard and the number of steps taken."""
 
 
 def fit(
@@ -39,185 +52,265 @@ def fit(
     out: Path,
     *,
     resume: bool = False,
-    callbacks: Sequence[Callback] = (),
+    on_validation: OnValidation | None = None,
     device: str = "auto",
     weights: Sequence[float] | None = None,
 ) -> None:
-    """Train ``objective`` in place; afterwards it holds the final (or averaged) weights.
+    """Train ``objective`` in place; afterwards it holds the final (or averaged) weights, on the CPU.
 
     Writes into ``out``: ``metrics.csv``, ``tensorboard/``, ``checkpoints/``. Data order, augmentation and masks
     depend on the seed and the batch number alone, so a run killed at any moment and resumed gives the loss curve of
-    an unbroken one.
+    an unbroken one. Under ``torchrun`` every process takes its share of each batch.
 
     Args:
-        objective: see ``vab.training.module.Objective``.
+        objective: see ``vab.training.objective.Objective``.
         train_data: takes lists of (index, seed) pairs in ``__getitems__`` and returns a whole batch.
         validation_data: the same; validated in order, with fixed seeds.
         options: how to train.
         out: folder of this run.
-        resume: go on from the newest checkpoint in ``out``, or start where there is none.
-        callbacks: more Lightning callbacks, such as one that logs samples.
+        resume: go on from the newest whole checkpoint in ``out``, or start where there is none.
+        on_validation: called after each validation, such as to log samples.
         device: ``auto``, ``cpu`` or ``cuda``.
         weights: how often each training clip is drawn, in proportion; None = each once an epoch.
 
     Raises:
-        WeightsError: ``out`` already holds a run and ``resume`` is off, or its checkpoint is damaged.
+        WeightsError: ``out`` already holds a run and ``resume`` is off, its checkpoints are damaged or of other
+            sizes, or another process trains into it.
+        DivergenceError: the loss or the gradients are not finite.
+        StoppedError: SIGINT or SIGTERM came; the step reached is saved.
+        OSError: the disk is full, or writing is not allowed.
     """
-    checkpoint = newest_checkpoint(out)
-    if checkpoint is not None and not resume:
-        raise WeightsError(
-            f"{out} already holds a run; add --resume to go on with it, or choose another folder"
+    with run_folder(out):
+        checkpoints = Checkpoints(out)
+        if checkpoints.paths() and not resume:
+            raise WeightsError(
+                f"{out} already holds a run; add --resume to go on with it, or choose another folder"
+            )
+        checkpoint = checkpoints.newest()
+        if checkpoint is not None:
+            _check_same(checkpoint, objective, options, out)
+        torch.manual_seed(options.seed)
+        with StopSignal() as stop:
+            run = _Run(objective, options, device_of(choose_device(device)), stop)
+            first_step = run.restore(checkpoint)
+            sampler = StepSampler(
+                len(train_data),  # type: ignore[arg-type]
+                options.batch_size,
+                seed=options.seed,
+                start_batch=first_step * options.accumulate,
+                num_batches=options.max_steps * options.accumulate,
+                weights=weights,
+                rank=RANK,
+                num_replicas=COUNT,
+            )
+            batches = DataLoader(
+                train_data,
+                batch_sampler=sampler,
+                collate_fn=_same,
+                num_workers=options.num_workers,
+                worker_init_fn=_ignore_interrupts,
+            )
+            curve = Curve(out, first_step) if RANK == 0 else None
+            run.train(iter(batches), validation_data, first_step, curve, checkpoints, on_validation)
+        objective.load_state_dict(run.evaluated.state_dict())
+        objective.cpu()
+
+
+class _Run:
+    """Objective, optimiser and moving average on their device."""
+
+    def __init__(
+        self, objective: nn.Module, options: TrainingOptions, device: torch.device, stop: StopSignal
+    ) -> None:
+        self.options = options
+        self.device = device
+        self.stop = stop
+        self.objective = objective.to(device).train()
+        self.replica = replicated(objective, device)
+        self.parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=options.learning_rate,
+            betas=options.betas,
+            weight_decay=options.weight_decay,
         )
-    objective.train()  # Lightning leaves the mode as it finds it
-    first_step, last_scalars = (0, {}) if checkpoint is None else _read(checkpoint)
-    if first_step:
-        logger.info("resuming at step %d from %s", first_step, checkpoint)
-    if checkpoint is not None and first_step >= options.max_steps:
-        _load(objective, checkpoint)
-        return
-    with warnings.catch_warnings():
-        _quiet_lightning()
-        seed_everything(options.seed, verbose=False)
-        trainer = _trainer(
-            options,
-            out,
-            first_step,
-            last_scalars,
-            callbacks,
-            device,
-            has_validation=validation_data is not None,
-        )
-        sampler = StepSampler(
-            len(train_data),  # type: ignore[arg-type]
-            options.batch_size,
-            seed=options.seed,
-            start_batch=first_step * options.accumulate,
-            weights=weights,
-            rank=trainer.global_rank,
-            num_replicas=trainer.world_size,
-        )
-        trainer.fit(
-            TrainingModule(objective, options),
-            ResumedLoader(
-                train_data, batch_sampler=sampler, collate_fn=_same, num_workers=options.num_workers
-            ),
-            None if validation_data is None else _validation_loader(validation_data, options),
-            ckpt_path=None if checkpoint is None else str(checkpoint),
-            weights_only=True,
+        self.average = (
+            AveragedModel(objective, avg_fn=get_ema_avg_fn(options.ema_decay), use_buffers=True)
+            if options.ema_decay
+            else None
         )
 
+    @property
+    def evaluated(self) -> nn.Module:
+        """What is measured and given away: the moving average where there is one."""
+        return self.objective if self.average is None else self.average.module
 
-class ResumedLoader(DataLoader[Any]):
-    """A loader whose sampler already starts at the right batch, which is all Lightning needs to know."""
+    def restore(self, checkpoint: Checkpoint | None) -> int:
+        """Take up a checkpoint's state; the number of steps taken."""
+        if checkpoint is None:
+            return 0
+        self.objective.load_state_dict(checkpoint.model)
+        load_optimizer(self.optimizer, checkpoint.optimizer)
+        if self.average is not None:
+            self.average.module.load_state_dict(checkpoint.average or checkpoint.model)
+            self.average.n_averaged.fill_(checkpoint.step)
+        logger.info("resuming at step %d", checkpoint.step)
+        return checkpoint.step
 
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing: the position is the checkpoint's step."""
-        return {}
+    def train(
+        self,
+        batches: Iterator[Any],
+        validation_data: Dataset[Any] | None,
+        first_step: int,
+        curve: Curve | None,
+        checkpoints: Checkpoints,
+        on_validation: OnValidation | None,
+    ) -> None:
+        """Take all steps that are left; what happens after a step: its row, its checkpoint, its validation."""
+        options = self.options
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to restore, see ``state_dict``."""
+        def save(taken: int) -> None:
+            if curve is not None:
+                curve.sync()
+                checkpoints.save(self._checkpoint(taken))
+
+        def validate(taken: int) -> None:
+            if validation_data is None or taken % options.validate_every:
+                return
+            scalars = self._validate(validation_data)
+            if scalars is None:
+                save(taken)
+                raise _stopped(taken, self._must_stop())
+            if curve is not None:
+                curve.log(taken - 1, scalars)
+                if on_validation is not None:
+                    on_validation(self.evaluated, curve.board, taken)
+
+        try:
+            if first_step and not (curve and curve.has(first_step - 1, "validate/loss")):
+                validate(first_step)
+            with _bar(first_step, options.max_steps) as advance:
+                for taken in range(first_step + 1, options.max_steps + 1):
+                    scalars = self._step(batches, taken)
+                    if curve is not None and taken % options.log_every == 0:
+                        curve.log(taken - 1, scalars)
+                    advance(scalars["train/loss"])
+                    must_stop = self._must_stop()
+                    if must_stop or taken == options.max_steps or not taken % options.checkpoint_every:
+                        save(taken)
+                    if must_stop:
+                        raise _stopped(taken, must_stop)
+                    validate(taken)
+        finally:
+            if curve is not None:
+                curve.close()
+        checkpoints.prune(1)
+
+    def _step(self, batches: Iterator[Any], taken: int) -> dict[str, float]:
+        """One optimiser step, to be the one numbered ``taken``; the scalars of its last batch."""
+        options = self.options
+        rate = options.learning_rate * cosine_with_warmup(taken - 1, options.warmup_steps, options.max_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        total = torch.zeros((), device=self.device)
+        for part in range(options.accumulate):
+            is_last = part == options.accumulate - 1
+            generator = self._generator("train", (taken - 1) * options.accumulate + part)
+            with self._autocast(), nullcontext() if is_last or COUNT == 1 else self.replica.no_sync():
+                scalars = self.replica(_on(next(batches), self.device), generator=generator)
+                loss = scalars["loss"] / options.accumulate
+            loss.backward()
+            total = total + loss.detach()
+        norm = nn.utils.clip_grad_norm_(self.parameters, options.gradient_clip or math.inf)
+        for what, value in (("loss is", total), ("gradient's norm is", norm)):
+            if highest(int(not value.isfinite()), self.device):
+                raise DivergenceError(
+                    f"the {what} {value.item()} at step {taken}; the checkpoint before it is kept: "
+                    "lower training.learning_rate, or give training.precision 32"
+                )
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update_parameters(self.objective)
+        return {"lr": rate, **{f"train/{name}": float(value.detach()) for name, value in scalars.items()}}
+
+    @torch.no_grad()
+    def _validate(self, data: Dataset[Any]) -> dict[str, float] | None:
+        """Averages over the validation clips, always with the same masks; None when it was to be stopped."""
+        size, num_clips = self.options.batch_size, len(data)  # type: ignore[arg-type]
+        objective: Any = self.evaluated.eval()
+        sums: dict[str, Tensor] = {}
+        for number, start in enumerate(range(0, num_clips, size)):
+            if self._must_stop():
+                return None
+            indices = range(start, min(start + size, num_clips))
+            batch = _on(data.__getitems__([(index, index) for index in indices]), self.device)  # type: ignore[attr-defined]
+            with self._autocast():
+                scalars = objective.evaluate(batch, generator=self._generator("validate", number))
+            for name, value in scalars.items():
+                sums[name] = sums.get(name, 0.0) + value.float() * len(indices)
+        self.objective.train()
+        return {f"validate/{name}": float(value) / num_clips for name, value in sums.items()}
+
+    def _checkpoint(self, taken: int) -> Checkpoint:
+        return Checkpoint(
+            taken,
+            _settings(self.options),
+            self.objective.state_dict(),
+            {} if self.average is None else self.average.module.state_dict(),
+            optimizer_tensors(self.optimizer),
+        )
+
+    def _autocast(self) -> torch.autocast:
+        is_on = self.options.precision == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=is_on, cache_enabled=False)
+
+    def _generator(self, phase: str, number: int) -> torch.Generator:
+        words = (self.options.seed, int(phase == "train"), RANK, number)
+        return torch.Generator().manual_seed(mixed_seed(*words))
+
+    def _must_stop(self) -> int:
+        """The signal that any process got, or 0."""
+        return highest(self.stop.number, self.device)
 
 
-class _StepBar(RichProgressBar):
-    """Steps and the loss; an endless epoch's number and a logger's version tell nothing."""
-
-    def _get_train_description(self, current_epoch: int) -> str:
-        return f"{'Training':{len(self.validation_description)}}"
-
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> Any:
-        """Without the version."""
-        metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
-        return metrics
+def _stopped(taken: int, number: int) -> StoppedError:
+    return StoppedError(f"stopped by {signal.Signals(number).name}; step {taken} is saved", number)
 
 
-def newest_checkpoint(out: Path) -> Path | None:
-    """The checkpoint with the highest step in a run's folder."""
-    return max((out / "checkpoints").glob("step-*.ckpt"), default=None)
+def _settings(options: TrainingOptions) -> dict[str, int]:
+    """What says which clips, with which noise, make a step."""
+    return {name: getattr(options, name) for name in ("batch_size", "accumulate", "seed")}
 
 
-def _read(checkpoint: Path) -> tuple[int, dict[str, float]]:
-    """Steps taken, and the scalars of the last of them."""
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        return int(content["global_step"]), dict(content["last_scalars"])
-    except Exception as error:
-        raise WeightsError(
-            f"{checkpoint} is not a readable checkpoint ({type(error).__name__}); "
-            "delete it to start the run again"
-        ) from error
+def _check_same(checkpoint: Checkpoint, objective: nn.Module, options: TrainingOptions, out: Path) -> None:
+    """Refuse to resume a run with other numbers.
+
+    Raises:
+        WeightsError: the first that differs, there and here.
+    """
+    shapes = {name: list(value.shape) for name, value in objective.state_dict().items()}
+    theirs = {name: list(value.shape) for name, value in checkpoint.model.items()}
+    here = {**_settings(options), **shapes}
+    there = {**checkpoint.settings, **theirs}
+    for name in sorted(here.keys() | there.keys(), key=list(_settings(options)).__contains__, reverse=True):
+        if here.get(name) != there.get(name):
+            raise WeightsError(
+                f"{out}: its checkpoint has {name} {there.get(name, 'nowhere')}, this run "
+                f"{here.get(name, 'nowhere')}; resume with the same, or choose another folder"
+            )
 
 
-def _load(objective: nn.Module, checkpoint: Path) -> None:
-    """The weights that a finished run ended with, averaged where it averages; Lightning would give the last step's."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    objective.load_state_dict({name.removeprefix("objective."): value for name, value in state.items()})
-
-
-def _trainer(
-    options: TrainingOptions,
-    out: Path,
-    first_step: int,
-    last_scalars: dict[str, float],
-    callbacks: Sequence[Callback],
-    device: str,
-    *,
-    has_validation: bool,
-) -> Trainer:
-    curve = CSVLogger(out, name="", version="", flush_logs_every_n_steps=1)
-    _carry_on(curve, out / "metrics.csv", first_step, last_scalars, options.log_every)
-    board = TensorBoardLogger(out, name="", version="tensorboard", purge_step=first_step or None)
-    checkpoints = ModelCheckpoint(
-        out / "checkpoints",
-        filename="step-{step:08d}",
-        auto_insert_metric_name=False,
-        every_n_train_steps=options.checkpoint_every,
-        save_top_k=1,
-    )
-    averaging = [EMAWeightAveraging(decay=options.ema_decay)] if options.ema_decay else []
-    device = choose_device(device)
-    return Trainer(
-        accelerator="gpu" if device == "cuda" else "cpu",
-        devices=options.num_devices if device == "cuda" else 1,
-        precision="bf16-mixed" if options.precision == "bf16" else "32-true",
-        max_steps=options.max_steps,
-        limit_train_batches=options.max_steps * options.accumulate,
-        accumulate_grad_batches=options.accumulate,
-        gradient_clip_val=options.gradient_clip or None,
-        val_check_interval=options.validate_every * options.accumulate if has_validation else None,
-        check_val_every_n_epoch=None,
-        log_every_n_steps=options.log_every,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        enable_model_summary=False,
-        logger=[curve, board],
-        callbacks=[*callbacks, *averaging, checkpoints, LearningRateMonitor("step"), _StepBar()],
-    )
-
-
-def _carry_on(
-    curve: CSVLogger, path: Path, first_step: int, last_scalars: dict[str, float], log_every: int
-) -> None:
-    """Hand the curve so far to the new logger, less the steps that are about to be taken again."""
-    rows: list[dict[str, Any]] = []
-    if path.exists() and first_step:
-        with path.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["step"]) < first_step]
-        is_due = first_step % log_every == 0
-        has_row = any(int(row["step"]) == first_step - 1 and row.get("train/loss") for row in rows)
-        if is_due and not has_row:
-            rows.append({"epoch": 0, "step": first_step - 1, **last_scalars})
-    path.unlink(missing_ok=True)
-    curve.experiment.metrics.extend(rows)
-    curve.experiment.save()
-
-
-def _validation_loader(data: Dataset[Any], options: TrainingOptions) -> DataLoader[Any]:
-    order = [(index, index) for index in range(len(data))]  # type: ignore[arg-type]
-    batches = [
-        order[start : start + options.batch_size] for start in range(0, len(order), options.batch_size)
-    ]
-    return DataLoader(data, batch_sampler=batches, collate_fn=_same)
+def _on(batch: Any, device: torch.device) -> Any:
+    """A batch, its tensors on a device: an object with ``to``, a tuple or a dataclass."""
+    if hasattr(batch, "to"):
+        return batch.to(device)
+    if isinstance(batch, tuple):
+        return tuple(_on(part, device) for part in batch)
+    if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
+        parts = {field.name: _on(getattr(batch, field.name), device) for field in dataclasses.fields(batch)}
+        return dataclasses.replace(batch, **parts)
+    return batch
 
 
 def _same(batch: Any) -> Any:
@@ -225,18 +318,17 @@ def _same(batch: Any) -> Any:
     return batch
 
 
-def _quiet_lightning() -> None:
-    """Keep advice that does not concern our users off their screens."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    for message in (
-        ".*does not have many workers.*",
-        ".*tensorboard.*",
-        ".*Checkpoint directory.*",
-        ".*log_dir.*",
-        ".*LeafSpec.*",
-        ".*Experiment logs directory.*",
-        ".*no .val_dataloader.*",
-    ):
-        warnings.filterwarnings("ignore", message=message)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+def _ignore_interrupts(_: int) -> None:
+    """Ctrl-C reaches the processes that read data too; it is the trainer's to end them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _bar(first_step: int, max_steps: int) -> Iterator[Callable[[float], None]]:
+    """Steps and the loss on the screen, of the first process alone."""
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4g}"))
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    console = Console(stderr=True, quiet=RANK != 0)
+    with Progress(TextColumn("training"), *columns, *times, console=console) as progress:
+        task = progress.add_task("training", total=max_steps, completed=first_step, loss=math.nan)
+        yield lambda loss: progress.update(task, advance=1, loss=loss)

@@ -63,7 +63,7 @@ class WaveformPieces(Dataset[Tensor]):
         return torch.from_numpy(np.stack(pieces)).float().div(32768)[:, None]
 
 
-@dataclass  # not frozen, or Lightning could not move it to a device
+@dataclass(frozen=True)
 class CodedPieces:
     """Sound, and the codes of a little more than it."""
 
