@@ -20,7 +20,7 @@ from vab.training.checkpoints import Checkpoints
 from vab.training.folder import run_folder
 from vab.training.options import TrainingOptions
 from vab.training.run import fit
-from vab.training.schedule import cosine_with_warmup
+from vab.training.schedule import share_of_peak
 
 OPTIONS = TrainingOptions(
     max_steps=12,
@@ -318,11 +318,21 @@ def test_every_setting_changes_the_result(tmp_path: Path, change: dict[str, obje
 
 
 def test_schedule_rises_then_falls_as_half_a_cosine() -> None:
-    rates = [cosine_with_warmup(step, 10, 110) for step in range(111)]
+    options = replace(OPTIONS, warmup_steps=10, max_steps=110)
+    rates = [share_of_peak(step, options) for step in range(111)]
     assert rates[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
     assert rates[60] == pytest.approx(0.5)
     assert rates[110] == pytest.approx(0.0)
     assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_other_schedules_follow_their_formulas() -> None:
+    options = replace(OPTIONS, warmup_steps=10, max_steps=110)
+    constant, line = (replace(options, schedule=name) for name in ("constant", "polynomial"))
+    square = replace(line, polynomial_power=2.0)
+    assert [share_of_peak(4, each) for each in (constant, line, square)] == [0.5] * 3
+    assert [share_of_peak(60, each) for each in (constant, line, square)] == pytest.approx([1.0, 0.5, 0.25])
+    assert [share_of_peak(110, each) for each in (constant, line, square)] == [1.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("change", [{"max_steps": 0}, {"ema_decay": 1.0}])

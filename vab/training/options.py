@@ -19,7 +19,11 @@ class TrainingOptions:
     learning_rate: float = 2e-4
     """Peak, reached after the warm-up."""
     warmup_steps: int = 0
-    """Steps of linear rise; then half a cosine falls to zero at max_steps."""
+    """Steps of linear rise."""
+    schedule: Literal["cosine", "polynomial", "constant"] = "cosine"
+    """After the warm-up: half a cosine or a polynomial that falls to zero at max_steps, or the peak all along."""
+    polynomial_power: float = 1.0
+    """Of the polynomial; 1 is a straight line."""
     betas: tuple[float, float] = (0.9, 0.95)
     """AdamW's averages."""
     weight_decay: float = 1e-5

@@ -35,7 +35,7 @@ from vab.training.curve import Curve
 from vab.training.folder import run_folder
 from vab.training.options import TrainingOptions
 from vab.training.replicas import COUNT, RANK, device_of, highest, replicated
-from vab.training.schedule import cosine_with_warmup
+from vab.training.schedule import share_of_peak
 from vab.training.signals import StopSignal
 
 logger = logging.getLogger(__name__)
@@ -209,7 +209,7 @@ class _Run:
     def _step(self, batches: Iterator[Any], taken: int) -> dict[str, float]:
         """One optimiser step, to be the one numbered ``taken``; the scalars of its last batch."""
         options = self.options
-        rate = options.learning_rate * cosine_with_warmup(taken - 1, options.warmup_steps, options.max_steps)
+        rate = options.learning_rate * share_of_peak(taken - 1, options)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         total = torch.zeros((), device=self.device)

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import math
 
+from vab.training.options import TrainingOptions
 
-def cosine_with_warmup(step: int, warmup_steps: int, max_steps: int) -> float:
-    """Share of the peak learning rate at a step: linear from 0 to 1, then half a cosine to 0."""
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    progress = (step - warmup_steps) / max(1, max_steps - warmup_steps)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+def share_of_peak(step: int, options: TrainingOptions) -> float:
+    """Share of the peak learning rate at a step: linear from 0 to 1 over the warm-up, then by ``options.schedule``."""
+    if step < options.warmup_steps:
+        return (step + 1) / options.warmup_steps
+    progress = min(1.0, (step - options.warmup_steps) / max(1, options.max_steps - options.warmup_steps))
+    match options.schedule:
+        case "cosine":
+            return 0.5 * (1 + math.cos(math.pi * progress))
+        case "polynomial":
+            return (1 - progress) ** options.polynomial_power
+        case "constant":
+            return 1.0
