@@ -124,18 +124,18 @@ VERBS = {
     ),
     "evaluate demo": Verb(
         "measure a model of Foley world, whose every event is known",
-        "tasks.demo.options:RulerOptions",
-        "tasks.demo.ruler.run:run",
+        "tasks.demo.options:BenchmarkOptions",
+        "tasks.demo.benchmark.run:run",
     ),
     "evaluate sweep": Verb(
         "decoding options against what is heard",
         "tasks.demo.options:SweepOptions",
-        "tasks.demo.ruler.sweep:run",
+        "tasks.demo.benchmark.sweep:run",
     ),
     "evaluate ablation": Verb(
         "small models that differ in one thing",
         "tasks.demo.options:AblationOptions",
-        "tasks.demo.ruler.ablation:run",
+        "tasks.demo.benchmark.ablation:run",
     ),
     "evaluate generation": Verb(
         "generated sound against true sound: numbers, problems, a page",

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import shlex
 import typing
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from docstring_parser import parse_from_object
 from jsonargparse import ArgumentParser, Namespace
+
+from vab.config import from_dict
 
 T = TypeVar("T")
 
@@ -61,3 +68,55 @@ def _flag(name: str) -> str:
 def _items(keywords: dict[str, Any]) -> dict[str, Any]:
     """A list field takes several words, each of the list's item type."""
     return {**keywords, "type": typing.get_args(keywords["type"])[0]}
+
+
+def command_line(command: str, options: Any) -> str:
+    """The words that give a command these options; those at their defaults are left out."""
+    given, named = ["vab", *command.split()], []
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if field.metadata.get("positional"):
+            given += map(str, value)
+        else:
+            named += _words(field, value)
+    return shlex.join([*given, *named])
+
+
+def read_options(options: type[T], config: Path, *given: Mapping[str, Any]) -> T:
+    """The options of a command from one of its configurations, as ``--config`` reads it.
+
+    Args:
+        options: dataclass of the command.
+        config: YAML file.
+        given: nested options that override those of the file, and those before them.
+
+    Raises:
+        ConfigError: the file has an option that the command has not, or a value of the wrong type.
+    """
+    values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    return from_dict(options, functools.reduce(_merged, given, values), source=str(config))
+
+
+def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    nested = {
+        name: _merged(first[name], value)
+        for name, value in second.items()
+        if isinstance(value, Mapping) and isinstance(first.get(name), Mapping)
+    }
+    return {**first, **second, **nested}
+
+
+def _words(field: dataclasses.Field[Any], value: Any, prefix: str = "") -> list[str]:
+    if dataclasses.is_dataclass(value):
+        return [
+            word
+            for inner in dataclasses.fields(value)
+            for word in _words(inner, getattr(value, inner.name), f"{prefix}{field.name}.")
+        ]
+    default = field.default_factory() if callable(field.default_factory) else field.default
+    if value is None or value == default:
+        return []
+    name = f"--{prefix}{field.name}" if prefix else _flag(field.name)
+    if value is True and not prefix:
+        return [name]
+    return [name, *map(str, value if isinstance(value, list | tuple) else [value])]

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torchaudio
-
+from vab.metrics.spectra import FLOOR_DB, log_mel
 from vab.shapes import Float, Tensor
 
-FLOOR_DB = -80.0
-
-
-def log_mel(waveform: Float[Tensor, "1 L"], sample_rate: int, *, num_mels: int = 80) -> Float[Tensor, "M T"]:
-    """Mel power in dB below full scale, hop 10 ms, never under ``FLOOR_DB``."""
-    transform = torchaudio.transforms.MelSpectrogram(
-        sample_rate, n_fft=1024, hop_length=sample_rate // 100, n_mels=num_mels, normalized="window"
-    )
-    return 10 * transform(waveform[0]).clamp_min(10 ** (FLOOR_DB / 10)).log10()
+_LOUDEST_DB = -20.0
+"""A band of sound that is not a pure tone has little of full scale."""
 
 
 def draw_spectrogram(axes: Any, waveform: Float[Tensor, "1 L"], sample_rate: int, *, title: str) -> None:
@@ -29,7 +21,7 @@ def draw_spectrogram(axes: Any, waveform: Float[Tensor, "1 L"], sample_rate: int
         extent=(0, seconds, 0, sample_rate / 2000),
         cmap="magma",
         vmin=FLOOR_DB,
-        vmax=0,
+        vmax=_LOUDEST_DB,
     )
     axes.set_title(title, loc="left", fontsize=9)
     axes.set_ylabel("mel, to kHz", fontsize=8)

@@ -40,7 +40,8 @@ def test_no_task_imports_another() -> None:
         path.name for path in (ROOT / "tasks").iterdir() if path.is_dir() and path.name != "__pycache__"
     )
     for room in rooms:
-        others = {path.split("/")[1] for path in _importers(f"tasks.{room}") if path.count("/") > 1} - {room}
+        users = {path.split("/")[1] for path in _importers(f"tasks.{room}") if path.count("/") > 1}
+        others = users - {room, "demo"}  # the demo trains and measures with the others
         assert not others, f"tasks/{room} is imported by {others}"
 
 
@@ -89,7 +90,9 @@ def test_nothing_unpickles_and_library_code_does_not_print() -> None:
         for call in calls:
             name = ast.unparse(call.func)
             keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
-            assert name not in ("pickle.load", "pickle.loads", "np.load_pickle"), path
+            assert name.split(".")[0] not in ("pickle", "dill", "joblib", "cloudpickle"), path
+            if name in ("np.load", "numpy.load"):
+                assert keywords.get("allow_pickle", "False") == "False", path
             if name == "torch.load":
                 assert keywords.get("weights_only") == "True", path
             if path.is_relative_to(ROOT / "vab"):

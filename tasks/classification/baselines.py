@@ -19,9 +19,9 @@ from torch.utils.data import Dataset
 from tasks.classification.options import FinetuneOptions
 from tasks.classification.protocol import Fold
 from tasks.console import progress_bar
-from tasks.pictures import log_mel
 from vab.features.store import FeatureStore
 from vab.media import read_audio
+from vab.metrics.spectra import log_mel
 from vab.shapes import Float, Tensor
 from vab.training.run import fit
 
@@ -53,7 +53,7 @@ def baseline_inputs(
             inputs[clip] = (
                 mfcc_statistics(sound, rate)
                 if baseline == "forest"
-                else log_mel(sound, rate, num_mels=NUM_MELS)
+                else log_mel(sound, rate, num_bands=NUM_MELS)
             )
     return inputs
 

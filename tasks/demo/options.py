@@ -26,8 +26,8 @@ class DemoOptions:
 class CorpusOptions:
     """Render Foley world: short videos of things that sound, with every event's time known.
 
-    Splits of 90, 5 and 5 per cent, of disjoint scenes, or one of them alone. A seed gives the same corpus; a run that
-    was stopped goes on.
+    Splits of 90, 5 and 5 per cent, of disjoint scenes, or one of them alone. A seed gives the same corpus. Re-run to
+    resume.
     """
 
     clips: int = 200
@@ -41,7 +41,7 @@ class CorpusOptions:
     workers: int = 2
     """Processes that render."""
     output: Path = short("o", default=Path("out/foley"))
-    """Folder for the videos, their sidecars and manifest.csv."""
+    """Folder for the videos, a JSON of ground truth beside each, and manifest.csv."""
 
 
 @dataclass(frozen=True)
@@ -70,23 +70,23 @@ class TrainOptions:
 
 
 @dataclass(frozen=True)
-class RulerOptions:
+class BenchmarkOptions:
     """Measure a model of Foley world on held-out clips, whose every event is known.
 
     Events in time, loudness and brightness over time, class, beside what bounds them: the true sound, the codec's
-    reconstruction, sound made for another clip's video, sound made for none. Also the codec beside Opus, accuracy on
-    hidden codes with and without the frames, and how much two seeds differ. Writes ruler.json and ruler.html, with
-    clips to see and hear. A run that was stopped goes on.
+    reconstruction, sound made for another clip's video, sound made without frames. Also the codec beside Opus, accuracy
+    on masked codes with and without the frames, and how much two seeds differ. Writes benchmark.json and
+    benchmark.html, with clips to see and hear. Re-run to resume.
     """
 
-    output: Path = short("o", default=Path("out/ruler"))
+    output: Path = short("o", default=Path("out/benchmark"))
     """Folder for the numbers, the page and the sounds."""
     weights: str = "demo"
     """'demo', or a model's .safetensors file."""
     clips: int = 200
     """Held-out clips."""
-    judge_clips: int = 1000
-    """Real training sounds that the judge of classes learns from."""
+    classifier_clips: int = 1000
+    """True training sounds that the reference classifier learns from."""
     store: Path | None = None
     """Feature store of Foley world made for this model; one is rendered and extracted by default."""
     steps: int | None = None
@@ -105,8 +105,8 @@ class RulerOptions:
 class SweepOptions:
     """How decoding steps, guidance, confidence noise and a choice of samples change what is heard (tables 16 to 18).
 
-    One at a time; the others stay as the weights recommend. Writes sweep.json and sweep.png. A run that was stopped
-    goes on.
+    One at a time; the others stay as the weights recommend. Writes sweep.json and sweep.png. Re-run to
+    resume.
     """
 
     output: Path = short("o", default=Path("out/sweep"))
@@ -115,8 +115,8 @@ class SweepOptions:
     """'demo', or a model's .safetensors file."""
     clips: int = 36
     """Held-out clips."""
-    judge_clips: int = 1000
-    """Real training sounds that the judge of classes learns from."""
+    classifier_clips: int = 1000
+    """True training sounds that the reference classifier learns from."""
     store: Path | None = None
     """Feature store of Foley world made for this model; one is rendered and extracted by default."""
     steps: list[int] = field(default_factory=lambda: [1, 2, 4, 8, 16, 32, 64])
@@ -126,9 +126,9 @@ class SweepOptions:
     temperature: list[float] = field(default_factory=lambda: [0.0, 1.0, 3.0, 10.0, 30.0])
     """Noise on the confidence to try."""
     best_of: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
-    """Numbers of samples of which the one that agrees best with the pictures is kept."""
+    """Numbers of samples of which the one that agrees best with the frames is kept."""
     select_weights: str = "demo-search"
-    """Weights of 'vab adapt' by which agreement is judged."""
+    """Weights of 'vab adapt' by which agreement is measured."""
     seed: int = 0
     """Of the generated sounds."""
     device: str = "auto"
@@ -137,17 +137,18 @@ class SweepOptions:
 
 @dataclass(frozen=True)
 class AblationOptions:
-    """Train small models that differ in one thing, and measure each with the ruler.
+    """Train small models that differ in one thing, and measure each with the benchmark.
 
     'alibi': distance in seconds, asymmetric or not, or by index; 'visual_rate': 8, 4 or 1 frames a second;
-    'experts': with or without; 'heads': 8 or 4; 'learning_rate': 2e-3 or 1e-3; 'codebooks': 4 levels of codes or 2;
-    'mask_ratio': mean 0.35 (and minimum 0.35), 0.55 or 0.75 (minimum 0.5; paper appendix C.5). Writes ablation.json.
-    Each training resumes.
+    'alibi_1fps': the same at the paper's rate of 1 frame a second; 'experts': with or without; 'heads': 8 or 4;
+    'learning_rate': 2e-3 or 1e-3; 'codebooks': 4 or 2; 'mask_ratio': mean 0.35 (and its minimum with it), 0.55 or 0.75
+    (paper appendix C.5; minimum 0.5). Writes ablation.json. Re-run to resume.
     """
 
     what: list[str] = positional(
         default_factory=lambda: [
             "alibi",
+            "alibi_1fps",
             "visual_rate",
             "experts",
             "heads",
@@ -163,10 +164,13 @@ class AblationOptions:
     """Folder for the models and the numbers."""
     steps: int = 1200
     """Training steps of each model."""
+    measure: list[Literal["generation", "retrieval", "probe"]] = field(default_factory=lambda: ["generation"])
+    """generation: the benchmark's scores and the loss on masked codes. retrieval: after contrastive adaptation, recall
+    of each clip's audio by its frames. probe: mean average precision of a linear probe on the frames alone."""
     clips: int = 100
     """Held-out clips."""
-    judge_clips: int = 1000
-    """Real training sounds that the judge of classes learns from."""
+    classifier_clips: int = 1000
+    """True training sounds that the reference classifier learns from."""
     seed: int = 0
     """Of the trainings and the generated sounds."""
     device: str = "auto"

@@ -11,9 +11,9 @@ import vab
 from tasks.console import console, progress_bar
 from tasks.demo.options import CorpusOptions, DemoOptions
 from tasks.demo.picture import draw_clip
-from tasks.demo.world import FPS, SAMPLE_RATE, render, sample_scene, scene_sidecar, write_corpus
+from tasks.demo.world import FPS, SAMPLE_RATE, ground_truth, render, sample_scene, write_corpus
 from vab import media
-from vab.metrics.onsets import detect_onsets, onset_scores
+from vab.metrics.onsets import event_scores
 
 SPLIT = "test"
 SCENE_SEED, SCENE_INDEX = 0, 1
@@ -38,14 +38,14 @@ def run(options: DemoOptions) -> int:
     generation.save(out / "generated.mp4")
     true_sound = torch.as_tensor(truth)
     coded = pipeline.codec.decode(pipeline.codec.encode(true_sound[None]))[0, :, : true_sound.shape[1]].cpu()
-    events = torch.tensor([event["time"] for event in scene_sidecar(scene)["events"]], dtype=torch.float64)
+    events = torch.tensor([event["time"] for event in ground_truth(scene)["events"]], dtype=torch.float64)
     rows = {
         "true sound": true_sound,
         "true sound through the codec: the best that codes can do": coded,
         "generated from the pictures alone": generation.waveform,
     }
     draw_clip(out / "picture.png", silent, scene.captions[0], rows, events.tolist())
-    met = onset_scores(detect_onsets(generation.waveform, SAMPLE_RATE), events, window=WINDOW)
+    met = event_scores(generation.waveform, SAMPLE_RATE, events, window=WINDOW)
 
     names = " and ".join(source.name.replace("_", " ") for source in scene.sources)
     for line in (

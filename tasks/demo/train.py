@@ -25,7 +25,7 @@ from tasks.demo.training.codec import (
 from tasks.demo.training.quantisers import DacQuantiser, EncodecQuantiser, Quantiser
 from tasks.demo.training.tower import FrameCaptions, TowerObjective
 from tasks.demo.world import frame_captions, write_corpus
-from tasks.demo.world.sidecar import NUM_STATE_QUANTITIES, visible_state
+from tasks.demo.world.truth import NUM_STATE_QUANTITIES, visible_state
 from vab import __version__, media, timing
 from vab.codecs import (
     DacCodec,
@@ -443,7 +443,7 @@ def _codes(options: TrainOptions, codec: FrozenCodec, waveforms: np.ndarray, spl
 
 
 def _frame_captions(out: Path, split: str, num_clips: int | None = None) -> FrameCaptions:
-    """Frames of a split's first clips at the tower's size, decoded once, with captions from the sidecars."""
+    """Frames of a split's first clips at the tower's size, decoded once, with captions from the truths."""
     clips = _clips(out, split, num_clips)
     size = TOWER["vision_cfg"]["image_size"]
     cache = out / "cache" / f"frames-{split}.npy"
@@ -456,13 +456,13 @@ def _frame_captions(out: Path, split: str, num_clips: int | None = None) -> Fram
                 frames[row] = np.concatenate(list(pieces))
         with complete_file(cache) as partial:
             np.save(partial, frames)
-    sidecars = [json.loads(clip.with_suffix(".json").read_text()) for clip in clips]
+    truths = [json.loads(clip.with_suffix(".json").read_text()) for clip in clips]
     times = timing.frame_times(num_frames, CAPTIONED_FPS).numpy()
     return FrameCaptions(
         np.load(cache, mmap_mode="r"),
         times,
-        lambda index, time, generator: frame_captions(sidecars[index], time, generator),
-        lambda index, time: visible_state(sidecars[index], time),
+        lambda index, time, generator: frame_captions(truths[index], time, generator),
+        lambda index, time: visible_state(truths[index], time),
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import torch
 from rich.table import Table
@@ -11,11 +10,12 @@ from rich.table import Table
 import vab
 from tasks.console import console, errors, progress_bar
 from tasks.evaluation.options import RetrievalOptions
-from vab import __version__
+from tasks.options import command_line
+from tasks.record import conditions, of_pipeline, write_record
 from vab.errors import StoreError
 from vab.features.dataset import FeatureDataset
 from vab.features.store import FeatureStore
-from vab.files import check_outputs, write_atomically
+from vab.files import check_outputs
 from vab.pipeline import Pipeline
 from vab.retrieval.lists import match_ids, read_clip_ids
 from vab.retrieval.ranking import RankSummary, pair_ranks
@@ -23,11 +23,55 @@ from vab.retrieval.vectors import build_vectors, nearest
 from vab.shapes import Float, Int, Tensor
 
 
+@dataclass(frozen=True)
+class RetrievalReport:
+    """Ranks of what was searched, and what they were measured on."""
+
+    summaries: dict[str, RankSummary]
+    num_clips: int
+    missing: list[str]
+    """Clips of the list that are in no store."""
+    clip_seconds: float
+    pipeline: Pipeline
+
+
 def run(options: RetrievalOptions) -> int:
     """Print a table, write JSON if asked."""
     if options.output:
         inputs = [file for store in options.store for file in store.rglob("*")]
         check_outputs([options.output], [*inputs, *([options.clips] if options.clips else [])])
+    report = measure(options)
+    if report.missing:
+        errors.print(
+            f"{len(report.missing)} of the clips in {options.clips} are not there, such as {report.missing[0]}",
+            markup=False,
+        )
+    clips = f"{', '.join(path.name for path in options.store)}/{options.split}"
+    _show(report.summaries, f"{report.num_clips} clips of {clips}")
+    if options.output:
+        measured = conditions(
+            clips=options.clips.name if options.clips else clips,
+            num_clips=report.num_clips,
+            num_expected=report.num_clips + len(report.missing),
+            clip_seconds=report.clip_seconds,
+            sampling=None,
+            seed=None,
+            command=command_line("evaluate retrieval", options),
+            through=options.through,
+            model_type=report.pipeline.card.type,
+            **of_pipeline(report.pipeline),
+        )
+        metrics = {name: asdict(summary) for name, summary in report.summaries.items()}
+        write_record(options.output, "retrieval", {"metrics": metrics}, measured)
+    return 0
+
+
+def measure(options: RetrievalOptions) -> RetrievalReport:
+    """Rank every clip both ways.
+
+    Raises:
+        StoreError: a store is of another codec or encoder, or no clip is left to search.
+    """
     pipeline = vab.load(options.weights, device=options.device)
     parts = [_dataset(FeatureStore(path), pipeline, options) for path in options.store]
     ids = [part.store.clips.ids[number] for part in parts for number in part.indices]
@@ -35,11 +79,6 @@ def run(options: RetrievalOptions) -> int:
     chosen = list(range(len(ids)))
     if options.clips:
         chosen, missing = match_ids(read_clip_ids(options.clips), ids)
-        if missing:
-            errors.print(
-                f"{len(missing)} of the clips in {options.clips} are not there, such as {missing[0]}",
-                markup=False,
-            )
     if not chosen:
         raise StoreError(
             f"{', '.join(map(str, options.store))}: no clips to search in split {options.split!r}"
@@ -52,24 +91,7 @@ def run(options: RetrievalOptions) -> int:
         "audio to visual": RankSummary.of(ranks(audio, visual)),
         "chance": RankSummary.by_chance(len(chosen)),
     }
-    _show(
-        summaries, f"{len(chosen)} clips of {', '.join(path.name for path in options.store)}/{options.split}"
-    )
-    if options.output:
-        document = {
-            "metrics": {name: asdict(summary) for name, summary in summaries.items()},
-            "stores": [path.name for path in options.store],
-            "split": options.split,
-            "clips": options.clips.name if options.clips else None,
-            "num_missing": len(missing),
-            "clip_seconds": parts[0].seconds,
-            "through": options.through,
-            "model_type": pipeline.card.type,
-            "vab": __version__,
-            **pipeline.provenance,
-        }
-        write_atomically(options.output, json.dumps(document, indent=2) + "\n")
-    return 0
+    return RetrievalReport(summaries, len(chosen), missing, parts[0].seconds, pipeline)
 
 
 def _dataset(store: FeatureStore, pipeline: Pipeline, options: RetrievalOptions) -> FeatureDataset:
@@ -86,7 +108,7 @@ def _dataset(store: FeatureStore, pipeline: Pipeline, options: RetrievalOptions)
 def _embed(
     parts: list[FeatureDataset], pipeline: Pipeline, batch_size: int
 ) -> tuple[Float[Tensor, "n P"], Float[Tensor, "n P"]]:
-    """Of pictures and of sound, of all clips, padding left out."""
+    """Embeddings of frames and of audio of all clips, padding left out."""
     visual, audio = [], []
     with progress_bar("clips") as progress:
         task = progress.add_task("embedding", total=sum(map(len, parts)))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,14 +12,28 @@ from rich.table import Table
 import vab
 from tasks.console import console, progress_bar
 from tasks.evaluation.options import TokensOptions
-from vab import __version__
+from tasks.options import command_line
+from tasks.record import conditions, of_pipeline, write_record
 from vab.errors import StoreError
 from vab.features.dataset import FeatureDataset
 from vab.features.sampler import mixed_seed
 from vab.features.store import FeatureStore
-from vab.files import check_outputs, write_atomically
+from vab.files import check_outputs
 from vab.objectives.masked_prediction import MaskedPrediction
 from vab.objectives.options import MaskedPredictionOptions
+from vab.pipeline import Pipeline
+
+ALL_MASKED = "all_masked/"
+"""Prefix of the metrics with all codes masked."""
+
+
+@dataclass(frozen=True)
+class TokenReport:
+    """What was measured on how many clips."""
+
+    metrics: dict[str, float]
+    num_clips: int
+    clip_seconds: float
 
 
 def run(options: TokensOptions) -> int:
@@ -28,11 +42,47 @@ def run(options: TokensOptions) -> int:
         check_outputs([options.output], options.store.rglob("*"))
     store = FeatureStore(options.store)
     pipeline = vab.load(options.weights, device=options.device)
+    report = measure(pipeline, store, options)
+    config = pipeline.model.config
+    codebooks = range(config.num_given_codebooks, config.num_codebooks)
+    clips = f"{options.store.name}/{options.split}"
+    for prefix, what in (
+        (ALL_MASKED, "all codes masked, as generation begins"),
+        ("", "masked by the paper's ratios"),
+    ):
+        chosen = {
+            name.removeprefix(prefix): value
+            for name, value in report.metrics.items()
+            if name.startswith(prefix)
+        }
+        _show(chosen, codebooks, f"{what}: {report.num_clips} clips of {clips}")
+    if options.output:
+        measured = conditions(
+            clips=clips,
+            num_clips=report.num_clips,
+            num_expected=report.num_clips,
+            clip_seconds=report.clip_seconds,
+            sampling=None,
+            seed=options.seed,
+            command=command_line("evaluate tokens", options),
+            **of_pipeline(pipeline),
+        )
+        chance = 1 / config.codebook_size
+        write_record(options.output, "tokens", {"metrics": report.metrics, "chance": chance}, measured)
+    return 0
+
+
+def measure(pipeline: Pipeline, store: FeatureStore, options: TokensOptions) -> TokenReport:
+    """Means over clips of what the objective's ``evaluate`` gives, and the standard error of the gain in accuracy.
+
+    Raises:
+        StoreError: the store is of another codec or encoder, or has no clips in the split.
+    """
     pipeline.card.check_store(store)
     indices = store.select(split=options.split)
     if not len(indices):
         raise StoreError(
-            f"{options.store} has no clips in split {options.split!r}; it has: {', '.join(store.splits)}"
+            f"{store.path} has no clips in split {options.split!r}; it has: {', '.join(store.splits)}"
         )
     config = pipeline.model.config
     data = FeatureDataset(
@@ -56,37 +106,11 @@ def run(options: TokensOptions) -> int:
             sizes.append(len(items))
             progress.advance(task, len(items))
     metrics = {name: float(np.average(numbers, weights=sizes)) for name, numbers in values.items()}
-    for prefix in ("", "all_masked/"):
+    for prefix in ("", ALL_MASKED):
         pairs = (values[f"{prefix}accuracy_{way}_vision"] for way in ("with", "without"))
         if len(sizes) > 1:
             metrics[f"{prefix}accuracy_gain_error"] = _standard_error(np.subtract(*map(np.array, pairs)))
-    for prefix, what in (
-        ("all_masked/", "all codes masked, as generation begins"),
-        ("", "masked by the paper's ratios"),
-    ):
-        chosen = {
-            name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)
-        }
-        codebooks = range(config.num_given_codebooks, config.num_codebooks)
-        _show(chosen, codebooks, f"{what}: {len(data)} clips of {options.store.name}/{options.split}")
-    if options.output:
-        document = {
-            "metrics": metrics,
-            "store": options.store.name,
-            "split": options.split,
-            "num_clips": len(data),
-            "clip_seconds": data.seconds,
-            "visual_fps": config.visual_fps,
-            "frame_rate": config.frame_rate,
-            "chance": 1 / config.codebook_size,
-            "seed": options.seed,
-            "command": f"vab evaluate tokens --weights {options.weights} --split {options.split}",
-            "device": str(pipeline.device),
-            "vab": __version__,
-            **pipeline.provenance,
-        }
-        write_atomically(options.output, json.dumps(document, indent=2) + "\n")
-    return 0
+    return TokenReport(metrics, len(data), data.seconds)
 
 
 def _standard_error(gains: np.ndarray) -> float:
@@ -98,7 +122,7 @@ def _show(metrics: dict[str, float], codebooks: range, title: str) -> None:
     table = Table(title=title, title_justify="left")
     for column in ("", "with vision", "without"):
         table.add_column(column, justify="left" if not column else "right")
-    rows = [(f"accuracy, codebook {codebook}", f"/codebook_{codebook}") for codebook in codebooks]
+    rows = [(f"accuracy, codebook {index}", f"/codebook_{index}") for index in codebooks]
     for name, suffix in [*rows, ("accuracy, all", "")]:
         with_vision, without = (metrics[f"accuracy_{way}_vision{suffix}"] for way in ("with", "without"))
         table.add_row(name, f"{with_vision:.2%}", f"{without:.2%}")

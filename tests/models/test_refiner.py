@@ -8,10 +8,10 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tasks.demo.benchmark.systems import encode_one, num_codebooks
 from tiny import VISUAL_FPS, tiny_config, write_tiny_clip, write_tiny_model
 
 import vab
-from tasks.demo.ruler.systems import encode_one, num_levels
 from vab import media
 from vab.checkpoint import load_tensors, save_tensors
 from vab.codecs import load_codec
@@ -270,12 +270,12 @@ def test_without_guidance_by_pictures_no_stage_sees_them(chained: Path, tmp_path
 
 
 @pytest.mark.parametrize(("name", "levels"), [("chained", 4), ("plain", 2)])
-def test_the_rulers_bound_has_the_levels_that_generated_sound_has(
+def test_the_benchmarks_bound_has_the_codebooks_that_generated_sound_has(
     chained: Path, name: str, levels: int
 ) -> None:
     pipeline = vab.load(chained / f"{name}.safetensors", device="cpu")
     codes = encode_one(0.1 * torch.randn(1, 8000, generator=torch.Generator().manual_seed(0)), pipeline)
-    assert codes.shape[0] == num_levels(pipeline) == levels
+    assert codes.shape[0] == num_codebooks(pipeline) == levels
 
 
 @pytest.mark.parametrize("damage", ["gone", "another", "rate", "codec", "kind"])

@@ -1,4 +1,4 @@
-"""Two clips' curves over time compared: onset strength (TiVA, MM 2024) and novelty (MaskVAT, ECCV 2024)."""
+"""Curves over time (level, brightness, novelty) and how two of them compare (TiVA, MM 2024; MaskVAT, ECCV 2024)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import torch.nn.functional as F
 
 from vab.metrics.onsets import CURVE_RATE
 from vab.shapes import Float, Tensor
+
+_CENTROID_WINDOW = 2048
+"""Samples."""
 
 
 def wasserstein_seconds(
@@ -71,6 +74,22 @@ def novelty(
     # The checkerboard is an outer product, so the sum over it is the squared length of one weighted sum of rows: no
     # [T, T] matrix is needed.
     return F.conv1d(unit.T[:, None], side[None, None])[:, 0].square().sum(dim=0)
+
+
+def level_curve(waveform: Float[Tensor, "1 L"], sample_rate: int, *, rate: float) -> Float[Tensor, " T"]:
+    """RMS of a sound around each of ``rate`` moments a second, over one moment to either side."""
+    hop = round(sample_rate / rate)
+    padded = F.pad(waveform[0], (hop, hop))
+    return padded.unfold(0, 2 * hop, hop).square().mean(dim=1).sqrt()
+
+
+def brightness_curve(waveform: Float[Tensor, "1 L"], sample_rate: int, *, rate: float) -> Float[Tensor, " T"]:
+    """Natural logarithm of the spectral centroid in Hz (plus 1) around each of ``rate`` moments a second."""
+    window = torch.hann_window(_CENTROID_WINDOW)
+    hop = round(sample_rate / rate)
+    spectrum = torch.stft(waveform[0], _CENTROID_WINDOW, hop, window=window, return_complex=True).abs()
+    hertz = torch.linspace(0, sample_rate / 2, len(spectrum))[:, None]
+    return ((spectrum * hertz).sum(dim=0) / (spectrum.sum(dim=0) + 1e-6) + 1).log()
 
 
 def correlation(first: Float[Tensor, " T"], second: Float[Tensor, " U"]) -> float:

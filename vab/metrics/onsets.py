@@ -152,6 +152,22 @@ def onset_scores(
     return OnsetScores(len(detected), len(true), match_events(detected, true, window=window))
 
 
+def event_scores(
+    waveform: Float[Tensor, "1 L"],
+    sample_rate: int,
+    times: Float[Tensor, " m"],
+    *,
+    threshold: float = DEFAULT_THRESHOLD,
+    window: float = DEFAULT_WINDOW,
+) -> OnsetScores:
+    """Onsets detected in a sound against known event times in seconds; the package's only event F1.
+
+    Adding the scores of clips pools their counts, so that each event counts the same; means over clips are another
+    number, which :class:`vab.metrics.scorers.EventScorer` gives.
+    """
+    return onset_scores(detect_onsets(waveform, sample_rate, threshold=threshold), times, window=window)
+
+
 def onset_average_precision(
     detected: Float[Tensor, " n"],
     confidence: Float[Tensor, " n"],

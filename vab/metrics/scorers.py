@@ -18,7 +18,7 @@ from vab.metrics.onsets import (
     CURVE_RATE,
     DEFAULT_THRESHOLD,
     DEFAULT_WINDOW,
-    detect_onsets,
+    event_scores,
     find_peaks,
     onset_average_precision,
     onset_scores,
@@ -108,7 +108,7 @@ class EventScorer(Scorer):
             return {}
         true = torch.tensor(times, dtype=torch.float64)
         ours, theirs = (
-            onset_scores(detect_onsets(each, SOUND_RATE, threshold=self.threshold), true, window=self.window)
+            event_scores(each, SOUND_RATE, true, threshold=self.threshold, window=self.window)
             for each in both_sounds(sound, SOUND_RATE)
         )
         return {

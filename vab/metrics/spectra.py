@@ -10,30 +10,44 @@ import torchaudio
 from vab.shapes import Float, Tensor
 
 FLOOR_DB = -80.0
-"""Below full scale; what is softer is silence, so that a noise floor nobody hears does not decide a distance."""
+"""Below the power of a sine at full scale; what is softer counts as silence, so that no noise floor decides."""
+LOUDEST_SHARE = 0.1
+"""Share of the bands and frames of a true sound that :func:`loudest_log_mel_distance` compares."""
 STFT_SIZES = (512, 1024, 2048)
 MFCC_RATE = 44_100
 """Samples a second that :func:`mfcc` is defined at (MaskVAT)."""
 
+LOG_MEL_RATE = 100
+"""Columns of :func:`log_mel` a second."""
 _MEL_WINDOW_SECONDS = 0.064
-_MEL_HOP_SECONDS = 0.01
-_NUM_MELS = 80
 _MFCC_WINDOW = 2048
 MFCC_HOP = 512
 _MFCC_MELS = 128
 _NUM_MFCC = 64
 
 
-def log_mel_distance(first: Float[Tensor, "1 L"], second: Float[Tensor, "1 l"], sample_rate: int) -> float:
-    """Mean absolute difference in dB of two log-mel spectrograms (80 bands, 64 ms windows, hop 10 ms)."""
-    _check_same_length(first, second)
+def log_mel(waveform: Float[Tensor, "1 L"], sample_rate: int, *, num_bands: int = 80) -> Float[Tensor, "M T"]:
+    """Log-mel spectrogram in dB below a sine at full scale, never under ``FLOOR_DB``; the package's only one.
+
+    Hann windows of 64 ms every 10 ms, triangular bands on Slaney's mel scale up to half the sample rate, power.
+    """
     window = round(_MEL_WINDOW_SECONDS * sample_rate)
-    hop = round(_MEL_HOP_SECONDS * sample_rate)
-    mels = [
-        _decibels(_mel_power(each, sample_rate, window=window, hop=hop, num_mels=_NUM_MELS))
-        for each in (first, second)
-    ]
-    return (mels[0] - mels[1]).abs().mean().item()
+    hop = round(sample_rate / LOG_MEL_RATE)
+    return _decibels(_mel_power(waveform, sample_rate, window=window, hop=hop, num_mels=num_bands))
+
+
+def log_mel_distance(first: Float[Tensor, "1 L"], second: Float[Tensor, "1 l"], sample_rate: int) -> float:
+    """Mean absolute difference of two sounds' :func:`log_mel` of 80 bands, in dB: the package's log-mel distance."""
+    return _log_mel_difference(first, second, sample_rate).mean().item()
+
+
+def loudest_log_mel_distance(
+    sound: Float[Tensor, "1 L"], truth: Float[Tensor, "1 l"], sample_rate: int
+) -> float:
+    """The same over the tenth of bands and frames where the true sound is loudest; background fills the rest."""
+    level = log_mel(truth, sample_rate).flatten()
+    loudest = level.topk(int(LOUDEST_SHARE * len(level))).indices
+    return _log_mel_difference(sound, truth, sample_rate).flatten()[loudest].mean().item()
 
 
 def multi_resolution_stft_distance(first: Float[Tensor, "1 L"], second: Float[Tensor, "1 l"]) -> float:
@@ -63,6 +77,11 @@ def mfcc(waveform: Float[Tensor, "1 L"]) -> Float[Tensor, "T M"]:
     return (_decibels(power) - FLOOR_DB).T @ torchaudio.functional.create_dct(
         _NUM_MFCC, _MFCC_MELS, norm="ortho"
     )
+
+
+def _log_mel_difference(first: Tensor, second: Tensor, sample_rate: int) -> Tensor:
+    _check_same_length(first, second)
+    return (log_mel(first, sample_rate) - log_mel(second, sample_rate)).abs()
 
 
 def _decibels(power: Tensor) -> Tensor:

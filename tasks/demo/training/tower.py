@@ -2,7 +2,7 @@
 
 Captions alone teach a tower this small what is to be seen, hardly the moment. So its picture embedding must also
 tell, through one linear map that only training knows, the numbers behind the words: how far the hammer is and when
-it struck. Frames alone are told; nothing of the sidecar reaches the embedding but through the pixels.
+it struck. Frames alone are told; nothing of the truth reaches the embedding but through the pixels.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from tasks.demo.world.corpus import write_corpus
 from tasks.demo.world.rendering import render, render_waveform
 from tasks.demo.world.sampling import sample_scene
 from tasks.demo.world.scene import FPS, FRAME_SIZE, SAMPLE_RATE, SPLITS, Scene, Source
-from tasks.demo.world.sidecar import CORPUS_VERSION, scene_sidecar, source_state
+from tasks.demo.world.truth import CORPUS_VERSION, ground_truth, source_state
 
 __all__ = [
     "CLASSES",
@@ -18,10 +18,10 @@ __all__ = [
     "Scene",
     "Source",
     "frame_captions",
+    "ground_truth",
     "render",
     "render_waveform",
     "sample_scene",
-    "scene_sidecar",
     "source_state",
     "write_corpus",
 ]

@@ -73,10 +73,10 @@ def clip_captions(
 def frame_captions(clip: Scene | dict[str, Any], time: float, generator: np.random.Generator) -> str:
     """A caption of the frame shown at ``time`` seconds: object, material, present state; only what is visible.
 
-    ``clip`` is a scene, or its sidecar as read from JSON (which avoids computing the state again).
+    ``clip`` is a scene, or its truth as read from JSON (which avoids computing the state again).
     """
-    # Imported here: a scene's sidecar needs captions, and a caption only needs the sidecar.
-    from tasks.demo.world.sidecar import source_from_sidecar, source_state
+    # Imported here: a scene's truth needs captions, and a caption only needs the truth.
+    from tasks.demo.world.truth import source_from_truth, source_state
 
     sources: list[tuple[Source, dict[str, float]]]
     if isinstance(clip, Scene):
@@ -90,7 +90,7 @@ def frame_captions(clip: Scene | dict[str, Any], time: float, generator: np.rand
         background = clip["background"]
         frame = min(int(time * FPS + 1e-6), clip["num_frames"] - 1)
         sources = [
-            (source_from_sidecar(entry), {key: values[frame] for key, values in entry["state"].items()})
+            (source_from_truth(entry), {key: values[frame] for key, values in entry["state"].items()})
             for entry in clip["sources"]
         ]
     # A hammer's, a foot's and a dripping tap's states name the place themselves; a saw's do not.

@@ -1,4 +1,4 @@
-"""A corpus on disk: clips rendered in parallel processes, each with its sidecar, and one manifest."""
+"""A corpus on disk: clips rendered in parallel processes, each with its truth, and one manifest."""
 
 import csv
 import json
@@ -15,7 +15,7 @@ from typing import Any
 from tasks.demo.world.rendering import render
 from tasks.demo.world.sampling import sample_scene
 from tasks.demo.world.scene import FPS, SAMPLE_RATE, SPLITS
-from tasks.demo.world.sidecar import CORPUS_VERSION, clip_name, scene_sidecar
+from tasks.demo.world.truth import CORPUS_VERSION, clip_name, ground_truth
 from vab.errors import ConfigError, VABError
 from vab.files import complete_file, remove_leftovers, write_atomically
 from vab.media.write import write_clip
@@ -45,7 +45,7 @@ class ClipJob:
         return self.out / self.split / f"{clip_name(self.seed, self.split, self.index)}.mp4"
 
     @property
-    def sidecar(self) -> Path:
+    def truth(self) -> Path:
         """Where its truth goes; written after the clip, so it marks a finished one."""
         return self.video.with_suffix(".json")
 
@@ -67,7 +67,7 @@ def write_corpus(
     """Render a corpus and return its manifest (``out/manifest.csv``).
 
     ``clips`` is a total, split 90/5/5, or a count for each split. Each clip is ``<split>/<id>.mp4`` with
-    ``<split>/<id>.json`` beside it. A clip whose sidecar is there from the same settings is not rendered again,
+    ``<split>/<id>.json`` beside it. A clip whose truth is there from the same settings is not rendered again,
     so an interrupted run goes on where it stopped; the same seed gives the same decoded frames and samples.
     ``workers`` processes render (0: this one does); ``progress(done, total)`` is called after every clip.
     A clip that fails is logged, listed with its reason in ``failures.csv`` and left out of the manifest; when
@@ -146,20 +146,20 @@ def _render_safely(job: tuple[int, ClipJob]) -> tuple[int, str | None]:
 
 
 def render_clip(job: ClipJob) -> None:
-    """Render one clip and its sidecar, unless they are there from the same settings."""
+    """Render one clip and its truth, unless they are there from the same settings."""
     if _is_done(job):
         return
     scene = sample_scene(job.seed, job.split, job.index, job.duration)
     frames, waveform = render(scene)
     write_clip(job.video, frames, FPS, waveform, SAMPLE_RATE)
-    write_atomically(job.sidecar, json.dumps(scene_sidecar(scene), separators=(",", ":")))
+    write_atomically(job.truth, json.dumps(ground_truth(scene), separators=(",", ":")))
 
 
 def _is_done(job: ClipJob) -> bool:
-    if not (job.video.is_file() and job.sidecar.is_file()):
+    if not (job.video.is_file() and job.truth.is_file()):
         return False
     try:
-        truth = json.loads(job.sidecar.read_text())
+        truth = json.loads(job.truth.read_text())
     except json.JSONDecodeError:
         return False
     found = tuple(truth.get(key) for key in ("version", "seed", "split", "index", "duration"))
@@ -167,7 +167,7 @@ def _is_done(job: ClipJob) -> bool:
 
 
 def _manifest_row(job: ClipJob) -> dict[str, str]:
-    truth: dict[str, Any] = json.loads(job.sidecar.read_text())
+    truth: dict[str, Any] = json.loads(job.truth.read_text())
     return {
         "id": truth["id"],
         "path": job.video.relative_to(job.out).as_posix(),

@@ -9,7 +9,7 @@ from tasks.demo.world.background import CANVAS_SIZE, MARGIN, SUPERSAMPLE, draw_d
 from tasks.demo.world.classes import CLASSES
 from tasks.demo.world.pen import Pen
 from tasks.demo.world.scene import FPS, SAMPLE_RATE, Distractor, Scene, Source
-from tasks.demo.world.sidecar import source_state
+from tasks.demo.world.truth import source_state
 
 # An hour's sound is made in pieces of this length that overlap by a short cross-fade.
 PIECE_SAMPLES = 60 * SAMPLE_RATE

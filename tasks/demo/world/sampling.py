@@ -7,7 +7,7 @@ from tasks.demo.world.captions import clip_captions
 from tasks.demo.world.classes import CLASSES
 from tasks.demo.world.pen import Rgb
 from tasks.demo.world.scene import FPS, SPLITS, Distractor, Scene, Source
-from tasks.demo.world.sidecar import clip_name
+from tasks.demo.world.truth import clip_name
 from vab.errors import ConfigError
 
 TWO_SOURCES_SHARE = 0.15

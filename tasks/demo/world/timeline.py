@@ -8,7 +8,7 @@ from tasks.demo.world.scene import Curve, Motion
 FALL_SECONDS = 0.24
 RISE_SECONDS = 0.12
 TRACE_SECONDS = 0.36
-# "Never yet" and "never again", finite so that a sidecar stays plain JSON.
+# "Never yet" and "never again", finite so that a truth stays plain JSON.
 FAR_SECONDS = 9.0
 # Finite difference over half a frame: what motion blur at 25 fps would show.
 BLUR_SECONDS = 0.02

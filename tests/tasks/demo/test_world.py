@@ -18,17 +18,17 @@ from tasks.demo.world import (
     SPLITS,
     Scene,
     frame_captions,
+    ground_truth,
     render,
     sample_scene,
-    scene_sidecar,
     write_corpus,
 )
 from tasks.demo.world import corpus as corpus_module
 from tasks.demo.world.corpus import split_counts
 from tasks.demo.world.materials import MATERIALS
 from tasks.demo.world.rendering import render_frames, render_waveform
-from tasks.demo.world.sidecar import NUM_STATE_QUANTITIES, visible_state
 from tasks.demo.world.synthesis import Note, bubble, rattle, thud
+from tasks.demo.world.truth import NUM_STATE_QUANTITIES, visible_state
 from vab.errors import ConfigError, MediaError, VABError
 from vab.media.write import write_clip
 
@@ -63,7 +63,7 @@ def test_the_same_seed_gives_the_same_clip(name: str) -> None:
     place = list(CLASSES).index(name)
     first, again = (sample_scene(3, "test", place, 1.0) for _ in range(2))
     assert digest(first) == digest(again)
-    assert scene_sidecar(first) == scene_sidecar(again)
+    assert ground_truth(first) == ground_truth(again)
     assert digest(sample_scene(4, "test", place, 1.0)) != digest(first)
 
 
@@ -162,7 +162,7 @@ def test_the_picture_tells_an_event(name: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n, foley in CLASSES.items() if foley.kind != "impact"])
 def test_state_follows_time_and_has_a_level(name: str) -> None:
-    state = scene_sidecar(scene_of(name, 4.0))["sources"][0]["state"]
+    state = ground_truth(scene_of(name, 4.0))["sources"][0]["state"]
     assert {"rate", "level"} <= set(state)
     assert all(len(values) == 100 for values in state.values())
     assert max(state["level"]) - min(state["level"]) > 0.01 or name == "siren"
@@ -172,7 +172,7 @@ def test_loudness_follows_the_level_of_the_state() -> None:
     for name in ("fire", "rain", "wind", "engine", "sawing"):
         scene = scene_of(name, 8.0)
         waveform = render_waveform(scene)[0]
-        level = np.array(scene_sidecar(scene)["sources"][0]["state"]["level"])
+        level = np.array(ground_truth(scene)["sources"][0]["state"]["level"])
         heard = np.sqrt((waveform.reshape(len(level), -1) ** 2).mean(1))
         assert np.corrcoef(level, heard)[0, 1] > 0.5, name
 
@@ -188,7 +188,7 @@ def test_long_sound_is_made_in_pieces_without_a_seam(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("name", CLASSES)
 def test_frame_captions_tell_the_state(name: str) -> None:
     scene = scene_of(name, 6.0, alone=False)
-    truth = json.loads(json.dumps(scene_sidecar(scene)))
+    truth = json.loads(json.dumps(ground_truth(scene)))
     captions = set()
     for frame in range(0, scene.num_frames, 3):
         time = frame / FPS
@@ -200,13 +200,13 @@ def test_frame_captions_tell_the_state(name: str) -> None:
 
 
 def test_visible_state_is_the_moments_and_only_of_what_is_seen() -> None:
-    truth = scene_sidecar(scene_of("hammer", 4.0))
+    truth = ground_truth(scene_of("hammer", 4.0))
     event = truth["events"][0]["time"]
     after, later = (np.array(visible_state(truth, event + delay)) for delay in (0.05, 0.3))
     assert len(after) == NUM_STATE_QUANTITIES
     assert np.isnan(after).tolist() == [False, True] + [False] * 6, "a hammer has no rate"
     assert after[4] > later[4] + 1, "how near the last event is"
-    rain = np.array(visible_state(scene_sidecar(scene_of("rain", 4.0)), 1.0))
+    rain = np.array(visible_state(ground_truth(scene_of("rain", 4.0)), 1.0))
     assert np.isnan(rain).tolist() == [False, False] + [True] * 6, "rain has a level and a rate"
     truth["sources"][0]["on_screen"] = False
     assert np.isnan(visible_state(truth, event)).all()

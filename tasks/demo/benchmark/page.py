@@ -1,4 +1,4 @@
-"""The ruler's page: the table in words, and clips to see and hear."""
+"""The benchmark's page: its table, and clips to see and hear."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tasks.demo.benchmark.material import BenchmarkClip
+from tasks.demo.benchmark.scores import SHOWN
 from tasks.demo.picture import draw_clip
-from tasks.demo.ruler.material import RulerClip
-from tasks.demo.ruler.scores import SHOWN
 from tasks.demo.world import SAMPLE_RATE
 from vab import media
 from vab.files import write_atomically
@@ -23,7 +23,7 @@ SOUNDS = ("true", "codec", "generated")
 
 def write_page(
     out: Path,
-    clips: Sequence[RulerClip],
+    clips: Sequence[BenchmarkClip],
     coded: Sequence[Float[Tensor, "1 L"]],
     generated: Sequence[Float[Tensor, "1 L"]],
     document: dict[str, Any],
@@ -43,12 +43,12 @@ def write_page(
                 f"<p>{name} {_player(out, f'{index:02d}-{name}', sound)}</p>" for name, sound in rows.items()
             )
         )
-    page = out / "ruler.html"
+    page = out / "benchmark.html"
     numbers = html.escape(json.dumps(document, indent=1))
     style = "body{font:15px sans-serif;max-width:1000px;margin:2em auto}img{width:100%}audio{width:80%}"
     write_atomically(
         page,
-        f"<!doctype html><meta charset=utf-8><title>Foley ruler</title><style>{style}</style>"
+        f"<!doctype html><meta charset=utf-8><title>Foley world</title><style>{style}</style>"
         f"<h1>Foley world: true, coded, generated</h1>{_table(document['systems'])}{''.join(parts)}"
         f"<details><summary>all numbers</summary><pre>{numbers}</pre></details>\n",
     )

@@ -1,4 +1,4 @@
-"""The ruler: what it says of sounds whose worth is known."""
+"""The benchmark: what it says of sounds whose worth is known."""
 
 import json
 from collections import Counter
@@ -10,28 +10,29 @@ import torch
 
 import vab
 from tasks import cli
+from tasks.demo.benchmark.ablation import COMPARISONS
+from tasks.demo.benchmark.classifier import ReferenceClassifier
+from tasks.demo.benchmark.codec import distances
+from tasks.demo.benchmark.material import BenchmarkClip, kept_sounds, partner_of, training_sounds
+from tasks.demo.benchmark.scores import score
 from tasks.demo.options import AblationOptions
-from tasks.demo.ruler.ablation import COMPARISONS
-from tasks.demo.ruler.classifier import ClassJudge
-from tasks.demo.ruler.codec import distances
-from tasks.demo.ruler.material import RulerClip, kept_sounds, partner_of, training_sounds
-from tasks.demo.ruler.scores import brightness_course, correlation, loudness_course, score
 from tasks.demo.training.quantisers import EncodecQuantiser
-from tasks.demo.world import CLASSES, SAMPLE_RATE, render_waveform, sample_scene, scene_sidecar
+from tasks.demo.world import CLASSES, SAMPLE_RATE, ground_truth, render_waveform, sample_scene
 from vab import media
 from vab.codecs import EncodecConfig, build_encodec
+from vab.metrics.curves import brightness_curve, correlation, level_curve
 from vab.shapes import Tensor
 
 NUM_CLIPS = 36
 
 
 @pytest.fixture(scope="module")
-def clips() -> list[RulerClip]:
+def clips() -> list[BenchmarkClip]:
     scenes = [sample_scene(5, "test", index, 6.0) for index in range(NUM_CLIPS)]
     return [
-        RulerClip(
+        BenchmarkClip(
             Path("none.mp4"),
-            scene_sidecar(scene),
+            ground_truth(scene),
             torch.from_numpy(render_waveform(scene)),
             torch.zeros(1, 1),
         )
@@ -40,12 +41,12 @@ def clips() -> list[RulerClip]:
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> ClassJudge:
-    sounds, labels = training_sounds(90, tmp_path_factory.mktemp("judge"))
-    return ClassJudge(sounds, labels, SAMPLE_RATE)
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> ReferenceClassifier:
+    sounds, labels = training_sounds(90, tmp_path_factory.mktemp("classifier"))
+    return ReferenceClassifier(sounds, labels, SAMPLE_RATE)
 
 
-def test_sounds_for_the_judge_are_made_once(tmp_path: Path) -> None:
+def test_sounds_for_the_classifier_are_made_once(tmp_path: Path) -> None:
     made: list[float] = []
 
     def sound_of(level: float) -> np.ndarray:
@@ -60,11 +61,11 @@ def test_sounds_for_the_judge_are_made_once(tmp_path: Path) -> None:
 
 
 def test_true_sound_is_near_the_top_and_another_clips_sound_at_the_bottom(
-    clips: list[RulerClip], judge: ClassJudge
+    clips: list[BenchmarkClip], classifier: ReferenceClassifier
 ) -> None:
     truths = [clip.waveform for clip in clips]
-    true = score(truths, clips, SAMPLE_RATE, judge)
-    other = score([truths[partner] for partner in partner_of(clips)], clips, SAMPLE_RATE, judge)
+    true = score(truths, clips, SAMPLE_RATE, classifier)
+    other = score([truths[partner] for partner in partner_of(clips)], clips, SAMPLE_RATE, classifier)
     assert true["f1_50ms"] > 0.95
     assert true["f1_100ms"] >= true["f1_50ms"]
     assert true["loudness"] > 0.8
@@ -75,46 +76,51 @@ def test_true_sound_is_near_the_top_and_another_clips_sound_at_the_bottom(
     assert other["class"] < 0.2
 
 
-def test_sound_that_comes_late_meets_the_wide_window_only(clips: list[RulerClip], judge: ClassJudge) -> None:
+def test_sound_that_comes_late_meets_the_wide_window_only(
+    clips: list[BenchmarkClip], classifier: ReferenceClassifier
+) -> None:
     late = [torch.roll(clip.waveform, round(0.075 * SAMPLE_RATE), dims=1) for clip in clips]
-    scores = score(late, clips, SAMPLE_RATE, judge)
+    scores = score(late, clips, SAMPLE_RATE, classifier)
     assert scores["f1_50ms"] < 0.4 < 0.8 < scores["f1_100ms"]
 
 
-def test_only_clips_with_one_visible_source_count(clips: list[RulerClip], judge: ClassJudge) -> None:
-    counts = score([clip.waveform for clip in clips], clips, SAMPLE_RATE, judge)["num_clips"]
+def test_only_clips_with_one_visible_source_count(
+    clips: list[BenchmarkClip], classifier: ReferenceClassifier
+) -> None:
+    counts = score([clip.waveform for clip in clips], clips, SAMPLE_RATE, classifier)["num_clips"]
     clear = [clip for clip in clips if clip.source]
     assert counts["class"] == len(clear) < len(clips)
     assert counts["f1"] + counts["loudness"] == counts["class"]
     assert all(len(clip.truth["sources"]) == 1 for clip in clear)
 
 
-def test_the_class_is_told_for_each_kind(clips: list[RulerClip], judge: ClassJudge) -> None:
-    scores = score([clip.waveform for clip in clips], clips, SAMPLE_RATE, judge)
+def test_the_class_is_told_for_each_kind(clips: list[BenchmarkClip], classifier: ReferenceClassifier) -> None:
+    scores = score([clip.waveform for clip in clips], clips, SAMPLE_RATE, classifier)
     counts = Counter(clip.source["kind"] for clip in clips if clip.source)
     assert scores["class_by_kind"].keys() == counts.keys()
     right = sum(counts[kind] * share for kind, share in scores["class_by_kind"].items())
     assert right / counts.total() == pytest.approx(scores["class"])
 
 
-def test_a_partner_has_the_kind_and_not_the_class(clips: list[RulerClip]) -> None:
+def test_a_partner_has_the_kind_and_not_the_class(clips: list[BenchmarkClip]) -> None:
     for clip, partner in zip(clips, partner_of(clips), strict=True):
         assert CLASSES[clips[partner].label].kind == CLASSES[clip.label].kind
         assert clips[partner].label != clip.label
 
 
-def test_courses_follow_what_they_should() -> None:
+def test_curves_follow_what_they_should() -> None:
     time = torch.arange(4 * SAMPLE_RATE) / SAMPLE_RATE
     swell = torch.linspace(0.01, 0.5, len(time))
     noise = torch.randn(len(time), generator=torch.Generator().manual_seed(0))
     rising = torch.sin(2 * torch.pi * torch.cumsum(300 + 200 * time, 0) / SAMPLE_RATE)
-    ramp = np.linspace(0, 1, 100)
-    assert correlation(loudness_course((swell * noise)[None], SAMPLE_RATE), ramp) > 0.95
-    assert correlation(brightness_course(rising[None], SAMPLE_RATE), ramp) > 0.95
-    assert correlation(np.ones(10), ramp[:10]) == 0.0
+    for curve in (
+        level_curve((swell * noise)[None], SAMPLE_RATE, rate=25),
+        brightness_curve(rising[None], SAMPLE_RATE, rate=25),
+    ):
+        assert correlation(curve, torch.linspace(0, 1, len(curve))) > 0.95
 
 
-def test_opus_and_the_distances(clips: list[RulerClip]) -> None:
+def test_opus_and_the_distances(clips: list[BenchmarkClip]) -> None:
     truth = clips[0].waveform
     coded, bits = media.through_opus(truth, SAMPLE_RATE)
     assert coded.shape == truth.shape
@@ -163,16 +169,16 @@ def test_all_comparisons_are_made_unless_some_are_named() -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_ruler_on_the_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--clips", "9", "--judge-clips", "54", "--steps", "2", "-o", str(tmp_path)]
+def test_the_whole_benchmark_on_the_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--clips", "9", "--classifier-clips", "54", "--steps", "2", "-o", str(tmp_path)]
     assert cli.main(["evaluate", "demo", *words]) == 0
-    document = json.loads((tmp_path / "ruler.json").read_text())
-    assert document["num_clips"] == document["num_clips_expected"] == 9
+    document = json.loads((tmp_path / "benchmark.json").read_text())
+    assert document["conditions"]["num_clips"] == document["conditions"]["num_expected"] == 9
     assert document["systems"]["true sound"]["f1_50ms"] > 0.9
     assert document["systems"]["codec reconstruction"]["f1_50ms"] > 0.7
     assert document["codec"]["codec"]["log_mel"] > 0
     assert "all_masked/loss_with_vision" in document["tokens"]
-    assert "data:audio/flac" in (tmp_path / "ruler.html").read_text()
+    assert "data:audio/flac" in (tmp_path / "benchmark.html").read_text()
     sounds = list((tmp_path / "sounds").rglob("*.flac"))
     before = {path: path.stat().st_mtime_ns for path in sounds}
     assert cli.main(["evaluate", "demo", *words]) == 0  # goes on with what is there
@@ -181,7 +187,7 @@ def test_the_whole_ruler_on_the_bundle(tmp_path: Path, capsys: pytest.CaptureFix
 
 @pytest.mark.slow
 def test_a_sweep_says_what_each_choice_gives_and_costs(tmp_path: Path) -> None:
-    words = ["--clips", "9", "--judge-clips", "54", "-o", str(tmp_path)]
+    words = ["--clips", "9", "--classifier-clips", "54", "-o", str(tmp_path)]
     words += ["--steps", "1", "2", "--cfg-scale", "1", "--temperature", "0", "--best-of", "1", "2"]
     assert cli.main(["evaluate", "sweep", *words]) == 0
     rows = json.loads((tmp_path / "sweep.json").read_text())["rows"]

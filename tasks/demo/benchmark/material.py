@@ -1,4 +1,4 @@
-"""The ruler's clips: their truth, their sound, the frames' features that a model is given."""
+"""The benchmark's clips: ground truth, true sound, and the frames' features that a model is given."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from tasks.cli import main
 from tasks.console import progress_bar
-from tasks.demo.world import CLASSES, CORPUS_VERSION, Scene, render_waveform, sample_scene, write_corpus
+from tasks.demo.world import CORPUS_VERSION, Scene, render_waveform, sample_scene, write_corpus
+from tasks.extraction.options import ExtractOptions
+from tasks.extraction.run import run as extract
 from vab import media
 from vab.errors import VABError
 from vab.features.dataset import FeatureDataset
@@ -30,12 +31,12 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class RulerClip:
+class BenchmarkClip:
     """One held-out clip."""
 
     video: Path
     truth: dict[str, Any]
-    """Its sidecar."""
+    """Its ground truth."""
     waveform: Float[Tensor, "1 L"]
     """True sound at the codec's rate."""
     visual: Float[Tensor, "F E"]
@@ -57,6 +58,15 @@ class RulerClip:
         """Class of its first source."""
         return str(self.truth["label"])
 
+    @property
+    def kind(self) -> str:
+        """Of its first source: impact, continuous or texture."""
+        return str(self.truth["sources"][0]["kind"])
+
+    def state(self, name: str) -> Float[Tensor, " F"]:
+        """A quantity of its first source, frame by frame, float64."""
+        return torch.tensor(self.truth["sources"][0]["state"][name], dtype=torch.float64)
+
     @cached_property
     def event_times(self) -> Float[Tensor, " m"]:
         """Seconds, float64."""
@@ -64,7 +74,7 @@ class RulerClip:
 
 
 def prepare_store(output: Path, counts: dict[str, int], weights: str, pipeline: Pipeline) -> Path:
-    """Render clips and extract the features that a model wants, with the project's own commands; both resume.
+    """Render clips and extract the features that a model wants; both resume.
 
     Args:
         output: gets the folders ``corpus`` and ``store``.
@@ -85,20 +95,23 @@ def prepare_store(output: Path, counts: dict[str, int], weights: str, pipeline: 
             progress=lambda done, total: progress.update(task, completed=done),
         )
     path, card = model_path(weights), pipeline.card
-    words = ["--store", str(store), "--clip-seconds", str(CLIP_SECONDS)]
-    words += [
-        "--codec",
-        component_source(card.codec, path),
-        "--encoder",
-        component_source(card.encoder, path),
-    ]
-    words += ["--visual-fps", str(pipeline.generator.visual_fps), "--device", str(pipeline.device)]
-    if code := main(["extract", str(corpus / "manifest.csv"), *words]):
-        raise VABError(f"'vab extract' failed with exit code {code}; what it did is kept in {store}")
+    options = ExtractOptions(
+        inputs=[str(corpus / "manifest.csv")],
+        store=store,
+        codec=component_source(card.codec, path),
+        encoder=component_source(card.encoder, path),
+        visual_fps=pipeline.generator.visual_fps,
+        clip_seconds=CLIP_SECONDS,
+        device=str(pipeline.device),
+    )
+    if extract(options):
+        raise VABError(
+            f"{corpus}: no features could be extracted; {store / 'failures.jsonl'} has the reasons"
+        )
     return store
 
 
-def read_clips(store_path: Path, num_clips: int, pipeline: Pipeline) -> list[RulerClip]:
+def read_clips(store_path: Path, num_clips: int, pipeline: Pipeline) -> list[BenchmarkClip]:
     """The first held-out clips of a store of Foley world, in the order of their names, so that classes take turns.
 
     Raises:
@@ -124,13 +137,13 @@ def read_clips(store_path: Path, num_clips: int, pipeline: Pipeline) -> list[Rul
             video = Path(store.clips[indices[row]].source)
             waveform = media.read_audio(video, pipeline.codec.sample_rate, duration=CLIP_SECONDS)
             truth = json.loads(video.with_suffix(".json").read_text())
-            clips.append(RulerClip(video, truth, waveform, data[row, 0].visual[0]))
+            clips.append(BenchmarkClip(video, truth, waveform, data[row, 0].visual[0]))
     return clips
 
 
-def partner_of(clips: Sequence[RulerClip]) -> list[int]:
+def partner_of(clips: Sequence[BenchmarkClip]) -> list[int]:
     """For each clip another of the same kind (impact, continuous, texture) and of another class."""
-    kinds = [CLASSES[clip.label].kind for clip in clips]
+    kinds = [clip.kind for clip in clips]
     partners = []
     for index, clip in enumerate(clips):
         others = [(index + step) % len(clips) for step in range(1, len(clips))]

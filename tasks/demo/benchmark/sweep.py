@@ -1,10 +1,10 @@
-"""``vab evaluate sweep``: decoding options against what is heard; the demo's defaults come from here."""
+"""``vab evaluate sweep``: decoding options against the benchmark's scores; the demo's defaults come from here."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,16 +12,17 @@ from rich.table import Table
 
 import vab
 from tasks.console import console, progress_bar
+from tasks.demo.benchmark.material import BenchmarkClip, prepare_store, read_clips
+from tasks.demo.benchmark.run import train_classifier
+from tasks.demo.benchmark.scores import SHOWN, score
+from tasks.demo.benchmark.systems import generate, sounds_folder
 from tasks.demo.options import SweepOptions
-from tasks.demo.ruler.material import RulerClip, prepare_store, read_clips
-from tasks.demo.ruler.run import sounds_folder, train_judge
-from tasks.demo.ruler.scores import SHOWN, score
-from tasks.demo.ruler.systems import generate
-from tasks.demo.world import SAMPLE_RATE
+from tasks.demo.world import CORPUS_VERSION, SAMPLE_RATE
+from tasks.options import command_line
 from tasks.pictures import new_figure
-from vab import __version__
+from tasks.record import conditions, of_pipeline, write_record
+from vab.config import to_dict
 from vab.decoding.options import DecodingOptions
-from vab.files import write_atomically
 from vab.shapes import Float, Tensor
 
 
@@ -32,50 +33,50 @@ def run(options: SweepOptions) -> int:
     pipeline = vab.load(options.weights, device=options.device)
     store = options.store or prepare_store(out, {"test": options.clips}, options.weights, pipeline)
     clips = [clip for clip in read_clips(store, options.clips, pipeline) if clip.source]
-    judge = train_judge(pipeline, out, options.judge_clips)
-    swept: dict[str, Sequence[float]] = {
-        "num_steps": options.steps,
-        "cfg_scale": options.cfg_scale,
-        "temperature": options.temperature,
-    }
+    classifier = train_classifier(pipeline, out, options.classifier_clips)
+    recommended = pipeline.card.decoding
+    rows: list[dict[str, Any]] = []
 
     def sounds_of(name: str, decoding: DecodingOptions, seed: int) -> list[Float[Tensor, "1 L"]]:
         folder = sounds_folder(out, pipeline, decoding) / f"seed-{seed}"
         return generate(name, clips, pipeline, decoding, seed=seed, folder=folder)
 
-    rows: list[dict[str, Any]] = []
-
     def add_row(option: str, value: float, sounds: Sequence[Tensor], passes: int) -> None:
-        scores = score(sounds, clips, SAMPLE_RATE, judge)
+        scores = score(sounds, clips, SAMPLE_RATE, classifier)
         rows.append({"option": option, "value": value, "passes": passes, **scores})
 
+    swept: dict[str, Sequence[float]] = {
+        "num_steps": options.steps,
+        "cfg_scale": options.cfg_scale,
+        "temperature": options.temperature,
+    }
     for name, values in swept.items():
         for value in values:
-            change: dict[str, Any] = {name: value}
-            decoding = replace(pipeline.card.decoding, **change)
+            decoding = replace(recommended, **{name: value})  # type: ignore[arg-type]
             add_row(name, value, sounds_of(f"{name} {value:g}", decoding, options.seed), _passes(decoding))
-    decoding = pipeline.card.decoding
     samples = [
-        sounds_of(f"sample {number}", decoding, options.seed + number)
+        sounds_of(f"sample {number}", recommended, options.seed + number)
         for number in range(max(options.best_of, default=0))
     ]
     agreements = _agreements(samples, clips, options) if samples else torch.zeros(0, 0)
     for count in options.best_of:
         chosen = agreements[:count].argmax(dim=0).tolist()
         best = [samples[number][row] for row, number in enumerate(chosen)]
-        add_row("best of", count, best, count * _passes(decoding))
+        add_row("best of", count, best, count * _passes(recommended))
     _show(rows)
     _draw(out / "sweep.png", rows)
-    document = {
-        "rows": rows,
-        "num_clips": len(clips),
-        "seed": options.seed,
-        "command": f"vab evaluate sweep --weights {options.weights} --clips {options.clips}",
-        "device": str(pipeline.device),
-        "vab": __version__,
-        **pipeline.provenance,
-    }
-    write_atomically(out / "sweep.json", json.dumps(document, indent=2) + "\n")
+    measured = conditions(
+        clips=f"Foley world {CORPUS_VERSION}, test split, clips with one visible source",
+        num_clips=len(clips),
+        num_expected=options.clips,
+        clip_seconds=clips[0].waveform.shape[1] / SAMPLE_RATE,
+        sampling=to_dict(recommended),
+        seed=options.seed,
+        command=command_line("evaluate sweep", options),
+        classifier_clips=options.classifier_clips,
+        **of_pipeline(pipeline),
+    )
+    write_record(out / "sweep.json", "sweep", {"rows": rows}, measured)
     console.print(f"{out / 'sweep.json'}\n{out / 'sweep.png'}", markup=False)
     return 0
 
@@ -86,15 +87,15 @@ def _passes(decoding: DecodingOptions) -> int:
 
 
 def _agreements(
-    samples: Sequence[Sequence[Float[Tensor, "1 L"]]], clips: Sequence[RulerClip], options: SweepOptions
+    samples: Sequence[Sequence[Float[Tensor, "1 L"]]], clips: Sequence[BenchmarkClip], options: SweepOptions
 ) -> Float[Tensor, "samples clips"]:
-    """Of each sound with its clip's pictures, as ``vab generate --select agreement`` sees it."""
+    """Of each sound with its clip's frames, as ``vab generate --select agreement`` sees it."""
     embedder = vab.load(options.select_weights, device=options.device)
     with progress_bar("clips") as progress:
         columns = []
         for row, clip in enumerate(progress.track(clips, description="agreement")):
-            pictures = embedder.encode_video(clip.video)
-            columns.append([embedder.agreement(sounds[row], pictures) for sounds in samples])
+            visual = embedder.encode_video(clip.video)
+            columns.append([embedder.agreement(sounds[row], visual) for sounds in samples])
     return torch.tensor(columns).T
 
 
@@ -108,7 +109,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
     console.print(table)
 
 
-def _draw(path: Any, rows: list[dict[str, Any]]) -> None:
+def _draw(path: Path, rows: list[dict[str, Any]]) -> None:
     names = list(dict.fromkeys(row["option"] for row in rows))
     figure, all_axes = new_figure(len(names), width=7, row_height=2.6)
     for axes, name in zip(all_axes, names, strict=True):

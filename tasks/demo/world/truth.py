@@ -19,15 +19,15 @@ def source_state(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
     return CLASSES[source.name].track(source, times)
 
 
-def visible_state(sidecar: dict[str, Any], time: float) -> tuple[float, ...]:
+def visible_state(truth: dict[str, Any], time: float) -> tuple[float, ...]:
     """How it stands with what is visible at ``time`` seconds, as numbers about 0 and of about unit size.
 
     Level, rate, distance, velocity, and how near the last and the next event are (on two scales of time); the
     largest of the sources', NaN where none has the quantity. A sound off screen has no part in it.
     """
-    frame = min(int(time * FPS + 1e-6), sidecar["num_frames"] - 1)
+    frame = min(int(time * FPS + 1e-6), truth["num_frames"] - 1)
     values = np.full(NUM_STATE_QUANTITIES, np.nan)
-    for source in sidecar["sources"]:
+    for source in truth["sources"]:
         if not source["on_screen"]:
             continue
         state = {key: entries[frame] for key, entries in source["state"].items()}
@@ -43,7 +43,7 @@ def visible_state(sidecar: dict[str, Any], time: float) -> tuple[float, ...]:
     return tuple(((values - means) / sizes).tolist())
 
 
-def scene_sidecar(scene: Scene) -> dict[str, Any]:
+def ground_truth(scene: Scene) -> dict[str, Any]:
     """Everything known about a clip, ready for JSON; ``sources[i]["state"]`` holds one value per frame."""
     return {
         "id": scene.clip_id,
@@ -98,8 +98,8 @@ def _source_entry(source: Source, times: np.ndarray) -> dict[str, Any]:
     }
 
 
-def source_from_sidecar(entry: dict[str, Any]) -> Source:
-    """The source a sidecar's entry describes, with its events but without its curves: enough for words."""
+def source_from_truth(entry: dict[str, Any]) -> Source:
+    """The source a truth's entry describes, with its events but without its curves: enough for words."""
     motion = Motion(
         np.array(entry["event_times"]), np.array(entry["event_strengths"]), np.array(entry["event_values"])
     )

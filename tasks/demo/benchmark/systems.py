@@ -1,4 +1,4 @@
-"""The sounds that are compared: a model's own, and the bounds between which they must lie."""
+"""The systems that are compared: a model, and the reconstructions and baselines that bound it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from tasks.console import progress_bar
-from tasks.demo.ruler.material import RulerClip
+from tasks.demo.benchmark.material import BenchmarkClip
 from vab import media
 from vab.decoding.options import DecodingOptions
 from vab.models.refined import RefinedGenerator
@@ -28,22 +28,21 @@ def reconstruct(waveforms: Sequence[Float[Tensor, "1 L"]], pipeline: Pipeline) -
 
 
 def reconstruct_one(waveform: Float[Tensor, "1 L"], pipeline: Pipeline) -> Float[Tensor, "1 L"]:
-    """One sound through the codec, in the levels that generated sound has."""
+    """One sound through the codec, in as many codebooks as generated sound has."""
     return decode_one(encode_one(waveform, pipeline), waveform.shape[1], pipeline)
 
 
-def num_levels(pipeline: Pipeline) -> int:
-    """Codec levels of the sound that a model makes: its own, or its refiner's."""
+def num_codebooks(pipeline: Pipeline) -> int:
+    """Codebooks of the sound that a model makes: its own, or its refiner's."""
     generator = pipeline.generator
     if isinstance(generator, RefinedGenerator):
         return generator.refiner.num_codebooks
-    levels: int = pipeline.model.config.num_codebooks
-    return levels
+    return int(pipeline.model.config.num_codebooks)
 
 
 def encode_one(waveform: Float[Tensor, "1 L"], pipeline: Pipeline) -> Int[Tensor, "K S"]:
-    """Codes of one clip's sound, in the levels that generated sound has."""
-    return pipeline.codec.encode(waveform[None].to(pipeline.device))[0, : num_levels(pipeline)].cpu()
+    """Codes of one clip's sound, in as many codebooks as generated sound has."""
+    return pipeline.codec.encode(waveform[None].to(pipeline.device))[0, : num_codebooks(pipeline)].cpu()
 
 
 def decode_one(codes: Int[Tensor, "K S"], num_samples: int, pipeline: Pipeline) -> Float[Tensor, "1 L"]:
@@ -53,14 +52,14 @@ def decode_one(codes: Int[Tensor, "K S"], num_samples: int, pipeline: Pipeline) 
 
 def generate(
     name: str,
-    clips: Sequence[RulerClip],
+    clips: Sequence[BenchmarkClip],
     pipeline: Pipeline,
     options: DecodingOptions,
     *,
     seed: int,
     folder: Path | None = None,
 ) -> list[Float[Tensor, "1 L"]]:
-    """A sound for each clip's pictures.
+    """A sound for each clip's frames.
 
     Args:
         name: for the progress bar.
@@ -97,6 +96,13 @@ def generate(
     return [sounds[index] for index in range(len(clips))]
 
 
+def sounds_folder(out: Path, pipeline: Pipeline, decoding: DecodingOptions) -> Path:
+    """Where the sounds of one model and one way of decoding are kept."""
+    weights = pipeline.provenance["weights_sha256"][:8]
+    name = f"{weights}-steps{decoding.num_steps}-cfg{decoding.cfg_scale:g}-t{decoding.temperature:g}"
+    return out / "sounds" / name
+
+
 def unconditional(options: DecodingOptions) -> DecodingOptions:
-    """The same decoding without the pictures."""
+    """The same decoding without the frames."""
     return replace(options, cfg_scale=0.0)

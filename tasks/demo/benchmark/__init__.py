@@ -1,0 +1,1 @@
+"""The benchmark: what a model makes of held-out clips of Foley world, where every event is known."""

@@ -1,0 +1,193 @@
+"""``vab evaluate ablation``: small models that differ in one thing, trained and measured alike."""
+
+from __future__ import annotations
+
+import json
+import operator
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+import vab
+from tasks.classification.finetune import run as finetune
+from tasks.classification.options import FinetuneOptions
+from tasks.console import console
+from tasks.demo.benchmark.material import CLIP_SECONDS, SPLIT, read_clips
+from tasks.demo.benchmark.run import train_classifier
+from tasks.demo.benchmark.scores import SHOWN, score
+from tasks.demo.benchmark.systems import generate
+from tasks.demo.options import AblationOptions
+from tasks.demo.world import CORPUS_VERSION, SAMPLE_RATE
+from tasks.evaluation.options import RetrievalOptions, TokensOptions
+from tasks.evaluation.retrieval import measure as measure_retrieval
+from tasks.evaluation.tokens import ALL_MASKED
+from tasks.evaluation.tokens import measure as measure_tokens
+from tasks.options import command_line, read_options
+from tasks.pretraining.options import PretrainOptions
+from tasks.pretraining.run import run as pretrain
+from tasks.record import conditions, of_pipeline, write_record
+from tasks.retrieval.adapt import run as adapt
+from tasks.retrieval.options import AdaptOptions
+from vab.config import to_dict
+from vab.errors import ConfigError
+from vab.features.store import FeatureStore
+from vab.files import write_atomically
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+SMALL = {"model": {"num_layers": 4, "num_encoder_layers": 2}, "training": {"warmup_steps": 100}}
+"""What all have in common; the rest is the demo's configuration."""
+Changes = dict[str, dict[str, Any]]
+COMPARISONS: dict[str, dict[str, Changes]] = {
+    "alibi": {
+        "asymmetric": {},
+        "time": {"model": {"alibi": "time"}},
+        "index": {"model": {"alibi": "index"}},
+    },
+    "alibi_1fps": {
+        "asymmetric": {"model": {"visual_fps": 1.0}},
+        "time": {"model": {"visual_fps": 1.0, "alibi": "time"}},
+        "index": {"model": {"visual_fps": 1.0, "alibi": "index"}},
+    },
+    "visual_rate": {"8": {}, "4": {"model": {"visual_fps": 4.0}}, "1": {"model": {"visual_fps": 1.0}}},
+    "experts": {"with": {}, "without": {"model": {"has_experts": False}}},
+    "heads": {"8": {}, "4": {"model": {"num_heads": 4}}},
+    "learning_rate": {"2e-3": {}, "1e-3": {"training": {"learning_rate": 1e-3}}},
+    "codebooks": {"4": {}, "2": {"model": {"num_codebooks": 2}}},
+    "mask_ratio": {
+        "demo": {},
+        "0.35": {"objective": {"mask_ratio": {"mean": 0.35, "std": 0.25, "minimum": 0.35, "maximum": 1.0}}},
+        "0.55": {"objective": {"mask_ratio": {"mean": 0.55, "std": 0.25, "minimum": 0.5, "maximum": 1.0}}},
+        "0.75": {"objective": {"mask_ratio": {"mean": 0.75, "std": 0.25, "minimum": 0.5, "maximum": 1.0}}},
+    },
+}
+
+
+def run(options: AblationOptions) -> int:
+    """Train what is not there yet, measure all, print tables."""
+    if unknown := set(options.what) - set(COMPARISONS):
+        raise ConfigError(f"no comparison {', '.join(sorted(unknown))}; there are: {', '.join(COMPARISONS)}")
+    out = options.output
+    rows: list[dict[str, Any]] = []
+    for what in options.what:
+        for value, changes in COMPARISONS[what].items():
+            folder = out / (f"{what}-{value}" if changes else "common")
+            _train(folder, changes, options)
+            rows.append({"what": what, "value": value, **_measure(folder, options)})
+    _show(rows)
+    pipeline = vab.load(out / "common" / "model.safetensors", device=options.device)
+    measured = conditions(
+        clips=f"Foley world {CORPUS_VERSION}, test split",
+        num_clips=min(options.clips, len(FeatureStore(options.store).select(split=SPLIT))),
+        num_expected=options.clips,
+        clip_seconds=CLIP_SECONDS,
+        sampling=to_dict(pipeline.card.decoding),
+        seed=options.seed,
+        command=command_line("evaluate ablation", options),
+        training_steps=options.steps,
+        **of_pipeline(pipeline),
+    )
+    write_record(out / "ablation.json", "ablation", {"rows": rows}, measured)
+    console.print(str(out / "ablation.json"), markup=False)
+    return 0
+
+
+def _train(folder: Path, changes: Changes, options: AblationOptions) -> None:
+    if (folder / "model.safetensors").exists():
+        return
+    common = {
+        "store": [str(options.store)],
+        "out": str(folder),
+        "resume": True,
+        "device": options.device,
+        "training": {"max_steps": options.steps, "seed": options.seed},
+    }
+    pretrain(read_options(PretrainOptions, CONFIGS / "vab" / "demo.yaml", SMALL, common, changes))
+
+
+def _measure(folder: Path, options: AblationOptions) -> dict[str, Any]:
+    """What was asked for of one model; each part is kept beside the model."""
+    result: dict[str, Any] = {}
+    measures = {"generation": _generation, "retrieval": _retrieval, "probe": _probe}
+    for name in options.measure:
+        path = folder / f"{name}.json"
+        if not path.exists():
+            write_atomically(path, json.dumps(measures[name](folder, options), indent=2) + "\n")
+        result |= json.loads(path.read_text())
+    return result
+
+
+def _generation(folder: Path, options: AblationOptions) -> dict[str, Any]:
+    """The benchmark's scores of what the model generates, and its accuracy and loss on masked codes."""
+    pipeline = vab.load(folder / "model.safetensors", device=options.device)
+    clips = read_clips(options.store, options.clips, pipeline)
+    sounds = generate(folder.name, clips, pipeline, pipeline.card.decoding, seed=options.seed)
+    tokens = measure_tokens(pipeline, FeatureStore(options.store), TokensOptions(store=options.store))
+    classifier = train_classifier(pipeline, options.output, options.classifier_clips)
+    return {**score(sounds, clips, SAMPLE_RATE, classifier), "tokens": tokens.metrics}
+
+
+def _retrieval(folder: Path, options: AblationOptions) -> dict[str, Any]:
+    """Recall after the demo's contrastive adaptation."""
+    adapted = folder / "search"
+    given = {
+        "weights": str(folder / "model.safetensors"),
+        "store": [str(options.store)],
+        "out": str(adapted),
+        "resume": True,
+        "device": options.device,
+        "training": {"seed": options.seed},
+    }
+    adapt(read_options(AdaptOptions, CONFIGS / "retrieval" / "demo.yaml", given))
+    found = measure_retrieval(
+        RetrievalOptions(
+            store=[options.store], weights=str(adapted / "encoder.safetensors"), device=options.device
+        )
+    )
+    return {
+        "retrieval": {name: summary.recall_1 for name, summary in found.summaries.items()},
+        "num_retrieval_clips": found.num_clips,
+    }
+
+
+def _probe(folder: Path, options: AblationOptions) -> dict[str, Any]:
+    """A linear probe of the classes from the frames alone."""
+    given = {
+        "init": str(folder / "model.safetensors"),
+        "store": str(options.store),
+        "out": str(folder / "probe"),
+        "modality": "visual",
+        "freeze": True,
+        "resume": True,
+        "device": options.device,
+        "training": {"seed": options.seed},
+    }
+    finetune(read_options(FinetuneOptions, CONFIGS / "classification" / "demo.yaml", given))
+    mean = json.loads((folder / "probe" / "metrics.json").read_text())["mean"]
+    return {"probe": mean["mean_average_precision"]}
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    # without lines, so that nothing is cut in a terminal of 80 columns
+    table = Table(
+        title="small models that differ in one thing",
+        title_justify="left",
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
+    columns: dict[str, Callable[[dict[str, Any]], float]] = {}
+    if "tokens" in rows[0]:
+        columns |= {title: operator.itemgetter(name) for name, title in SHOWN.items()}
+        columns["loss,\nseeing"] = lambda row: row["tokens"][f"{ALL_MASKED}loss_with_vision"]
+        columns["not\nseeing"] = lambda row: row["tokens"][f"{ALL_MASKED}loss_without_vision"]
+    if "retrieval" in rows[0]:
+        columns["frames to\naudio R@1"] = lambda row: row["retrieval"]["visual to audio"]
+    if "probe" in rows[0]:
+        columns["frames,\nprobe mAP"] = operator.itemgetter("probe")
+    for title in ("", *columns):
+        table.add_column(title, justify="right" if title else "left", no_wrap=not title)
+    for row in rows:
+        table.add_row(f"{row['what']} {row['value']}", *(f"{number(row):.3f}" for number in columns.values()))
+    console.print(table)
