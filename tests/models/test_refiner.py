@@ -8,10 +8,10 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from tasks.demo.benchmark.systems import encode_one, num_codebooks
 from tiny import VISUAL_FPS, tiny_config, write_tiny_clip, write_tiny_model
 
 import vab
+from tasks.demo.benchmark.systems import encode_one, num_codebooks
 from vab import media
 from vab.checkpoint import load_tensors, save_tensors
 from vab.codecs import load_codec
