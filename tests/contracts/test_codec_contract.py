@@ -19,6 +19,7 @@ CODECS: dict[str, Callable[[], Codec]] = {
         EncodecConfig(n_filters=4, dimension=16, codebook_size=32, causal=True, true_skip=False)
     ),
     "tiny-dac": lambda: load_codec("tiny-dac"),
+    "tiny-spectral": lambda: load_codec("tiny-spectral"),
     "44.1 kHz dac": lambda: random_codec(
         DacConfig(
             sample_rate=44_100,

@@ -14,6 +14,7 @@ from vab.codecs import audiogen, dac, encodec
 from vab.codecs.dac import DacCodec, DacConfig, build_dac
 from vab.codecs.encodec import EncodecCodec, EncodecConfig, build_encodec
 from vab.codecs.frozen import FrozenCodec
+from vab.codecs.spectral import SpectralCodec, SpectralConfig, build_spectral
 from vab.errors import ConfigError, WeightsError
 from vab.shapes import Tensor
 from vab.weights import RANDOM, entries, find, resolve
@@ -21,7 +22,7 @@ from vab.weights import RANDOM, entries, find, resolve
 FORMAT = "codec"
 RANDOM_SEED = 0
 
-Config = EncodecConfig | DacConfig
+Config = EncodecConfig | DacConfig | SpectralConfig
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,13 @@ PRESETS: Mapping[str, CodecPreset] = {
     "encodec-24khz": CodecPreset(ENCODEC_24KHZ, "encodec-24khz", num_codebooks=8),
     "dac-16khz": CodecPreset(DacConfig(), "dac-16khz"),
     "dac-44khz": CodecPreset(dac.DAC_44KHZ, "dac-44khz"),
-    # Seeded random networks of both architectures, for tests of whatever needs some codec.
+    # Seeded random networks of each architecture, for tests of whatever needs some codec.
     "tiny-encodec": CodecPreset(EncodecConfig(n_filters=4, dimension=16, codebook_size=64, lstm=1), RANDOM),
     "tiny-dac": CodecPreset(
         DacConfig(encoder_dim=4, decoder_dim=32, num_codebooks=4, codebook_size=64), RANDOM
+    ),
+    "tiny-spectral": CodecPreset(
+        SpectralConfig(width=16, codebook_dim=8, num_codebooks=4, codebook_size=64), RANDOM
     ),
 }
 
@@ -68,7 +72,8 @@ def load_codec(
 
     Args:
         name: ``encodec-16khz``, ``encodec-24khz``, ``dac-16khz``, ``dac-44khz``, ``demo-codec``,
-            ``tiny-encodec`` or ``tiny-dac`` (random, for tests), or a path to a file of any known format.
+            ``tiny-encodec``, ``tiny-dac`` or ``tiny-spectral`` (random, for tests), or a path to a file of any
+            known format.
         weights: None = the name's own; a registered name of weights, a path, or ``random``.
         device: where to put it.
         num_codebooks: use only that many levels, from the coarsest; None = the name's default.
@@ -169,9 +174,10 @@ def _read(path: Path, preset: CodecPreset | None) -> tuple[Config, dict[str, Ten
 
 def _config_of(header: Mapping[str, Any], path: Path) -> Config:
     """The configuration in the header of our own format."""
-    kinds: dict[str, type[EncodecConfig] | type[DacConfig]] = {"encodec": EncodecConfig, "dac": DacConfig}
+    kinds: tuple[type[EncodecConfig] | type[DacConfig] | type[SpectralConfig], ...]
+    kinds = (EncodecConfig, DacConfig, SpectralConfig)
     try:
-        return kinds[header["type"]].from_dict(header["config"])
+        return {kind.kind: kind for kind in kinds}[header["type"]].from_dict(header["config"])
     except (KeyError, TypeError, AttributeError, ConfigError) as error:
         raise WeightsError(f"{path}: its header describes no codec that vab knows ({error})") from error
 
@@ -179,6 +185,8 @@ def _config_of(header: Mapping[str, Any], path: Path) -> Config:
 def _build(config: Config, *, name: str, num_codebooks: int | None) -> FrozenCodec:
     if isinstance(config, EncodecConfig):
         return EncodecCodec(build_encodec(config), config, name=name, num_codebooks=num_codebooks)
+    if isinstance(config, SpectralConfig):
+        return SpectralCodec(build_spectral(config), config, name=name, num_codebooks=num_codebooks)
     return DacCodec(build_dac(config), config, name=name, num_codebooks=num_codebooks)
 
 

@@ -1,0 +1,244 @@
+"""A codec that works at its own step rate: MDCT, ConvNeXt, residual quantiser, ConvNeXt, inverse MDCT.
+
+Convolutions at the sample rate, as EnCodec and DAC have them, cost most of a training step and learn pitch slowly on a
+CPU. Here every layer runs once a codec step. The blocks are ConvNeXt's (arXiv 2201.03545) as Vocos uses them for audio
+(arXiv 2306.00814); the transform is the MDCT of Princen, Johnson and Bradley (1987) with a sine window.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from vab.codecs.frozen import FrozenCodec
+from vab.codecs.pieces import Chain, reach
+from vab.errors import ConfigError
+from vab.shapes import Float, Int, Tensor
+
+COMPRESSION = 0.5
+"""Power to which amplitudes are raised before the encoder: quiet partials count."""
+MAX_LOG_AMPLITUDE = 5.0
+"""Bound on the decoder's log amplitudes: an untrained network does not overflow."""
+
+
+@dataclass(frozen=True)
+class SpectralConfig:
+    """Constructor numbers of a spectral codec; the defaults are the bundled one's."""
+
+    kind: ClassVar[str] = "spectral"
+
+    sample_rate: int = 16_000
+    hop_length: int = 320
+    width: int = 256
+    """Channels of the blocks."""
+    expansion: int = 3
+    """Inner width of a block, in widths."""
+    num_encoder_blocks: int = 4
+    num_decoder_blocks: int = 6
+    codebook_dim: int = 48
+    """Numbers in a latent vector and in a codebook vector."""
+    num_codebooks: int = 12
+    codebook_size: int = 256
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SpectralConfig:
+        """From parsed JSON or YAML.
+
+        Raises:
+            ConfigError: an unknown key.
+        """
+        unknown = sorted(values.keys() - cls.__dataclass_fields__.keys())
+        if unknown:
+            raise ConfigError(f"unknown settings of a spectral codec: {', '.join(unknown)}")
+        return cls(**values)
+
+
+class MDCT(nn.Module):
+    """Modified discrete cosine transform and its sine counterpart; step s is centred on hop s."""
+
+    window: Tensor
+    cosines: Tensor
+    sines: Tensor
+
+    def __init__(self, hop_length: int) -> None:
+        super().__init__()
+        self.hop_length = hop_length
+        samples = torch.arange(2 * hop_length, dtype=torch.float64)[:, None] + 0.5
+        bins = torch.arange(hop_length, dtype=torch.float64) + 0.5
+        angles = math.pi / hop_length * (samples + hop_length / 2) * bins
+        scale = math.sqrt(2 / hop_length)
+        window = torch.sin(math.pi / (2 * hop_length) * samples[:, 0])
+        for name, values in (
+            ("window", window),
+            ("cosines", angles.cos() * scale),
+            ("sines", angles.sin() * scale),
+        ):
+            self.register_buffer(name, values.float(), persistent=False)
+
+    def forward(
+        self, waveform: Float[Tensor, "B L"]
+    ) -> tuple[Float[Tensor, "B S N"], Float[Tensor, "B S N"]]:
+        """Cosine and sine coefficients of S = L / hop_length steps."""
+        hop = self.hop_length
+        frames = F.pad(waveform, (hop // 2, hop - hop // 2)).unfold(-1, 2 * hop, hop) * self.window
+        with torch.autocast(waveform.device.type, enabled=False):  # bfloat16 would bury what is 48 dB down
+            return frames @ self.cosines, frames @ self.sines
+
+    def inverse(self, coefficients: Float[Tensor, "B S N"]) -> Float[Tensor, "B L"]:
+        """Samples of the inner S - 2 steps: the first and last step only complete their neighbours."""
+        hop = self.hop_length
+        frames = (coefficients @ self.cosines.T) * self.window
+        batch, steps, _ = frames.shape
+        overlapped = F.pad(frames[..., :hop].reshape(batch, -1), (0, hop)) + F.pad(
+            frames[..., hop:].reshape(batch, -1), (hop, 0)
+        )
+        return overlapped[:, hop + hop // 2 : hop + hop // 2 + (steps - 2) * hop]
+
+
+class ConvNeXtBlock(nn.Module):
+    """A depthwise convolution over time, then a feed-forward network over channels."""
+
+    def __init__(self, width: int, expansion: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv1d(width, width, 7, padding=3, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.up = nn.Linear(width, expansion * width)
+        self.down = nn.Linear(expansion * width, width)
+        self.scale = nn.Parameter(0.2 * torch.ones(width))
+
+    def forward(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
+        """The block with its residual connection."""
+        mixed = self.depthwise(x.transpose(1, 2)).transpose(1, 2)
+        return x + self.scale * self.down(F.gelu(self.up(self.norm(mixed))))
+
+
+class ResidualQuantiser(nn.Module):
+    """Euclidean codebooks, each for what the ones before it leave."""
+
+    codebooks: Tensor
+
+    def __init__(self, num_codebooks: int, codebook_size: int, codebook_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("codebooks", torch.randn(num_codebooks, codebook_size, codebook_dim) / 2)
+
+    def encode(self, latents: Float[Tensor, "B S D"], num_codebooks: int) -> Int[Tensor, "B K S"]:
+        """The nearest entries of the first codebooks."""
+        residual, codes = latents, []
+        for codebook in self.codebooks[:num_codebooks]:
+            nearest = nearest_entries(residual, codebook)
+            residual = residual - codebook[nearest]
+            codes.append(nearest)
+        return torch.stack(codes, dim=1)
+
+    def decode(self, codes: Int[Tensor, "B K S"]) -> Float[Tensor, "B S D"]:
+        """Sum of the entries."""
+        return torch.stack([self.codebooks[k][codes[:, k]] for k in range(codes.shape[1])]).sum(dim=0)
+
+
+def nearest_entries(vectors: Float[Tensor, "... D"], codebook: Float[Tensor, "V D"]) -> Int[Tensor, "..."]:
+    """Index of the entry at the least Euclidean distance."""
+    return (codebook.square().sum(dim=1) - 2 * vectors @ codebook.T).argmin(dim=-1)
+
+
+class SpectralNetwork(nn.Module):
+    """Encoder, quantiser and decoder."""
+
+    def __init__(self, config: SpectralConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, hop = config.width, config.hop_length
+        self.mdct = MDCT(hop)
+        self.encoder_in = nn.Linear(3 * hop, width)
+        self.encoder = nn.Sequential(
+            *(ConvNeXtBlock(width, config.expansion) for _ in range(config.num_encoder_blocks))
+        )
+        self.encoder_norm = nn.LayerNorm(width)
+        self.encoder_out = nn.Linear(width, config.codebook_dim)
+        self.quantiser = ResidualQuantiser(config.num_codebooks, config.codebook_size, config.codebook_dim)
+        self.decoder_in = nn.Conv1d(config.codebook_dim, width, 3, padding=1)
+        self.decoder = nn.Sequential(
+            *(ConvNeXtBlock(width, config.expansion) for _ in range(config.num_decoder_blocks))
+        )
+        self.decoder_norm = nn.LayerNorm(width)
+        self.decoder_out = nn.Linear(width, 2 * hop)
+
+    def encode(self, waveform: Float[Tensor, "B 1 L"]) -> Float[Tensor, "B D S"]:
+        """Latents, one a hop; each has mean 0 and variance 1, so that none grows out of its codebook's reach."""
+        cosines, sines = self.mdct(waveform[:, 0])
+        power = cosines.square() + sines.square()
+        x = torch.cat(
+            [2 * compress(cosines), 2 * compress(sines), 0.15 * (power + 1e-8).log() + 1.5],
+            dim=-1,
+        )
+        latents = self.encoder_out(self.encoder_norm(self.encoder(self.encoder_in(x))))
+        return F.layer_norm(latents, latents.shape[-1:]).transpose(1, 2)
+
+    def decode_spectrum(self, latents: Float[Tensor, "B D S"]) -> Float[Tensor, "B S+2 N"]:
+        """MDCT coefficients of the latents' steps and of one more to either side."""
+        x = self.decoder(self.decoder_in(F.pad(latents, (1, 1))).transpose(1, 2))
+        amplitude, sign = self.decoder_out(self.decoder_norm(x)).float().chunk(2, dim=-1)
+        return amplitude.clamp(max=MAX_LOG_AMPLITUDE).exp() * sign.tanh()
+
+    def decode(self, latents: Float[Tensor, "B D S"]) -> Float[Tensor, "B 1 L"]:
+        """S * hop_length samples."""
+        return self.mdct.inverse(self.decode_spectrum(latents))[:, None]
+
+
+def compress(coefficients: Tensor) -> Tensor:
+    """Signed square root; its slope stays finite at zero."""
+    return coefficients.sign() * (coefficients.abs() + 1e-6) ** COMPRESSION
+
+
+class SpectralCodec(FrozenCodec):
+    """A spectral network behind the ``Codec`` protocol."""
+
+    model: SpectralNetwork
+    config: SpectralConfig
+
+    @property
+    def codebooks(self) -> Float[Tensor, "K V Dc"]:
+        """Codebook vectors in use, a copy."""
+        return self.model.quantiser.codebooks[: self.num_codebooks].clone()
+
+    def inference_state(self) -> dict[str, Tensor]:
+        """The whole state dict."""
+        return dict(self.model.state_dict())
+
+    def _encode_chain(self) -> Chain:
+        def quantise(latents: Tensor) -> Tensor:
+            return self.model.quantiser.encode(latents.transpose(1, 2), self.num_codebooks)
+
+        return Chain(
+            before=self.model.encode,
+            after=quantise,
+            in_per_step=self.hop_length,
+            before_context=reach([self.model.encoder])
+            + 1,  # the transform's window reaches half a step further
+        )
+
+    def _decode_chain(self) -> Chain:
+        def dequantise(codes: Tensor) -> Tensor:
+            return self.model.quantiser.decode(codes).transpose(1, 2)
+
+        return Chain(
+            before=dequantise,
+            after=self.model.decode,
+            out_per_step=self.hop_length,
+            after_context=_context([self.model.decoder_in, self.model.decoder]),
+        )
+
+
+def _context(layers: list[nn.Module]) -> int:
+    """Steps to either side that a step depends on: symmetric kernels, and the transform's overlap."""
+    return reach(layers) // 2 + 1
+
+
+def build_spectral(config: SpectralConfig) -> SpectralNetwork:
+    """An untrained network."""
+    return SpectralNetwork(config)
