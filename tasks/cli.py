@@ -117,6 +117,11 @@ VERBS = {
         "tasks.evaluation.options:TokensOptions",
         "tasks.evaluation.tokens:run",
     ),
+    "evaluate codec": Verb(
+        "what codecs keep of pitch and spectrum, beside Opus",
+        "tasks.evaluation.options:CodecOptions",
+        "tasks.evaluation.codec:run",
+    ),
     "evaluate refinement": Verb(
         "what a coarse-to-fine stage gives back of what the coarse levels lose",
         "tasks.refinement.options:RefinementOptions",

@@ -174,3 +174,31 @@ class ListOptions:
     """Of those, the ones whose file is in this folder, under any of the names that downloaders give."""
     output: Path = short("o", default=Path("list.csv"))
     """The list, in the format of the source."""
+
+
+@dataclass(frozen=True)
+class CodecOptions:
+    """What codecs keep of pitch and spectrum: test tones, a glide, and log-mel distance on recordings, beside Opus.
+
+    Tone share is the energy within 6 Hz of a steady tone's partials, cents the median error of its pitch; encode and
+    decode are seconds of computation a second of audio. Writes codec.json and glide.png.
+    """
+
+    codecs: list[str] = positional(default_factory=lambda: ["demo-codec"])
+    """Names that 'vab info' lists, or files."""
+    audio: list[Path] = field(default_factory=list)
+    """Files, or folders of recordings or videos, each measured on its own."""
+    clips: int = 40
+    """Of each folder at most so many files, evenly spread."""
+    seconds: float = 5.0
+    """Of each file, from its start."""
+    num_codebooks: list[int] = field(default_factory=lambda: [4])
+    """Measure the first so many codebooks as well as all."""
+    num_tones: int = 24
+    """Steady tones between 200 and 2500 Hz."""
+    seed: int = 0
+    """Of the tones' pitches."""
+    output: Path = short("o", default=Path("out/codec"))
+    """Folder for the numbers and the picture."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
