@@ -284,10 +284,15 @@ class Pipeline:
         return self.embed_codes([codes[:, window.steps] for window in self.cutter.cut(codes.shape[1], 0)])
 
     def video_windows(
-        self, video: str | Path, *, start: float = 0.0, duration: float | None = None
+        self,
+        video: str | Path | Float[Tensor, "F E"],
+        *,
+        start: float = 0.0,
+        duration: float | None = None,
     ) -> Float[Tensor, "W P"]:
-        """The same of a video's pictures."""
-        visual = self.encode_video(video, start=start, duration=duration)
+        """The same of a video's frames, or of what ``encode_video`` gave of them."""
+        is_encoded = isinstance(video, Tensor)
+        visual = video if is_encoded else self.encode_video(video, start=start, duration=duration)
         return self.embed_frames([visual[window.frames] for window in self.cutter.cut(0, len(visual))])
 
     def agreement(

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import vab
 from tasks.console import console, errors, progress_bar
-from tasks.retrieval.opening import load_for
 from tasks.retrieval.options import IndexAddOptions, IndexBuildOptions, IndexRemoveOptions, IndexVerifyOptions
 from tasks.stopping import run_resumable
 from vab.pipeline import Pipeline
 from vab.retrieval.building import add_clips, finish_index, open_or_create, remove_clips, verify_index
 from vab.retrieval.database import BRANCHES, Database, only_writer
+from vab.retrieval.search import load_for
 from vab.retrieval.sources import Source, find_sources
 
 

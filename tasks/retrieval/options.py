@@ -32,7 +32,7 @@ class AdaptDataOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptOptions:
-    """Bring sound and pictures of a clip together, for search: the first N1 layers of a VAB (paper section 3.4).
+    """Bring audio and frames of a clip together, for search: the first N1 layers of a VAB (paper section 3.4).
 
     Start from a file in configs/retrieval/; anything in it can be overridden: --training.max_steps 100.
     """
@@ -62,10 +62,10 @@ class AdaptOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedOptions:
-    """One unit-norm vector a file, of its sound, of its pictures, or of words."""
+    """One unit-norm vector a file, of its audio, of its frames, or of a text."""
 
     inputs: list[str] = positional()
-    """Files; with --modality text, words, each argument one query."""
+    """Files; with --modality text, texts, each argument one query."""
     modality: Literal["audio", "video", "text"] = "video"
     """What of a file is embedded. A file longer than the model's window has the mean of its windows."""
     output: Path | None = short("o", default=None)
@@ -78,7 +78,7 @@ class EmbedOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class IndexBuildOptions:
-    """Embed the pictures and the sound of every clip, long ones in windows, so that they can be searched.
+    """Embed the frames and the audio of every clip, long ones in windows, so that they can be searched.
 
     Stopped at any moment, re-run to resume. Files may be moved together with the index.
     """
@@ -125,28 +125,28 @@ class IndexVerifyOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
-    """Find the clips of an index that look or sound like a file, or match words.
+    """Find the clips of indexes that look or sound like a file, or match a text.
 
-    Words are read by CLIP's text tower and take the way of a picture: they find what can be seen in one frame, such as
-    objects and places. Order, number, motion and sounds without a visible source are beyond them.
+    A text is read by CLIP's text tower and takes the way of a frame: it finds what can be seen in one frame, such as
+    objects and places. Order, number, motion and sounds without a visible source are beyond it.
     """
 
     index: list[Path] = positional()
-    """The index."""
+    """One index or several, all built with the same weights."""
     video: Path | None = None
-    """Find by the pictures of this file."""
+    """Find by the frames of this file."""
     audio: Path | None = None
-    """Find by the sound of this file."""
+    """Find by the audio of this file."""
     text: str | None = None
-    """Find by words."""
+    """Find by a text."""
     in_: Literal["video", "audio"] | None = None
-    """Where to look: pictures or sound; by default the other of the query's, for words pictures."""
+    """Where to look: frames or audio; by default the other of the query's, for a text frames."""
     top: int = 10
     """How many clips."""
     json: bool = False
     """Print JSON instead of a table."""
     html: Path | None = None
-    """Also write a page with pictures, sounds and spectrograms, all in one file."""
+    """Also write a page with clips and spectrograms, all in one file."""
     weights: str | None = None
     """Weights that the index was built with, where they have been moved."""
     device: str = "auto"
@@ -155,17 +155,19 @@ class SearchOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions:
-    """A web page on this machine to search an index by a file, a clip of it, or words; a JSON API under /api.
+    """A web page on this machine to search indexes by a file, a clip of theirs, or a text; a JSON API under /api.
 
-    Only this machine can reach it unless --host says otherwise; there is no log-in.
+    There is no log-in: only this machine can reach it unless --host and --allow-remote say otherwise.
     """
 
     index: list[Path] = positional()
-    """The index."""
+    """One index or several, all built with the same weights."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: int = 8000
     """Port to listen on."""
+    allow_remote: bool = False
+    """Serve on an address that other machines can reach: whoever reaches it sees the clips and can send files."""
     max_upload_mb: int = 200
     """Largest file that may be sent."""
     weights: str | None = None

@@ -1,47 +1,67 @@
-"""The page of results: one template, filled with everything in it for a file, or served and filled by requests."""
+"""The page of results: complete in one file for ``vab search``, or filled by requests for ``vab serve``."""
 
 from __future__ import annotations
 
 import base64
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tasks.retrieval.opening import Searcher, as_document
-from tasks.retrieval.previews import make_preview
+from tasks.retrieval.previews import Preview, make_preview
+from vab import media
 from vab.errors import VABError
-from vab.retrieval.index import Hit
+from vab.retrieval.options import Branch
+from vab.retrieval.search import Index, Modality, Row
 
-_TEMPLATE = Path(__file__).with_name("page.html")
-
-
-def page(found: dict[str, Any] | None) -> str:
-    """The page, with results in it or, with None, with a form to ask for them."""
-    # "</" would end the script that the JSON stands in.
-    return _TEMPLATE.read_text(encoding="utf-8").replace("__FOUND__", json.dumps(found).replace("</", "<\\/"))
+_HERE = Path(__file__).parent
+ASSETS = {name: (_HERE / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js")}
 
 
-def self_contained_page(searcher: Searcher, hits: list[Hit], title: str) -> str:
-    """A page that needs no other file; a clip whose file cannot be read is listed without its preview."""
+def title(modality: Modality, query: object, branch: Branch) -> str:
+    """What is searched by and where."""
+    return f"{branch} by {modality}: {query}"
+
+
+def served_page() -> str:
+    """The page with a form, whose style and script are files of their own."""
+    links = '<link rel="stylesheet" href="page.css">', '<script src="page.js" defer></script>'
+    return _filled(*links, found=None)
+
+
+def self_contained_page(
+    index: Index, rows: list[Row], branch: Branch, modality: Modality, query: str | Path
+) -> str:
+    """A page that needs no other file, the query among its results; what cannot be read is listed without preview."""
     results = []
-    for rank, hit in enumerate(hits, 1):
-        document = as_document(hit, rank)
+    for row in rows:
         try:
-            preview = make_preview(
-                searcher.index.media_file(hit.window), hit.window.start, hit.window.seconds
-            )
+            preview = make_preview(index.media_file(row, branch), row.start, row.seconds)
+            results.append({**asdict(row), **_embedded(preview)})
         except VABError as error:
-            results.append({**document, "problem": str(error)})
-            continue
-        results.append(
-            {
-                **document,
-                "clip": _data(preview.clip, preview.clip_type),
-                "thumbnail": _data(preview.thumbnail, "image/jpeg"),
-                "spectrogram": _data(preview.spectrogram, "image/png"),
-            }
-        )
-    return page({"title": title, "results": results})
+            results.append({**asdict(row), "problem": str(error)})
+    found: dict[str, Any] = {"title": title(modality, query, branch), "results": results}
+    if modality != "text":
+        seconds = min(media.probe(query).duration, index.pipeline.card.window_seconds)
+        found["query"] = {"name": str(query), **_embedded(make_preview(Path(query), 0.0, seconds))}
+    style, script = ASSETS["page.css"], ASSETS["page.js"]
+    return _filled(f"<style>\n{style}</style>", f"<script>\n{script}</script>", found=found)
+
+
+def _filled(style: str, script: str, *, found: dict[str, Any] | None) -> str:
+    # In a script block "<" may begin a tag or a comment that ends or hides the rest.
+    data = json.dumps(found).replace("<", "\\u003c")
+    block = f'<script type="application/json" id="found">{data}</script>'
+    head, tail = ASSETS["page.html"].split("<!-- style -->")
+    return head + style + tail.replace("<!-- script -->", f"{block}\n{script}")
+
+
+def _embedded(preview: Preview) -> dict[str, str | None]:
+    return {
+        "clip": _data(preview.clip, preview.clip_type),
+        "thumbnail": _data(preview.thumbnail, "image/jpeg"),
+        "spectrogram": _data(preview.spectrogram, "image/png"),
+    }
 
 
 def _data(content: bytes | None, media_type: str) -> str | None:

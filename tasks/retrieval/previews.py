@@ -78,3 +78,19 @@ def _spectrogram(sound: Float[Tensor, "1 L"]) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=80)
     return buffer.getvalue()
+
+
+LONGEST_UPLOAD = 120.0
+"""Seconds of a file that is sent which are looked at."""
+
+
+def upload_frames(path: Path, fps: float, max_size: int) -> np.ndarray:
+    """Frames uint8 [F, height, width, 3] of a file of unknown origin, for a child process."""
+    seconds = min(media.probe(path).require_video().duration, LONGEST_UPLOAD)
+    return np.concatenate(list(media.iter_frames(path, fps, duration=seconds, max_size=max_size)))
+
+
+def upload_audio(path: Path, sample_rate: int) -> np.ndarray:
+    """Its sound, float32 [1, L]."""
+    seconds = min(media.probe(path).require_audio().duration, LONGEST_UPLOAD)
+    return media.read_audio(path, sample_rate, duration=seconds).numpy()

@@ -1,20 +1,19 @@
-"""``vab search``: ask an index by a file or by words."""
+"""``vab search``: ask indexes by a file or by text."""
 
 from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
+from dataclasses import asdict
 
 from rich.table import Table
 
 from tasks.console import console
-from tasks.retrieval.opening import OTHER, Searcher, as_document, the_one
 from tasks.retrieval.options import SearchOptions
-from tasks.retrieval.page import self_contained_page
+from tasks.retrieval.page import self_contained_page, title
 from vab.errors import ConfigError
-from vab.files import check_outputs, write_atomically
-from vab.retrieval.index import Hit
+from vab.files import write_atomically
+from vab.retrieval.search import OTHER, Index, Row
 
 
 def run(options: SearchOptions) -> int:
@@ -26,31 +25,30 @@ def run(options: SearchOptions) -> int:
     if options.top < 1:
         raise ConfigError(f"--top must be at least 1, not {options.top}")
     [(modality, query)] = given.items()
-    if options.html:
-        check_outputs([options.html], [query] if isinstance(query, Path) else [])
-    where = options.in_ or OTHER[modality]
-    searcher = Searcher.open(the_one(options.index), options.weights, options.device)
-    embedding = searcher.embed(modality, query)
+    index = Index.open(*options.index, weights=options.weights, device=options.device)
+    branch = options.in_ or OTHER[modality]
+    embedding = index.embed(modality, query)
     began = time.perf_counter()
-    hits = searcher.search(embedding, where, options.top)
+    rows = index.nearest(embedding, branch, options.top)
     milliseconds = 1000 * (time.perf_counter() - began)
-    title = f"{modality} {query} in {where}"
     if options.json:
-        found = [as_document(hit, rank) for rank, hit in enumerate(hits, 1)]
-        print(json.dumps({"query": {modality: str(query)}, "in": where, "results": found}, indent=2))
+        found = [asdict(row) for row in rows]
+        print(json.dumps({"query": {modality: str(query)}, "in": branch, "results": found}, indent=2))
     else:
-        _show(hits, f"{title}: {searcher.index.num_clips} clips searched in {milliseconds:.1f} ms")
+        console.print(title(modality, query, branch), markup=False, soft_wrap=True)
+        console.print(_table(rows))
+        console.print(f"{index.num_clips} clips searched in {milliseconds:.1f} ms", markup=False)
     if options.html:
-        write_atomically(options.html, self_contained_page(searcher, hits, title))
+        page = self_contained_page(index, rows, branch, modality, query)
+        write_atomically(options.html, page)
     return 0
 
 
-def _show(hits: list[Hit], title: str) -> None:
-    table = Table(title=title, title_justify="left")
+def _table(rows: list[Row]) -> Table:
+    table = Table()
     for column in ("", "score", "time", "file"):
         table.add_column(column, justify="left" if column == "file" else "right", overflow="fold")
-    for rank, hit in enumerate(hits, 1):
-        window = hit.window
-        times = f"{window.start:.1f}-{window.start + window.seconds:.1f} s"
-        table.add_row(str(rank), f"{hit.score:.3f}", times, window.path)
-    console.print(table)
+    for row in rows:
+        times = f"{row.start:.1f}-{row.start + row.seconds:.1f} s"
+        table.add_row(str(row.rank), f"{row.score:.3f}", times, row.file)
+    return table

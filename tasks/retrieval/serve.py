@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import ipaddress
 import tempfile
 import threading
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from tasks.console import console
-from tasks.retrieval.opening import BRANCH_OF, OTHER, Searcher, as_document, the_one
+import numpy as np
+import torch
+
+from tasks.console import console, errors
 from tasks.retrieval.options import ServeOptions
-from tasks.retrieval.page import page
-from tasks.retrieval.previews import Preview, make_preview
+from tasks.retrieval.page import ASSETS, served_page, title
+from tasks.retrieval.previews import LONGEST_UPLOAD, Preview, make_preview, upload_audio, upload_frames
+from vab import media
 from vab.errors import ConfigError, VABError
+from vab.pipeline import FRAMES_PER_BATCH, Pipeline
+from vab.retrieval.database import BRANCHES
+from vab.retrieval.options import Branch
+from vab.retrieval.search import OTHER, Index, Modality
 from vab.shapes import Float, Tensor
 
 LARGEST_TOP = 100
 LARGEST_TEXT = 1000
+REQUEST_SECONDS = 120.0
+"""How long a request may take, sending a file included."""
+DECODE_SECONDS = 60.0
 NUM_CACHED_PREVIEWS = 256
 PARTS = {"clip": None, "thumbnail": "image/jpeg", "spectrogram": "image/png"}
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 def run(options: ServeOptions) -> int:
@@ -30,18 +51,23 @@ def run(options: ServeOptions) -> int:
         raise ConfigError("the web page needs two more packages: python -m pip install 'vab[serve]'")
     import uvicorn
 
-    searcher = Searcher.open(the_one(options.index), options.weights, options.device)
-    app = make_app(searcher, host=options.host, max_upload_bytes=options.max_upload_mb * 1_000_000)
+    if not _is_loopback(options.host):
+        warning = f"{options.host}: whoever reaches this address sees the indexed clips and can send files"
+        if not options.allow_remote:
+            raise ConfigError(f"{warning}; add --allow-remote if that is meant")
+        errors.print(f"vab serve: {warning}; there is no log-in", markup=False, soft_wrap=True)
+    index = Index.open(*options.index, weights=options.weights, device=options.device)
+    app = make_app(index, host=options.host, max_upload_bytes=options.max_upload_mb * 1_000_000)
     console.print(f"http://{options.host}:{options.port} (stop with Ctrl-C)", markup=False)
-    uvicorn.run(app, host=options.host, port=options.port, log_level="warning")
+    uvicorn.run(app, host=options.host, port=options.port, log_level="warning", timeout_keep_alive=5)
     return 0
 
 
-def make_app(searcher: Searcher, *, host: str, max_upload_bytes: int) -> Any:
+def make_app(index: Index, *, host: str, max_upload_bytes: int) -> Any:
     """The web application.
 
-    A request names clips by their number or id in the index, never by a path. A page elsewhere cannot reach it under
-    a name of its own: only ``host`` and the loopback names are answered.
+    A request names clips by their number or id in an index, never by a path. Other pages cannot use it: requests that
+    a browser says come from another site are refused, and so is any name but ``host`` and the loopback names.
     """
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
@@ -54,80 +80,103 @@ def make_app(searcher: Searcher, *, host: str, max_upload_bytes: int) -> Any:
     asking = threading.Lock()  # one question at a time: the model and the cores are shared
 
     @lru_cache(maxsize=NUM_CACHED_PREVIEWS)
-    def preview_of(branch: str, number: int) -> Preview:
-        window = searcher.index.window(BRANCH_OF[branch], number)
+    def preview_of(number_of_index: int, branch: Branch, number: int) -> Preview:
+        part = index.parts[number_of_index]
+        window = part.window(branch, number)
         if window is None:
             raise LookupError
-        file = searcher.index.media_file(window)
-        return make_preview(file, window.start, window.seconds)
+        return make_preview(part.media_file(window), window.start, window.seconds)
+
+    def own(answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
+        """A route that other sites' pages cannot use."""
+
+        async def checked(request: Request) -> Response:
+            if _is_foreign(request.headers):
+                return JSONResponse({"error": "requests from other sites are refused"}, status_code=403)
+            return await answer(request)
+
+        return checked
 
     async def home(request: Request) -> Response:
-        policy = (
-            "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data:"
-        )
-        return HTMLResponse(page(None), headers={"Content-Security-Policy": policy})
+        return HTMLResponse(served_page(), headers=HEADERS)
+
+    async def asset(request: Request) -> Response:
+        kind = "text/css" if request.url.path.endswith(".css") else "text/javascript"
+        return Response(ASSETS[request.url.path[1:]], media_type=kind, headers=HEADERS)
 
     async def info(request: Request) -> Response:
-        index = searcher.index
         return JSONResponse(
             {
                 "clips": index.num_clips,
-                "windows": {name: index.num_windows(branch) for name, branch in BRANCH_OF.items()},
-                "model": Path(index.info.model).name,
-                "kind": index.info.kind,
+                "windows": {b: sum(part.num_windows(b) for part in index.parts) for b in BRANCHES},
+                "model": Path(index.parts[0].info.model).name,
+                "kind": index.parts[0].info.kind,
                 "max_upload_mb": max_upload_bytes / 1_000_000,
+                "max_query_seconds": LONGEST_UPLOAD,
             }
         )
 
     async def search(request: Request) -> Response:
         try:
             with tempfile.TemporaryDirectory() as folder:
-                upload = None
-                if request.method == "POST":
-                    upload = await _receive(request, Path(folder) / "upload", max_upload_bytes)
-                question = _Question.of(dict(request.query_params), upload)
-                return JSONResponse(await run_in_threadpool(answer, question))
+                async with asyncio.timeout(REQUEST_SECONDS):
+                    upload = None
+                    if request.method == "POST":
+                        upload = await _receive(request, Path(folder) / "upload", max_upload_bytes)
+                    question = _Question.of(dict(request.query_params), upload)
+                    return JSONResponse(await run_in_threadpool(answer, question))
         except _TooLarge:
             reason = f"files up to {max_upload_bytes / 1_000_000:g} MB are taken"
             return JSONResponse({"error": reason}, status_code=413)
+        except TimeoutError:
+            reason = f"that took more than {REQUEST_SECONDS:g} s; send a shorter file"
+            return JSONResponse({"error": reason}, status_code=408)
         except (VABError, ValueError) as error:
             shown = " ".join(str(error).replace(f"{folder}/", "").split())
             return JSONResponse({"error": shown}, status_code=400)
 
     def answer(question: _Question) -> dict[str, Any]:
+        decoded = question.decode(index.pipeline)
         with asking:
-            hits = searcher.search(question.embed(searcher), question.where, question.top)
+            rows = index.nearest(question.embed(index, decoded), question.branch, question.top)
         return {
             "title": question.title,
             "results": [
                 {
-                    **as_document(hit, rank),
-                    **{part: f"api/{question.where}/{hit.number}/{part}" for part in PARTS},
+                    **asdict(row),
+                    **{part: f"api/{row.index}/{question.branch}/{row.number}/{part}" for part in PARTS},
                 }
-                for rank, hit in enumerate(hits, 1)
+                for row in rows
             ],
         }
 
     async def part(request: Request) -> Response:
-        which, branch = request.path_params["part"], request.path_params["branch"]
-        if which not in PARTS or branch not in BRANCH_OF:
+        asked = request.path_params
+        if (
+            asked["part"] not in PARTS
+            or asked["branch"] not in BRANCHES
+            or asked["index"] >= len(index.parts)
+        ):
             return JSONResponse({"error": "no such thing"}, status_code=404)
         try:
-            preview = await run_in_threadpool(preview_of, branch, request.path_params["number"])
+            preview = await run_in_threadpool(preview_of, asked["index"], asked["branch"], asked["number"])
         except (VABError, LookupError):
             return JSONResponse({"error": "this clip's file cannot be shown"}, status_code=404)
-        content = getattr(preview, which)
+        content = getattr(preview, asked["part"])
         if content is None:
             return JSONResponse({"error": "this clip has none"}, status_code=404)
-        return _ranged(Response, content, PARTS[which] or preview.clip_type, request.headers.get("range"))
+        media_type = PARTS[asked["part"]] or preview.clip_type
+        return _ranged(Response, content, media_type, request.headers.get("range"))
 
     allowed = ["*"] if host in ("0.0.0.0", "::") else [host, "127.0.0.1", "localhost", "[::1]"]
     return Starlette(
         routes=[
             Route("/", home),
-            Route("/api/info", info),
-            Route("/api/search", search, methods=["GET", "POST"]),
-            Route("/api/{branch}/{number:int}/{part}", part),
+            Route("/page.css", asset),
+            Route("/page.js", asset),
+            Route("/api/info", own(info)),
+            Route("/api/search", own(search), methods=["GET", "POST"]),
+            Route("/api/{index:int}/{branch}/{number:int}/{part}", own(part)),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=allowed)],
     )
@@ -137,16 +186,19 @@ class _TooLarge(Exception):
     """An upload beyond the limit."""
 
 
+@dataclass(frozen=True)
 class _Question:
     """What a request asks, checked."""
 
-    def __init__(self, modality: str, query: str | Path, where: str, top: int, title: str, clip: str) -> None:
-        self.modality = modality
-        self.query = query
-        self.where = where
-        self.top = top
-        self.title = title
-        self.clip = clip
+    modality: Modality
+    branch: Branch
+    top: int
+    text: str
+    upload: Path | None
+    clip: str
+    """Id of a clip of the index; empty = none."""
+    index: int
+    title: str
 
     @classmethod
     def of(cls, parameters: dict[str, str], upload: Path | None) -> _Question:
@@ -159,22 +211,59 @@ class _Question:
         if not 1 <= top <= LARGEST_TOP:
             raise ValueError(f"top must be 1 to {LARGEST_TOP}")
         text, clip, by = parameters.get("text", ""), parameters.get("clip", ""), parameters.get("by", "")
-        modality = "text" if text else by
-        if modality not in OTHER or not (text or clip or upload):
+        modality: Any = "text" if text else by
+        if modality not in OTHER or (modality == "text") != bool(text) or not (text or clip or upload):
             raise ValueError("give text, or by=video or by=audio with a clip's id or a file as the body")
         if len(text) > LARGEST_TEXT:
             raise ValueError(f"at most {LARGEST_TEXT} characters of text")
-        where = parameters.get("in", OTHER[modality])
-        if where not in BRANCH_OF:
+        branch: Any = parameters.get("in", OTHER[modality])
+        if branch not in BRANCHES:
             raise ValueError("in must be video or audio")
-        name = text or clip or parameters.get("name", "file")
-        return cls(modality, text or upload or "", where, top, f"{modality} {name} in {where}", clip)
+        number = parameters.get("index", "0")
+        if not number.isdecimal():
+            raise ValueError("index must be a number")
+        shown = title(modality, text or clip or parameters.get("name", "file"), branch)
+        return cls(modality, branch, top, text, upload, clip, int(number), shown)
 
-    def embed(self, searcher: Searcher) -> Float[Tensor, "W P"]:
-        """What to search with: the embedding of the words, those of the file, or the stored ones of a clip."""
-        if self.clip:
-            return searcher.index.clip_embeddings(BRANCH_OF[self.modality], self.clip)
-        return searcher.embed(self.modality, self.query)
+    def decode(self, pipeline: Pipeline) -> np.ndarray | None:
+        """Frames or sound of a file that was sent, decoded in a child process; None = no file was."""
+        if self.upload is None or self.clip or self.text:
+            return None
+        if self.modality == "video":
+            wanted = (upload_frames, self.upload, pipeline.visual_fps, pipeline.encoder.image_size)
+        else:
+            wanted = (upload_audio, self.upload, pipeline.codec.sample_rate)
+        return media.decode_limited(*wanted, seconds=DECODE_SECONDS)
+
+    def embed(self, index: Index, decoded: np.ndarray | None) -> Float[Tensor, "W P"]:
+        """What to search with: the embedding of the text, those of the file, or the stored ones of a clip."""
+        pipeline, modality = index.pipeline, self.modality
+        if modality == "text":
+            return index.embed("text", self.text)
+        if decoded is None:
+            if self.index >= len(index.parts):
+                raise ValueError(f"there are {len(index.parts)} indexes")
+            return index.parts[self.index].clip_embeddings(modality, self.clip)
+        if modality == "audio":
+            return pipeline.audio_windows(torch.from_numpy(decoded))
+        starts = range(0, len(decoded), FRAMES_PER_BATCH)
+        features = [pipeline.encode_frames(decoded[start : start + FRAMES_PER_BATCH]) for start in starts]
+        return pipeline.video_windows(torch.cat(features))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_foreign(headers: Any) -> bool:
+    """Whether a browser says that a page of another site asks."""
+    origin = headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        return True
+    return headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
 
 
 async def _receive(request: Any, path: Path, max_bytes: int) -> Path:

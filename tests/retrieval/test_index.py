@@ -71,7 +71,7 @@ def test_a_clip_is_the_nearest_to_itself_in_each_branch(
     index = SearchIndex(tmp_path / "index")
     assert index.num_clips == 6
     for name in ("0.mp4", "3.mp4"):
-        visual = index.search(pipeline.video_windows(clips / name), "visual", 3)
+        visual = index.search(pipeline.video_windows(clips / name), "video", 3)
         audio = index.search(pipeline.audio_windows(clips / name), "audio", 3)
         for hits in (visual, audio):
             assert hits[0].window.key == name
@@ -87,7 +87,7 @@ def test_a_long_clip_is_found_once_at_its_best_window(
     _build(tmp_path / "index", clips, pipeline)
     index = SearchIndex(tmp_path / "index")
     query = pipeline.video_windows(clips / "long.mp4", start=1.2, duration=1.0)
-    hits = index.search(query, "visual", 10)
+    hits = index.search(query, "video", 10)
     assert [hit.window.key for hit in hits].count("long.mp4") == 1
     [found] = [hit for hit in hits if hit.window.key == "long.mp4"]
     assert found.window.start == pytest.approx(1.2)
@@ -105,15 +105,15 @@ def test_a_query_in_windows_finds_what_is_nearest_to_any_of_them(
     queries = torch.cat([queries, pipeline.video_windows(clips / "long.mp4")])
     best: dict[str, float] = {}
     for window, vector in zip(
-        database.windows("visual"), torch.tensor(database.vectors("visual")), strict=True
+        database.windows("video"), torch.tensor(database.vectors("video")), strict=True
     ):
         best[window.key] = max(best.get(window.key, -1.0), (queries @ vector).max().item())
     expected = sorted(best, key=lambda key: -best[key])
     for top in range(1, 8):
-        hits = index.search(queries, "visual", top)
+        hits = index.search(queries, "video", top)
         assert [hit.window.key for hit in hits] == expected[:top]
         assert [hit.score for hit in hits] == pytest.approx([best[key] for key in expected[:top]], abs=1e-5)
-    stored, again = index.clip_embeddings("visual", "long.mp4"), pipeline.video_windows(clips / "long.mp4")
+    stored, again = index.clip_embeddings("video", "long.mp4"), pipeline.video_windows(clips / "long.mp4")
     torch.testing.assert_close(stored[:-1], again[:-1])  # the last one ends where both sound and pictures do
 
 
@@ -210,7 +210,7 @@ def test_a_long_clip_in_stretches_has_the_windows_of_one_pass(
     parts = _build(tmp_path / "parts", clips, pipeline)
     for branch in BRANCHES:
         assert parts.windows(branch) == whole.windows(branch)
-    np.testing.assert_allclose(parts.vectors("visual"), whole.vectors("visual"), atol=1e-5)
+    np.testing.assert_allclose(parts.vectors("video"), whole.vectors("video"), atol=1e-5)
     # The codec hears nothing before a stretch.
     assert (parts.vectors("audio") * whole.vectors("audio")).sum(axis=1).min() > 0.9
 
@@ -252,7 +252,7 @@ def test_adding_again_does_nothing_and_a_changed_file_is_embedded_anew(
     index = SearchIndex(database.path)
     assert index.num_clips == 7
     for name in ("1.mp4", "new.mp4", "2.mp4"):
-        hit = index.search(pipeline.video_windows(clips / name), "visual", 1)[0]
+        hit = index.search(pipeline.video_windows(clips / name), "video", 1)[0]
         assert (hit.window.key, hit.score) == (name, pytest.approx(1.0, abs=1e-4))
     assert len(list(database.path.glob("*.faiss"))) == 2
 
@@ -266,13 +266,13 @@ def test_what_is_removed_is_not_found_until_it_is_added_again(
     with pytest.raises(RetrievalError, match="was interrupted"):
         SearchIndex(database.path)
     finish_index(database)
-    assert "2.mp4" not in {hit.window.key for hit in SearchIndex(database.path).search(query, "visual", 100)}
+    assert "2.mp4" not in {hit.window.key for hit in SearchIndex(database.path).search(query, "video", 100)}
     add_clips(database, pipeline, find_sources([clips / "2.mp4"], pipeline))
     finish_index(database)
-    assert SearchIndex(database.path).search(query, "visual", 1)[0].window.key == "2.mp4"
+    assert SearchIndex(database.path).search(query, "video", 1)[0].window.key == "2.mp4"
     assert remove_clips(database, [str(clips)]) == 7
     finish_index(database)
-    assert SearchIndex(database.path).search(query, "visual", 5) == []
+    assert SearchIndex(database.path).search(query, "video", 5) == []
     with pytest.raises(RetrievalError, match=r"nothing.mp4: no clip"):
         remove_clips(database, ["nothing.mp4"])
 
@@ -302,7 +302,7 @@ def test_one_index_holds_clips_of_several_media_roots(
     index = SearchIndex(tmp_path / "index")
     assert index.num_clips == 7
     for file, key in ((clips / "0.mp4", "0.mp4"), (elsewhere / "0.mp4", "2:0.mp4")):
-        hit = index.search(pipeline.video_windows(file), "visual", 1)[0]
+        hit = index.search(pipeline.video_windows(file), "video", 1)[0]
         assert (hit.window.key, index.media_file(hit.window)) == (key, file)
     assert remove_clips(database, [str(elsewhere)]) == 1
     assert _build(tmp_path / "index", elsewhere, pipeline).roots == {1: clips, 2: elsewhere}
@@ -331,7 +331,7 @@ def test_another_model_is_refused(tmp_path: Path, clips: Path, pipeline: Pipelin
     with pytest.raises(RetrievalError, match="already holds"):
         open_or_create(database.path, pipeline, kind="hnsw")
     with pytest.raises(RetrievalError, match="takes 32"):
-        SearchIndex(database.path).search(torch.ones(1, 7), "visual", 1)
+        SearchIndex(database.path).search(torch.ones(1, 7), "video", 1)
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ def test_another_model_is_refused(tmp_path: Path, clips: Path, pipeline: Pipelin
 )
 def test_damage_is_refused_in_one_line(tmp_path: Path, clips: Path, pipeline: Pipeline, damage: str) -> None:
     path = _build(tmp_path / "index", clips, pipeline).path
-    vectors = SearchIndex(path).database.vectors("visual")
+    vectors = SearchIndex(path).database.vectors("video")
     if damage == "absent":
         (path / FILE).unlink()
     elif damage == "earlier":
@@ -359,13 +359,13 @@ def test_damage_is_refused_in_one_line(tmp_path: Path, clips: Path, pipeline: Pi
     elif damage == "database":
         (path / FILE).write_bytes(b"no database")
     elif damage == "faiss":
-        (path / "visual.faiss").write_bytes(b"no index")
+        (path / "video.faiss").write_bytes(b"no index")
     elif damage == "faiss of another":
-        write_vectors(build_vectors(np.roll(vectors, 1, axis=0), "flat"), path / "visual.faiss")
+        write_vectors(build_vectors(np.roll(vectors, 1, axis=0), "flat"), path / "video.faiss")
     elif damage == "faiss renamed":
-        shutil.copy(path / "audio.faiss", path / "visual.faiss")
+        shutil.copy(path / "audio.faiss", path / "video.faiss")
     else:
-        write_vectors(build_vectors(np.full_like(vectors, np.nan), "flat"), path / "visual.faiss")
+        write_vectors(build_vectors(np.full_like(vectors, np.nan), "flat"), path / "video.faiss")
     with pytest.raises(RetrievalError) as caught:
         SearchIndex(path)
     assert "\n" not in str(caught.value)
@@ -380,13 +380,13 @@ def test_damage_is_refused_in_one_line(tmp_path: Path, clips: Path, pipeline: Pi
 
 def test_embeddings_that_were_changed_are_found_out(tmp_path: Path, clips: Path, pipeline: Pipeline) -> None:
     path = _build(tmp_path / "index", clips, pipeline).path
-    first, second = (row[0] for row in _execute(path, "SELECT visual FROM vectors LIMIT 2"))
-    _execute(path, "UPDATE vectors SET visual = ? WHERE stretch = 1", second)
+    first, second = (row[0] for row in _execute(path, "SELECT video FROM vectors LIMIT 2"))
+    _execute(path, "UPDATE vectors SET video = ? WHERE stretch = 1", second)
     [problem] = verify_index(path)
     assert "0.mp4 are not those that were written" in problem
     with pytest.raises(RetrievalError, match="not those that were written"):
-        SearchIndex(path).clip_embeddings("visual", "0.mp4")
-    _execute(path, "UPDATE vectors SET visual = ? WHERE stretch = 1", first)
+        SearchIndex(path).clip_embeddings("video", "0.mp4")
+    _execute(path, "UPDATE vectors SET video = ? WHERE stretch = 1", first)
     assert verify_index(path) == []
     _execute(path, "UPDATE clips SET resume = 3 WHERE key = '0.mp4'")
     assert any("half embedded" in problem for problem in verify_index(path))

@@ -242,22 +242,22 @@ def _embed_stretch(
     vectors = {}
     for branch in BRANCHES:
         parts = [_part(clip, window, branch) for window in windows if _has(window, branch)]
-        embed = pipeline.embed_frames if branch == "visual" else pipeline.embed_codes
+        embed = pipeline.embed_frames if branch == "video" else pipeline.embed_codes
         vectors[branch] = (
             embed(parts).numpy() if parts else np.zeros((0, pipeline.model.config.width), np.float32)
         )
     start = source.start + float(point * period)
-    spans = [(start + w.start, w.seconds, _has(w, "visual"), _has(w, "audio")) for w in windows]
+    spans = [(start + w.start, w.seconds, _has(w, "video"), _has(w, "audio")) for w in windows]
     return spans, vectors, resume
 
 
 def _has(window: Window, branch: Branch) -> bool:
-    part = window.frames if branch == "visual" else window.steps
+    part = window.frames if branch == "video" else window.steps
     return part.stop > part.start
 
 
 def _part(clip: EncodedClip, window: Window, branch: Branch) -> Tensor:
-    if branch == "visual":
+    if branch == "video":
         assert clip.visual is not None
         return clip.visual[window.frames]
     assert clip.codes is not None

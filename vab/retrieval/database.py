@@ -29,7 +29,7 @@ FILE = "index.sqlite"
 FORMAT_VERSION = 2
 COMMIT_SECONDS = 2.0
 """Embeddings of at most so long are lost with a kill."""
-BRANCHES: tuple[Branch, Branch] = ("visual", "audio")
+BRANCHES: tuple[Branch, Branch] = ("video", "audio")
 TABLES = """
 CREATE TABLE about (version INTEGER, info TEXT);
 CREATE TABLE roots (id INTEGER PRIMARY KEY, path TEXT, from_index TEXT);
@@ -37,7 +37,7 @@ CREATE TABLE clips (id INTEGER PRIMARY KEY, key TEXT UNIQUE, root INTEGER, path 
                     error TEXT);
 CREATE TABLE stretches (id INTEGER PRIMARY KEY, clip INTEGER REFERENCES clips ON DELETE CASCADE, windows TEXT,
                         checksum INTEGER);
-CREATE TABLE vectors (stretch INTEGER PRIMARY KEY REFERENCES stretches ON DELETE CASCADE, visual BLOB, audio BLOB);
+CREATE TABLE vectors (stretch INTEGER PRIMARY KEY REFERENCES stretches ON DELETE CASCADE, video BLOB, audio BLOB);
 CREATE TABLE answers (branch TEXT PRIMARY KEY, sha256 TEXT);
 CREATE INDEX stretches_of_clip ON stretches (clip);
 """
@@ -87,7 +87,7 @@ class StoredWindow:
 
 
 Span = tuple[float, float, bool, bool]
-"""Start and length in seconds of a window, and whether it has a visual and an audio embedding."""
+"""Start and length in seconds of a window, and whether it has a video and an audio embedding."""
 
 
 class Database:
@@ -184,7 +184,7 @@ class Database:
             RetrievalError: they are not what was written.
         """
         which = BRANCHES.index(branch)
-        query = f"""SELECT key, windows, checksum, visual, audio FROM clips JOIN stretches ON clip = clips.id
+        query = f"""SELECT key, windows, checksum, video, audio FROM clips JOIN stretches ON clip = clips.id
                     JOIN vectors ON stretch = stretches.id WHERE resume IS NULL {"AND key = ?" if key else ""}
                     ORDER BY clips.id, stretches.id"""
         parts = []
@@ -325,6 +325,6 @@ def only_writer(path: Path, *, make: bool = False) -> Iterator[None]:
         lock.close()
 
 
-def _checksum(key: str, windows: str, visual: bytes, audio: bytes) -> int:
+def _checksum(key: str, windows: str, video: bytes, audio: bytes) -> int:
     """What changes where embeddings do, or stand under another clip."""
-    return zlib.crc32(audio, zlib.crc32(visual, zlib.crc32(f"{key}\n{windows}".encode())))
+    return zlib.crc32(audio, zlib.crc32(video, zlib.crc32(f"{key}\n{windows}".encode())))

@@ -7,5 +7,5 @@ from typing import Literal
 IndexKind = Literal["flat", "hnsw", "ivfpq"]
 """flat: exact inner product. hnsw: a graph, fast and large. ivfpq: cells and short codes, found ones compared again."""
 
-Branch = Literal["visual", "audio"]
+Branch = Literal["video", "audio"]
 """Which embedding of a clip is looked at: of its pictures or of its sound."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,11 +21,12 @@ from starlette.testclient import TestClient
 from tiny import VISUAL_FPS, write_tiny_clip, write_tiny_model
 
 from tasks import cli
-from tasks.retrieval.opening import Searcher
+from tasks.retrieval import serve
 from tasks.retrieval.options import AdaptOptions
 from tasks.retrieval.serve import make_app
 from vab.config import from_dict
 from vab.models.files import load_model
+from vab.retrieval.search import Index
 from vab.retrieval.sources import EncodedClip, FileSource
 
 CONFIGS = sorted((Path(__file__).parents[3] / "configs" / "retrieval").glob("*.yaml"))
@@ -61,14 +63,25 @@ def test_search_finds_the_clip_itself(place: Path, capsys: pytest.CaptureFixture
 
 def test_the_page_holds_everything_in_one_file(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = place / "page.html"
-    arguments = [str(place / "index"), "--text", "</script><b>", "--top", "1", "--html", str(page)]
+    arguments = [
+        str(place / "index"),
+        "--text",
+        "<!--<script></script><b>",
+        "--top",
+        "1",
+        "--html",
+        str(page),
+    ]
     assert cli.main(["search", *arguments]) == 0
     text = page.read_text()
     assert "data:video/mp4;base64," in text
     assert "data:image/jpeg;base64," in text
     assert "data:image/png;base64," in text
     assert "http" not in text
+    assert "<!--<script>" not in text
     assert "</script><b>" not in text
+    [data] = re.findall(r'<script type="application/json" id="found">(.*?)</script>', text)
+    assert json.loads(data)["title"] == "video by text: <!--<script></script><b>"
     assert "| 1 " in capsys.readouterr().out.replace("│", "|")
 
 
@@ -99,9 +112,9 @@ def test_embed_writes_what_the_library_computes(place: Path, tmp_path: Path) -> 
             cli.main(["embed", *clips, "--modality", modality, "-o", str(tmp_path / "x.npy"), *weights]) == 0
         )
         vectors = np.load(tmp_path / "x.npy")
-        searcher = Searcher.open(place / "index", None, "cpu")
+        index = Index.open(place / "index", device="cpu")
         for clip, vector in zip(clips, vectors, strict=True):
-            np.testing.assert_allclose(vector[None], searcher.embed(modality, clip).numpy(), atol=1e-6)
+            np.testing.assert_allclose(vector[None], index.embed(modality, clip).numpy(), atol=1e-6)
     assert cli.main(["embed", *clips, "no.mp4", "-o", str(tmp_path / "x.json"), *weights]) == 2
     document = json.loads((tmp_path / "x.json").read_text())
     assert [each["input"] for each in document["embeddings"]] == clips
@@ -165,7 +178,7 @@ def test_a_stopped_build_keeps_what_is_done_and_resumes(
 
 @pytest.fixture(scope="module")
 def client(place: Path) -> TestClient:
-    app = make_app(Searcher.open(place / "index", None, "cpu"), host="127.0.0.1", max_upload_bytes=100_000)
+    app = make_app(Index.open(place / "index", device="cpu"), host="127.0.0.1", max_upload_bytes=100_000)
     return TestClient(app, base_url="http://127.0.0.1")
 
 
@@ -210,12 +223,13 @@ def test_a_browser_shows_what_was_asked(client: TestClient, browser: str, tmp_pa
     finally:
         server.should_exit = True
         thread.join()
-    assert "text a ball in video: 4 clips" in page
-    assert page.count("<article>") == page.count(">more by its sound<") == 4
+    assert "video by text: a ball: 4 clips" in page
+    assert page.count("<article>") == page.count(">more by its audio<") == 4
     assert page.count("/thumbnail") == page.count("/spectrogram") == 4
 
 
-def test_the_served_api_refuses_what_it_must(client: TestClient) -> None:
+def test_the_served_api_refuses_what_it_must(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve.media, "decode_limited", lambda decode, *what, **_: decode(*what))
     big = client.post("/api/search", params={"by": "video"}, content=b"x" * 100_001)
     assert (big.status_code, big.json()["error"]) == (413, "files up to 0.1 MB are taken")
     for parameters, content in (
@@ -228,14 +242,88 @@ def test_the_served_api_refuses_what_it_must(client: TestClient) -> None:
         ({"by": "video", "clip": "../../etc/passwd"}, None),
         ({"by": "video"}, b"not a video"),
         ({"by": "video"}, b""),
+        ({"by": "text", "clip": "3.mp4"}, None),
+        ({"by": "video", "clip": "3.mp4", "index": "7"}, None),
     ):
         method = "GET" if content is None else "POST"
         reply = client.request(method, "/api/search", params=parameters, content=content)
         assert reply.status_code == 400
         assert "/tmp" not in reply.json()["error"]
-    for path in ("video/99/clip", "video/0/secret", "smell/0/clip", "video/-1/clip", "video/..%2f..%2f/clip"):
+    for path in (
+        "0/video/99/clip",
+        "0/video/0/secret",
+        "0/smell/0/clip",
+        "9/video/0/clip",
+        "0/video/-1/clip",
+        "0/video/..%2f/clip",
+    ):
         assert client.get(f"/api/{path}").status_code == 404
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+
+
+def test_pages_of_other_sites_are_refused(client: TestClient) -> None:
+    for headers in (
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:9"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ):
+        for path in ("info", "search?text=a", "0/video/0/thumbnail"):
+            assert client.get(f"/api/{path}", headers=headers).status_code == 403
+        assert client.post("/api/search?by=video", content=b"x", headers=headers).status_code == 403
+    for headers in ({"origin": "http://127.0.0.1"}, {"sec-fetch-site": "same-origin"}):
+        assert client.get("/api/info", headers=headers).status_code == 200
+
+
+def test_the_page_has_no_inline_script_and_cannot_be_framed(client: TestClient) -> None:
+    page = client.get("/")
+    policy = page.headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe-inline" not in policy
+    scripts = re.findall(r"<script([^>]*)>([^<]*)</script>", page.text)
+    assert scripts == [(' type="application/json" id="found"', "null"), (' src="page.js" defer', "")]
+    assert "<style" not in page.text
+    for name, kind in (("page.js", "text/javascript"), ("page.css", "text/css")):
+        assert client.get(f"/{name}").headers["content-type"].startswith(kind)
+
+
+def test_slow_requests_end(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr(serve._Question, "decode", lambda *_: time.sleep(0.5))
+    reply = client.post("/api/search", params={"by": "video"}, content=b"slow")
+    assert (reply.status_code, "more than 0.05 s" in reply.json()["error"]) == (408, True)
+
+
+def test_other_machines_are_let_in_only_when_that_is_said(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uvicorn, "run", lambda *_, **__: None)
+    for host in ("0.0.0.0", "192.0.2.1", "::"):
+        assert cli.main(["serve", str(place / "index"), "--host", host]) == 2
+        assert "--allow-remote" in capsys.readouterr().err
+        assert cli.main(["serve", str(place / "index"), "--host", host, "--allow-remote"]) == 0
+        assert "no log-in" in capsys.readouterr().err
+    assert cli.main(["serve", str(place / "index"), "--host", "localhost"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_several_indexes_are_searched_as_one(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tiny_clip(tmp_path / "more" / "9.mp4", 1.0, seed=9)
+    weights = ["--weights", str(place / "tiny.safetensors")]
+    other = str(tmp_path / "index")
+    assert cli.main(["index", "build", str(tmp_path / "more"), "-o", other, *weights]) == 0
+    for file, number in ((place / "clips" / "1.mp4", 0), (tmp_path / "more" / "9.mp4", 1)):
+        capsys.readouterr()
+        query = ["--video", str(file), "--in", "video", "--top", "5", "--json"]
+        assert cli.main(["search", str(place / "index"), other, *query]) == 0
+        results = json.loads(capsys.readouterr().out)["results"]
+        assert (results[0]["file"], results[0]["index"], len(results)) == (str(file), number, 5)
+        assert [result["score"] for result in results] == sorted((r["score"] for r in results), reverse=True)
+    rows = Index.open(place / "index", other).search(video=tmp_path / "more" / "9.mp4", in_="video", top=1)
+    assert (rows[0].index, rows[0].id) == (1, "9.mp4")
 
 
 def test_adapt_then_evaluate(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
