@@ -291,9 +291,9 @@ class Pipeline:
         duration: float | None = None,
     ) -> Float[Tensor, "W P"]:
         """The same of a video's frames, or of what ``encode_video`` gave of them."""
-        is_encoded = isinstance(video, Tensor)
-        visual = video if is_encoded else self.encode_video(video, start=start, duration=duration)
-        return self.embed_frames([visual[window.frames] for window in self.cutter.cut(0, len(visual))])
+        if not isinstance(video, Tensor):
+            video = self.encode_video(video, start=start, duration=duration)
+        return self.embed_frames([video[window.frames] for window in self.cutter.cut(0, len(video))])
 
     def agreement(
         self,

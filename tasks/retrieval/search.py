@@ -13,18 +13,14 @@ from tasks.retrieval.options import SearchOptions
 from tasks.retrieval.page import self_contained_page, title
 from vab.errors import ConfigError
 from vab.files import write_atomically
-from vab.retrieval.search import OTHER, Index, Row
+from vab.retrieval.search import OTHER, Index, Row, one_query
 
 
 def run(options: SearchOptions) -> int:
     """Print what was found, write the page if asked."""
-    queries = {"video": options.video, "audio": options.audio, "text": options.text}
-    given = {modality: query for modality, query in queries.items() if query is not None}
-    if len(given) != 1:
-        raise ConfigError("give one of --video, --audio and --text to search by")
+    modality, query = one_query(options.video, options.audio, options.text)
     if options.top < 1:
         raise ConfigError(f"--top must be at least 1, not {options.top}")
-    [(modality, query)] = given.items()
     index = Index.open(*options.index, weights=options.weights, device=options.device)
     branch = options.in_ or OTHER[modality]
     embedding = index.embed(modality, query)

@@ -229,11 +229,11 @@ class _Question:
         """Frames or sound of a file that was sent, decoded in a child process; None = no file was."""
         if self.upload is None or self.clip or self.text:
             return None
-        if self.modality == "video":
-            wanted = (upload_frames, self.upload, pipeline.visual_fps, pipeline.encoder.image_size)
-        else:
-            wanted = (upload_audio, self.upload, pipeline.codec.sample_rate)
-        return media.decode_limited(*wanted, seconds=DECODE_SECONDS)
+        if self.modality == "audio":
+            rate = pipeline.codec.sample_rate
+            return media.decode_limited(upload_audio, self.upload, rate, seconds=DECODE_SECONDS)
+        fps, size = pipeline.visual_fps, pipeline.encoder.image_size
+        return media.decode_limited(upload_frames, self.upload, fps, size, seconds=DECODE_SECONDS)
 
     def embed(self, index: Index, decoded: np.ndarray | None) -> Float[Tensor, "W P"]:
         """What to search with: the embedding of the text, those of the file, or the stored ones of a clip."""

@@ -100,11 +100,7 @@ class Index:
             ValueError: not exactly one query, or ``top`` below 1.
             VABError: the file cannot be read or lacks that modality.
         """
-        given = {"video": video, "audio": audio, "text": text}
-        queries = {modality: query for modality, query in given.items() if query is not None}
-        if len(queries) != 1:
-            raise ValueError("give one of video, audio and text to search by")
-        [(modality, query)] = queries.items()
+        modality, query = one_query(video, audio, text)
         return self.nearest(self.embed(modality, query), in_ or OTHER[modality], top)
 
     def embed(self, modality: Modality, query: str | Path) -> Float[Tensor, "W P"]:
@@ -147,6 +143,21 @@ class Index:
         return Row(
             rank, round(hit.score, 6), window.key, file, window.start, window.seconds, number, hit.number
         )
+
+
+def one_query(
+    video: str | Path | None, audio: str | Path | None, text: str | None
+) -> tuple[Modality, str | Path]:
+    """The one that is given, and what it is.
+
+    Raises:
+        ValueError: none or several are.
+    """
+    given: dict[Modality, str | Path | None] = {"video": video, "audio": audio, "text": text}
+    queries = [(modality, query) for modality, query in given.items() if query is not None]
+    if len(queries) != 1:
+        raise ValueError("give one of video, audio and text to search by")
+    return queries[0]
 
 
 def load_for(database: Database, weights: str | Path | None, device: str) -> Pipeline:

@@ -91,7 +91,7 @@ def test_questions_that_cannot_be_answered_are_one_line(
     other = write_tiny_model(tmp_path / "other.safetensors", window_seconds=0.8)
     index, clip = str(place / "index"), str(place / "clips" / "0.mp4")
     for arguments, said in (
-        ([index], "one of --video, --audio and --text"),
+        ([index], "one of video, audio and text"),
         ([index, "--text", "a", "--video", clip], "one of"),
         ([index, "--text", "a", "--top", "0"], "at least 1"),
         ([str(tmp_path), "--text", "a"], "not an index"),
