@@ -73,12 +73,17 @@ def test_heavy_backends_have_one_home(package: str, homes: set[str]) -> None:
     assert {path for path in _importers(package) if not any(path.startswith(home) for home in homes)} == set()
 
 
+def test_lightning_stays_in_the_training_package() -> None:
+    users = {path for path in _importers("lightning") if path.startswith("vab/")}
+    assert all(path.startswith("vab/training/") for path in users)
+
+
 def test_importing_the_package_and_showing_help_load_nothing_heavy() -> None:
     script = (
         "import sys, vab, tasks.cli\n"
         "from tasks.options import add_options\n"
         "for verb in tasks.cli.VERBS.values(): tasks.cli._load(verb.options)\n"
-        "heavy = {'torch', 'av', 'open_clip', 'encodec', 'dac', 'faiss', 'sklearn'} & set(sys.modules)\n"
+        "heavy = {'torch', 'lightning', 'av', 'open_clip', 'encodec', 'dac', 'faiss', 'sklearn'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric import Fabric
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -34,7 +34,7 @@ from vab.training.checkpoints import Checkpoint, Checkpoints, load_optimizer, op
 from vab.training.curve import Curve
 from vab.training.folder import run_folder
 from vab.training.options import TrainingOptions
-from vab.training.replicas import COUNT, RANK, device_of, highest, replicated
+from vab.training.replicas import RANK, make_fabric
 from vab.training.schedule import share_of_peak
 from vab.training.signals import StopSignal
 
@@ -91,7 +91,8 @@ def fit(
             _check_same(checkpoint, objective, options, out)
         torch.manual_seed(options.seed)
         with StopSignal() as stop:
-            run = _Run(objective, options, device_of(choose_device(device)), stop)
+            fabric = make_fabric(choose_device(device))
+            run = _Run(objective, options, fabric, stop)
             first_step = run.restore(checkpoint)
             sampler = StepSampler(
                 len(train_data),  # type: ignore[arg-type]
@@ -100,8 +101,8 @@ def fit(
                 start_batch=first_step * options.accumulate,
                 num_batches=options.max_steps * options.accumulate,
                 weights=weights,
-                rank=RANK,
-                num_replicas=COUNT,
+                rank=fabric.global_rank,
+                num_replicas=fabric.world_size,
             )
             batches = DataLoader(
                 train_data,
@@ -110,7 +111,7 @@ def fit(
                 num_workers=options.num_workers,
                 worker_init_fn=_ignore_interrupts,
             )
-            curve = Curve(out, first_step) if RANK == 0 else None
+            curve = Curve(out, first_step) if fabric.is_global_zero else None
             run.train(iter(batches), validation_data, first_step, curve, checkpoints, on_validation)
         objective.load_state_dict(run.evaluated.state_dict())
         objective.cpu()
@@ -120,13 +121,13 @@ class _Run:
     """Objective, optimiser and moving average on their device."""
 
     def __init__(
-        self, objective: nn.Module, options: TrainingOptions, device: torch.device, stop: StopSignal
+        self, objective: nn.Module, options: TrainingOptions, fabric: Fabric, stop: StopSignal
     ) -> None:
         self.options = options
-        self.device = device
+        self.fabric = fabric
         self.stop = stop
-        self.objective = objective.to(device).train()
-        self.replica = replicated(objective, device)
+        self.objective = objective.to(fabric.device).train()
+        self.replica = fabric.setup_module(objective)
         self.parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
             self.parameters,
@@ -212,18 +213,19 @@ class _Run:
         rate = options.learning_rate * share_of_peak(taken - 1, options)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros((), device=self.fabric.device)
         for part in range(options.accumulate):
             is_last = part == options.accumulate - 1
             generator = self._generator("train", (taken - 1) * options.accumulate + part)
-            with self._autocast(), nullcontext() if is_last or COUNT == 1 else self.replica.no_sync():
-                scalars = self.replica(_on(next(batches), self.device), generator=generator)
-                loss = scalars["loss"] / options.accumulate
-            loss.backward()
+            with self.fabric.no_backward_sync(self.replica, enabled=not is_last):
+                with self._autocast():
+                    scalars = self.replica(self.fabric.to_device(next(batches)), generator=generator)
+                    loss = scalars["loss"] / options.accumulate
+                self.fabric.backward(loss)
             total = total + loss.detach()
         norm = nn.utils.clip_grad_norm_(self.parameters, options.gradient_clip or math.inf)
         for what, value in (("loss is", total), ("gradient's norm is", norm)):
-            if highest(int(not value.isfinite()), self.device):
+            if self._highest(int(not value.isfinite())):
                 raise DivergenceError(
                     f"the {what} {value.item()} at step {taken}; the checkpoint before it is kept: "
                     "lower training.learning_rate, or give training.precision 32"
@@ -244,7 +246,7 @@ class _Run:
             if self._must_stop():
                 return None
             indices = range(start, min(start + size, num_clips))
-            batch = _on(data.__getitems__([(index, index) for index in indices]), self.device)  # type: ignore[attr-defined]
+            batch = self.fabric.to_device(data.__getitems__([(index, index) for index in indices]))  # type: ignore[attr-defined]
             with self._autocast():
                 scalars = objective.evaluate(batch, generator=self._generator("validate", number))
             for name, value in scalars.items():
@@ -263,15 +265,20 @@ class _Run:
 
     def _autocast(self) -> torch.autocast:
         is_on = self.options.precision == "bf16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=is_on, cache_enabled=False)
+        # Fabric's own bf16-mixed would round the batch too: waveforms that a codec learns to reconstruct.
+        return torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=is_on, cache_enabled=False)
 
     def _generator(self, phase: str, number: int) -> torch.Generator:
-        words = (self.options.seed, int(phase == "train"), RANK, number)
+        words = (self.options.seed, int(phase == "train"), self.fabric.global_rank, number)
         return torch.Generator().manual_seed(mixed_seed(*words))
 
     def _must_stop(self) -> int:
         """The signal that any process got, or 0."""
-        return highest(self.stop.number, self.device)
+        return self._highest(self.stop.number)
+
+    def _highest(self, value: int) -> int:
+        """The highest of all processes' numbers."""
+        return int(self.fabric.all_reduce(torch.tensor(value, device=self.fabric.device), reduce_op="max"))
 
 
 def _stopped(taken: int, number: int) -> StoppedError:
@@ -299,18 +306,6 @@ def _check_same(checkpoint: Checkpoint, objective: nn.Module, options: TrainingO
                 f"{out}: its checkpoint has {name} {there.get(name, 'nowhere')}, this run "
                 f"{here.get(name, 'nowhere')}; resume with the same, or choose another folder"
             )
-
-
-def _on(batch: Any, device: torch.device) -> Any:
-    """A batch, its tensors on a device: an object with ``to``, a tuple or a dataclass."""
-    if hasattr(batch, "to"):
-        return batch.to(device)
-    if isinstance(batch, tuple):
-        return tuple(_on(part, device) for part in batch)
-    if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
-        parts = {field.name: _on(getattr(batch, field.name), device) for field in dataclasses.fields(batch)}
-        return dataclasses.replace(batch, **parts)
-    return batch
 
 
 def _same(batch: Any) -> Any:
