@@ -45,3 +45,9 @@ class StoppedError(Exception):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.signal_number = signal_number
+
+
+def describe(error: BaseException) -> str:
+    """An error as one line: our own say what is wrong by themselves, others need their type."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, VABError) else f"{type(error).__name__}: {text}"

@@ -143,9 +143,9 @@ def _questions(clips: Sequence[str]) -> dict[str, str]:
 
 def _as_data(path: Path, pictures: Sequence[Path], folder: Path) -> str:
     """A clip as a data URL, its sound joined to pictures where it has none; the name in it says nothing."""
+    info = media.probe(path).require_audio()
+    assert info.audio is not None
     if path.suffix.lower() not in VIDEO_SUFFIXES and pictures:
-        info = media.probe(path).require_audio()
-        assert info.audio is not None
         joined = folder / "joined.mp4"
         media.mux(pictures[0], media.iter_audio(path, info.audio.sample_rate), info.audio.sample_rate, joined)
         path = joined

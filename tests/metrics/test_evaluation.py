@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from made_sounds import strikes
+from scipy.io import wavfile
 from tiny import write_tiny_clip
 
 from vab.codecs import load_codec
-from vab.errors import ManifestError, MediaError
-from vab.media import write_audio
+from vab.errors import ManifestError, MediaError, WeightsError
+from vab.media import find_sample_faults, write_audio
 from vab.metrics.evaluation import EvaluationError, evaluate
 from vab.metrics.pairing import find_pairs, inspect
 from vab.metrics.published import TaggerScorer
+from vab.metrics.scorer import Column, Scorer
 from vab.metrics.scorers import (
     AgreementScorer,
     CepstrumScorer,
@@ -155,6 +157,78 @@ def test_a_broken_set_is_counted_and_nothing_takes_anothers_place(broken: Path) 
     assert report.numbers["onset_f1"].num_clips == 5
 
 
+def write_floats(path: Path, samples: torch.Tensor) -> None:
+    """32-bit floats as they are, which :func:`write_audio` refuses to write."""
+    wavfile.write(path, RATE, samples.numpy())
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """Sound that decodes, and that a reader would repair in silence."""
+    true, made = tmp_path / "all", tmp_path / "made"
+    for name in ("good", "nan", "inf", "loud", "blink"):
+        write(true, f"{name}.wav", strikes([0.5], seconds=0.02 if name == "blink" else 1.0))
+        write(made, f"{name}.wav", strikes([0.5], seconds=0.02 if name == "blink" else 1.0))
+    samples = strikes([0.5], seconds=1.0)[0]
+    for name, value in (("nan", math.nan), ("inf", -math.inf)):
+        written = samples.clone()
+        written[100:110] = value
+        write_floats(made / f"{name}.wav", written)
+    write_floats(made / "loud.wav", 40 / samples.abs().max() * samples)
+    return tmp_path
+
+
+def test_damaged_sound_is_told_and_never_repaired(damaged: Path) -> None:
+    report = evaluate(damaged / "made", damaged / "all", scorers(), on_problem="count")
+    found = {(problem.id, problem.side): (problem.kind, problem.detail) for problem in report.problems}
+    assert found.pop(("loud", "generated"))[1].endswith("up to 32.0 dB over full scale; measured clipped")
+    assert found == {
+        ("nan", "generated"): ("not finite", "10 samples"),
+        ("inf", "generated"): ("not finite", "10 samples"),
+        ("blink", "generated"): ("too short", "0.020 s, less than 0.1 s"),
+        ("blink", "reference"): ("too short", "0.020 s, less than 0.1 s"),
+    }
+    assert {clip.pair.id for clip in report.clips} == {"good", "loud"}
+    with pytest.raises(EvaluationError, match=r"2 not finite .*1 overloaded .*2|1 too short"):
+        evaluate(damaged / "made", damaged / "all", scorers())
+
+
+def test_damage_outside_the_clip_does_not_count(damaged: Path) -> None:
+    path = damaged / "made" / "nan.wav"
+    assert find_sample_faults(path).num_not_finite == 10
+    assert find_sample_faults(path, start=105 / RATE).num_not_finite == 5
+    assert find_sample_faults(path, duration=103 / RATE).num_not_finite == 3
+    assert find_sample_faults(path, start=0.5, duration=0.2).num_not_finite == 0
+
+
+class FailingScorer(Scorer):
+    """Fails on one clip in a way that nobody foresaw."""
+
+    columns = {"seconds": Column("s", True)}  # noqa: RUF012
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def add(self, sound):
+        if sound.pair.id == "b":
+            raise self.error
+        return {"seconds": sound.seconds}
+
+
+def test_whatever_fails_on_one_clip_is_that_clips_problem(reference: Path) -> None:
+    failing = FailingScorer(MemoryError("too large"))
+    report = evaluate(reference, reference, [OnsetScorer(), failing], on_problem="count")
+    [problem] = report.problems
+    assert (problem.id, problem.kind) == ("b", "not measured")
+    assert problem.detail == "FailingScorer: MemoryError: too large"
+    assert report.numbers["seconds"].num_clips == 2
+    assert report.numbers["onset_f1"].num_clips == 3
+    with pytest.raises(EvaluationError, match="1 not measured"):
+        evaluate(reference, reference, [failing])
+    with pytest.raises(WeightsError):
+        evaluate(reference, reference, [FailingScorer(WeightsError("absent"))], on_problem="count")
+
+
 def test_nothing_to_measure_is_an_error_either_way(reference: Path, tmp_path: Path) -> None:
     write(tmp_path / "made", "stranger.wav", strikes([0.5], seconds=2.0))
     with pytest.raises(EvaluationError, match="no clip can be measured"):
@@ -209,7 +283,7 @@ def test_clips_without_events_have_no_event_score(reference: Path) -> None:
     report = evaluate(reference, reference, [EventScorer()])
     assert report.numbers["event_f1"].num_clips == 1
     (reference / "a.json").write_text('{"events": [1]}')
-    with pytest.raises(MediaError, match=r"a\.json"):
+    with pytest.raises(EvaluationError, match=r"1 not measured .*a\.json"):
         evaluate(reference, reference, [EventScorer()])
 
 

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from vab.errors import VABError
+from vab.errors import VABError, describe
 
 # Workers fork from one clean process that has these at hand, rather than import them one by one.
 _PRELOAD = ["vab.features.read"]
@@ -186,9 +186,3 @@ def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
             except Exception as error:
                 answer = Failure(describe(error))
             connection.send(answer)
-
-
-def describe(error: Exception) -> str:
-    """An error as one line: our own say what is wrong by themselves, others need their type."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, VABError) else f"{type(error).__name__}: {text}"

@@ -1,6 +1,6 @@
 """The only room that opens sound and video, with PyAV: frames at a rate, mono sound, and both out again."""
 
-from vab.media.audio import iter_audio, read_audio
+from vab.media.audio import SampleFaults, find_sample_faults, iter_audio, read_audio
 from vab.media.find import VIDEO_SUFFIXES, find_media
 from vab.media.frames import iter_frames
 from vab.media.limited import decode_limited
@@ -14,9 +14,11 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "AudioInfo",
     "MediaInfo",
+    "SampleFaults",
     "VideoInfo",
     "decode_limited",
     "find_media",
+    "find_sample_faults",
     "iter_audio",
     "iter_frames",
     "mux",

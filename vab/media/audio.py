@@ -1,7 +1,8 @@
 """Sound of a file as mono at a steady rate, streamed and aligned with the pictures' time zero."""
 
+import math
 from collections.abc import Iterator
-from math import gcd
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from vab.errors import MediaError
 from vab.media.blocks import fit, regroup
-from vab.media.container import first_frame, frames_from, warn_once
+from vab.media.container import first_frame, frames_from, open_input, require_stream, warn_once
 from vab.shapes import Float, Tensor
 from vab.timing import num_samples
 
@@ -31,8 +32,21 @@ MIN_RATE, MAX_RATE = 1_000, 768_000
 CHANNEL_WEIGHTS = {"FC": 2**0.5, "LFE": 0.0, "LFE2": 0.0}
 FRONT_CHANNELS = {"FL", "FR", "DL", "DR"}
 OTHER_CHANNEL_WEIGHT = 0.5**0.5
+# A decoder of lossy sound overshoots by a few dB; what is stored as numbers does so only when made wrong.
+MAX_LOSSY_PEAK, MAX_STORED_PEAK = 2.0, 1.01
 # NumPy's names for FFmpeg's sample formats.
 SAMPLE_DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
+
+
+@dataclass(frozen=True)
+class SampleFaults:
+    """What is wrong with a file's samples, which :func:`read_audio` silences and clips."""
+
+    num_not_finite: int
+    num_overloaded: int
+    """Beyond full scale, by more than a lossy decoder overshoots."""
+    peak: float
+    """Of all finite samples; full scale is 1."""
 
 
 def read_audio(
@@ -84,6 +98,35 @@ def iter_audio(
     return (torch.from_numpy(chunk.clip(-1, 1))[None] for chunk in regroup(blocks, chunk_length))
 
 
+def find_sample_faults(
+    path: str | Path, *, start: float = 0.0, duration: float | None = None
+) -> SampleFaults:
+    """Count the samples that are not finite or overloaded, all channels, as they are stored.
+
+    Raises:
+        MediaError: as :func:`read_audio`.
+    """
+    path = Path(path)
+    num_not_finite = num_overloaded = 0
+    peak = 0.0
+    end = math.inf if duration is None else start + duration
+    with open_input(path) as container:
+        codec_name = require_stream(container, path, "audio").codec_context.name
+    limit = MAX_STORED_PEAK if codec_name.startswith("pcm_") else MAX_LOSSY_PEAK
+    for seconds, frame in frames_from(path, "audio", start):
+        _check_rate(frame.rate, path)
+        if seconds >= end:
+            break
+        samples = _float_samples(frame)[:, max(0, round((start - seconds) * frame.rate)) :]
+        if end < math.inf:
+            samples = samples[:, : round((end - max(seconds, start)) * frame.rate)]
+        sizes = np.abs(samples[np.isfinite(samples)])
+        num_not_finite += samples.size - sizes.size
+        num_overloaded += int((sizes > limit).sum())
+        peak = max(peak, float(sizes.max(initial=0)))
+    return SampleFaults(num_not_finite, num_overloaded, peak)
+
+
 def _stored_rate(path: Path) -> int:
     """Samples per second that the decoder gives; the header of an HE-AAC file may say half of it."""
     rate = first_frame(path, "audio").rate
@@ -103,7 +146,7 @@ def _resample(path: Path, source_rate: int, sample_rate: int, start: float) -> I
     """Mono samples at ``sample_rate`` from ``start`` on, in blocks of whatever size comes."""
     # The two clocks meet ``common`` times a second. Beginning at such a moment, output sample n of any
     # piece stands exactly where output sample n of the whole file does.
-    common = gcd(source_rate, sample_rate)
+    common = math.gcd(source_rate, sample_rate)
     meeting = max(0, int((start - SETTLE_SECONDS) * common))
     num_early = num_samples(start, sample_rate) - meeting * (sample_rate // common)
     resampler = soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32", quality="VHQ")
@@ -155,12 +198,8 @@ def _mono_frames(path: Path, rate: int, begin: float) -> Iterator[tuple[float, n
 
 def _to_mono(frame: Any, rate: int, path: Path) -> np.ndarray:
     """Mono float32 samples of one decoded frame at the stream's ``rate``."""
-    samples = _stored_samples(frame)
-    if samples.dtype == np.uint8:
-        samples = samples.astype(np.float32) / 128 - 1
-    elif samples.dtype.kind == "i":
-        samples = samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
-    mono = _channel_weights(frame) @ samples.astype(np.float32, copy=False)
+    with np.errstate(invalid="ignore"):
+        mono = _channel_weights(frame) @ _float_samples(frame)
     if not np.isfinite(mono).all():
         warn_once(f"{path}: its sound holds values that are not finite; they are made silent")
         mono = np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0)
@@ -169,6 +208,17 @@ def _to_mono(frame: Any, rate: int, path: Path) -> np.ndarray:
         warn_once(f"{path}: its sound changes from {rate} to {frame.rate} samples a second on the way")
         mono = soxr.resample(mono, frame.rate, rate)
     return mono
+
+
+def _float_samples(frame: Any) -> np.ndarray:
+    """Samples [C, l] of a decoded frame as float32, full scale 1."""
+    samples = _stored_samples(frame)
+    if samples.dtype == np.uint8:
+        return samples.astype(np.float32) / 128 - 1
+    if samples.dtype.kind == "i":
+        return samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
+    with np.errstate(over="ignore"):
+        return samples.astype(np.float32, copy=False)
 
 
 def _stored_samples(frame: Any) -> np.ndarray:

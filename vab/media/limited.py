@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vab.errors import MediaError
+from vab.errors import MediaError, describe
 
 Result = TypeVar("Result")
 
@@ -81,8 +81,7 @@ def _work(
     except MemoryError:
         answer = (None, f"{path}: needs more than {megabytes} MB to decode; give a shorter or smaller file")
     except Exception as error:
-        text = " ".join(str(error).split())
-        answer = (None, f"{path}: cannot be decoded ({type(error).__name__}: {text}); convert the file")
+        answer = (None, f"{path}: cannot be decoded ({describe(error)}); convert the file")
     # Nobody may be listening any more.
     with contextlib.suppress(OSError):
         sender.send(answer)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vab.errors import VABError
+from vab.errors import MediaError, VABError, describe
 from vab.metrics.loudness import Loudness, loudness
 from vab.metrics.pairing import Inspection, Pair, PairedSound, Problem, find_pairs, inspect, unusual_rates
 from vab.metrics.scorer import SOUND_RATE, Column, Scorer
@@ -98,17 +98,21 @@ def evaluate(
         *unusual_rates(inspections),
     ]
     measurable = [each.pair for each in inspections if each.pair is not None]
-    if problems and (on_problem == "refuse" or not measurable):
-        raise EvaluationError(_one_line(problems, pairing.num_expected, bool(measurable)), problems)
     clips: list[ClipReport] = []
-    for pair in measurable:
-        sound = PairedSound(pair)
-        numbers = {name: value for scorer in scorers for name, value in scorer.add(sound).items()}
-        levels = [loudness(each(SOUND_RATE), SOUND_RATE) for each in (sound.generated, sound.reference)]
-        clips.append(ClipReport(pair, numbers, *levels))
-        tell("measuring", len(clips), len(measurable))
+    counts: Counter[Scorer] = Counter()
+    for done, pair in enumerate(measurable, start=1):
+        if problems and on_problem == "refuse":
+            break
+        clip, failures = _measure(pair, scorers, counts)
+        problems += failures
+        if clip is not None:
+            clips.append(clip)
+        tell("measuring", done, len(measurable))
+    if problems and (on_problem == "refuse" or not clips):
+        can_measure = on_problem == "refuse" and bool(measurable)
+        raise EvaluationError(_one_line(problems, pairing.num_expected, can_measure), problems)
     return Report(
-        numbers=_numbers(scorers, clips),
+        numbers=_numbers(scorers, counts, clips),
         clips=tuple(clips),
         problems=tuple(problems),
         num_expected=pairing.num_expected,
@@ -117,14 +121,43 @@ def evaluate(
     )
 
 
-def _numbers(scorers: Sequence[Scorer], clips: Sequence[ClipReport]) -> dict[str, Number]:
+def _measure(
+    pair: Pair, scorers: Sequence[Scorer], counts: Counter[Scorer]
+) -> tuple[ClipReport | None, list[Problem]]:
+    """One clip by every scorer that can, which ``counts`` adds up; what fails is this clip's problem alone."""
+    sound = PairedSound(pair)
+    numbers: dict[str, float] = {}
+    problems: list[Problem] = []
+    try:
+        levels = [loudness(each(SOUND_RATE), SOUND_RATE) for each in (sound.generated, sound.reference)]
+    except Exception as error:
+        return None, [Problem(pair.id, "not measured", "generated", describe(error))]
+    for scorer in scorers:
+        try:
+            numbers |= scorer.add(sound)
+        except Exception as error:
+            # What is wrong with the weights or the options is wrong with every clip.
+            if isinstance(error, VABError) and not isinstance(error, MediaError):
+                raise
+            detail = f"{type(scorer).__name__}: {describe(error)}"
+            problems.append(Problem(pair.id, "not measured", "generated", detail))
+        else:
+            counts[scorer] += 1
+    return (None if len(problems) == len(scorers) else ClipReport(pair, numbers, *levels)), problems
+
+
+def _numbers(
+    scorers: Sequence[Scorer], counts: Mapping[Scorer, int], clips: Sequence[ClipReport]
+) -> dict[str, Number]:
     numbers: dict[str, Number] = {}
     for scorer in scorers:
+        if not counts[scorer]:
+            continue
         of_set = scorer.of_set()
         for name, column in scorer.columns.items():
             values = [clip.numbers[name] for clip in clips if name in clip.numbers]
             if name in of_set:
-                numbers[name] = Number(of_set[name], column, len(clips), None)
+                numbers[name] = Number(of_set[name], column, counts[scorer], None)
             elif values:
                 numbers[name] = Number(
                     math.fsum(values) / len(values), column, len(values), _interval(values)

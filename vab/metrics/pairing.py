@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from vab import media
-from vab.errors import ManifestError, MediaError
+from vab.errors import ManifestError, describe
 from vab.features.manifest import MEDIA_SUFFIXES, Clip, load_manifest
 from vab.metrics.loudness import loudness
 from vab.shapes import Float, Tensor
@@ -18,7 +19,23 @@ from vab.shapes import Float, Tensor
 LENGTH_TOLERANCE = 0.1
 """Seconds by which a sound may be longer or shorter than its clip: a codec's last step, a container's last block."""
 
-Kind = Literal["missing", "extra", "ambiguous", "unreadable", "empty", "silent", "wrong length", "wrong rate"]
+SHORTEST_SECONDS = 0.1
+"""Below this a clip has no spectrum to compare: the windows of the metrics reach from 32 to 128 ms."""
+
+Kind = Literal[
+    "missing",
+    "extra",
+    "ambiguous",
+    "unreadable",
+    "empty",
+    "too short",
+    "silent",
+    "not finite",
+    "overloaded",
+    "wrong length",
+    "wrong rate",
+    "not measured",
+]
 Side = Literal["generated", "reference"]
 
 
@@ -133,44 +150,77 @@ def find_pairs(
 
 
 def inspect(pair: Pair) -> Inspection:
-    """Decode both sides once."""
+    """Decode both sides once; what is damaged in a way that decoding would repair cannot be measured."""
     problems: list[Problem] = []
-    lengths: dict[Side, float] = {}
-    rate = pictures_seconds = None
+    looks: dict[Side, _Look] = {}
     sides: Sequence[tuple[Side, Clip]] = (
         ("reference", pair.reference),
         ("generated", Clip(pair.id, pair.generated)),
     )
     for side, clip in sides:
         try:
-            info = media.probe(clip.path).require_audio()
-            assert info.audio is not None
-            waveform = media.read_audio(
-                clip.path, info.audio.sample_rate, start=clip.start, duration=clip.duration
-            )
-        except MediaError as error:
+            looks[side] = _look(clip)
+        except Exception as error:
+            # Whatever it is, memory included: this file's failure and not that of all the others.
             is_empty = clip.path.is_file() and clip.path.stat().st_size == 0
-            problems.append(Problem(pair.id, "empty" if is_empty else "unreadable", side, str(error)))
-            continue
-        if side == "generated":
-            rate = info.audio.sample_rate
-        if not waveform.numel():
-            problems.append(Problem(pair.id, "empty", side, "no samples"))
-            continue
-        lengths[side] = waveform.shape[1] / info.audio.sample_rate
-        if side == "reference" and clip.duration is None:
-            pictures_seconds = info.duration - clip.start
-        if loudness(waveform, info.audio.sample_rate).is_silent:
-            problems.append(Problem(pair.id, "silent", side))
-    if len(lengths) < len(sides):
+            problems.append(Problem(pair.id, "empty" if is_empty else "unreadable", side, describe(error)))
+        else:
+            problems += [Problem(pair.id, kind, side, detail) for kind, detail in looks[side].problems]
+    rate = looks["generated"].sample_rate if "generated" in looks else None
+    if len(looks) < len(sides) or not all(look.is_measurable for look in looks.values()):
         return Inspection(None, tuple(problems), pair.id, rate)
+    ours, theirs = looks["generated"].seconds, looks["reference"].seconds
     # Sound that was generated for a video lasts as long as its pictures, which need not be as long as the true sound.
-    right = [length for length in (lengths["reference"], pictures_seconds) if length is not None]
-    if min(abs(lengths["generated"] - length) for length in right) > LENGTH_TOLERANCE:
-        detail = f"{lengths['generated']:.2f} s, its clip {lengths['reference']:.2f} s"
-        problems.append(Problem(pair.id, "wrong length", "generated", detail))
-    measurable = replace(pair, reference=replace(pair.reference, duration=lengths["reference"]))
+    right = [theirs] if pair.reference.duration else [theirs, looks["reference"].file_seconds]
+    if min(abs(ours - seconds) for seconds in right) > LENGTH_TOLERANCE:
+        problems.append(
+            Problem(pair.id, "wrong length", "generated", f"{ours:.2f} s, its clip {theirs:.2f} s")
+        )
+    measurable = replace(pair, reference=replace(pair.reference, duration=theirs))
     return Inspection(measurable, tuple(problems), pair.id, rate)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One file, decoded."""
+
+    sample_rate: int
+    seconds: float
+    """Of its sound."""
+    file_seconds: float
+    """From the clip's start to the end of its pictures, or of the sound where there are none."""
+    problems: tuple[tuple[Kind, str], ...]
+
+    @property
+    def is_measurable(self) -> bool:
+        return not {kind for kind, _ in self.problems} & {"empty", "too short", "not finite"}
+
+
+def _look(clip: Clip) -> _Look:
+    info = media.probe(clip.path).require_audio()
+    assert info.audio is not None
+    rate = info.audio.sample_rate
+    waveform = media.read_audio(clip.path, rate, start=clip.start, duration=clip.duration)
+    faults = media.find_sample_faults(clip.path, start=clip.start, duration=clip.duration)
+    seconds = waveform.shape[1] / rate
+    problems: list[tuple[Kind, str]] = []
+    if not waveform.numel():
+        problems.append(("empty", "no samples"))
+    elif seconds < SHORTEST_SECONDS:
+        problems.append(("too short", f"{seconds:.3f} s, less than {SHORTEST_SECONDS:g} s"))
+    elif loudness(waveform, rate).is_silent:
+        problems.append(("silent", ""))
+    if faults.num_not_finite:
+        problems.append(("not finite", f"{faults.num_not_finite:,} samples"))
+    if faults.num_overloaded:
+        decibels = 20 * math.log10(faults.peak)
+        problems.append(
+            (
+                "overloaded",
+                f"{faults.num_overloaded:,} samples, up to {decibels:.1f} dB over full scale; measured clipped",
+            )
+        )
+    return _Look(rate, seconds, info.duration - clip.start, tuple(problems))
 
 
 def unusual_rates(inspections: Sequence[Inspection]) -> list[Problem]:

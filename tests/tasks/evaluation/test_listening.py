@@ -68,6 +68,15 @@ def analyse(folder: Path, lines: list[str]) -> int:
     return cli.main([*words, "-o", str(folder / "result.json")])
 
 
+def test_a_damaged_file_is_never_shown_to_listeners(
+    systems: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (systems / "ours" / "clip1.flac").write_bytes(b"no audio")
+    words = ["--systems", f"ours={systems / 'ours'}", f"theirs={systems / 'theirs'}"]
+    assert cli.main(["evaluate", "listening", *words, "-o", str(systems / "test")]) == 2
+    assert "clip1.flac: not a sound or video file" in " ".join(capsys.readouterr().err.split())
+
+
 def test_preferences_are_unblinded(systems: Path) -> None:
     key = make(systems)
     # A listener who always clearly prefers ours, wherever it stood.
