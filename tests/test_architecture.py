@@ -65,7 +65,7 @@ def test_lower_rooms_never_know_the_models(room: str) -> None:
         ("soxr", {"vab/media"}),
         ("encodec", {"vab/codecs/encodec.py"}),
         ("dac", {"vab/codecs/dac.py"}),
-        ("open_clip", {"vab/vision/open_clip.py"}),
+        ("open_clip", {"vab/visual/open_clip.py"}),
         ("faiss", {"vab/retrieval/vectors.py"}),
     ],
 )

@@ -12,7 +12,7 @@ from vab.media import write_clip
 from vab.models.files import Component, ModelCard, save_model
 from vab.models.vab.config import VABConfig
 from vab.models.vab.model import VAB
-from vab.vision import load_encoder
+from vab.visual import load_encoder
 
 VISUAL_FPS = 5.0
 

@@ -29,7 +29,7 @@ from vab.models.refined import RefinedGenerator
 from vab.retrieval.windows import WindowCutter
 from vab.shapes import Float, Int, Tensor
 from vab.timing import num_frames
-from vab.vision import VisualEncoder, load_encoder
+from vab.visual import VisualEncoder, load_encoder, text_encoder
 from vab.weights import resolve, sha256_of
 
 FRAMES_PER_BATCH = 64
@@ -233,7 +233,7 @@ class Pipeline:
     def encode_frames(self, frames: np.ndarray) -> Float[Tensor, "F E"]:
         """Features of frames uint8 [F, height, width, 3], on the CPU."""
         images = self.encoder.preprocess(frames).to(self.device)
-        return self.encoder.encode_image(images).float().cpu()
+        return self.encoder.encode_frames(images).float().cpu()
 
     def encode_audio(
         self,
@@ -321,7 +321,7 @@ class Pipeline:
 
         Nothing is trained for words; they come in because the text tower shares the frames' space.
         """
-        feature = self.encoder.encode_text([text]).float().cpu()
+        feature = text_encoder(self.encoder).encode_text([text]).float().cpu()
         return self.embed_frames([feature.expand(num_frames(self.card.window_seconds, self.visual_fps), -1)])[
             0
         ]
@@ -330,7 +330,7 @@ class Pipeline:
     def cutter(self) -> WindowCutter:
         """How long clips are cut for embedding."""
         card = self.card
-        grid = TimeGrid.of(self.codec.sample_rate, self.codec.hop_length, self.visual_fps)
+        grid = TimeGrid.of({"codes": self.codec.frame_rate, "clip": self.visual_fps})
         return WindowCutter(grid, card.window_seconds, card.window_seconds - card.overlap_seconds)
 
     @torch.inference_mode()

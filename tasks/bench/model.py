@@ -66,14 +66,14 @@ def _measure(path: Path, options: BenchModelOptions, device: str) -> list[str]:
     step_seconds = _seconds(step, device)
     model.zero_grad()
     model = model.eval().requires_grad_(False).to(getattr(torch, options.dtype))
-    is_masked = torch.zeros_like(batch.codes, dtype=torch.bool)
+    is_masked = torch.zeros_like(batch.streams["codes"], dtype=torch.bool)
     is_masked[:, config.num_given_codebooks :] = True
-    masked = list(mask_out(batch.codes, is_masked, config.mask_token_id))
+    masked = list(mask_out(batch.streams["codes"], is_masked, config.mask_token_id))
     generation_seconds = _seconds(
         lambda: decode_in_windows(
             model,
             masked,
-            list(batch.visual),
+            list(batch.streams["clip"]),
             windows=windows,
             options=decoding,
             seeds=range(len(batch)),
@@ -92,10 +92,14 @@ def _measure(path: Path, options: BenchModelOptions, device: str) -> list[str]:
 def _batch(config: VABConfig, size: int, windows: Windows) -> FeatureBatch:
     """Random codes and frames of the configuration's shapes."""
     return FeatureBatch(
-        codes=torch.randint(0, config.codebook_size, (size, config.num_codebooks, windows.num_steps)),
-        visual=torch.randn(size, windows.num_frames, config.visual_dim),
-        is_valid=torch.ones(size, windows.num_steps, dtype=torch.bool),
-        is_valid_visual=torch.ones(size, windows.num_frames, dtype=torch.bool),
+        streams={
+            "codes": torch.randint(0, config.codebook_size, (size, config.num_codebooks, windows.num_steps)),
+            "clip": torch.randn(size, windows.num_frames, config.visual_dim),
+        },
+        is_valid={
+            "codes": torch.ones(size, windows.num_steps, dtype=torch.bool),
+            "clip": torch.ones(size, windows.num_frames, dtype=torch.bool),
+        },
         ids=tuple(map(str, range(size))),
         labels=((),) * size,
     )

@@ -23,6 +23,7 @@ from vab.features.store import FeatureStore
 from vab.media import read_audio
 from vab.metrics.spectra import log_mel
 from vab.shapes import Float, Tensor
+from vab.timing import num_samples
 from vab.training.run import fit
 
 NUM_TREES = 500
@@ -45,7 +46,7 @@ def baseline_inputs(
     Raises:
         MediaError: a sound file that was there at extraction is not readable any more.
     """
-    rate = store.info.codec.sample_rate
+    rate = store.stream("codes").sample_rate
     inputs = {}
     with progress_bar("clips") as progress:
         for clip in progress.track(clips, description="reading sound"):
@@ -198,10 +199,10 @@ def _predict_by_cnn(
 
 def _sound(store: FeatureStore, index: int) -> Float[Tensor, "1 L"]:
     """The sound of a clip from its file, cut or padded with silence as in the store."""
-    clip, length = store.clips[index], store.info.num_samples
+    clip, length = store.clips[index], num_samples(store.info.clip_seconds, store.stream("codes").sample_rate)
     sound = read_audio(
         Path(clip.source),
-        store.info.codec.sample_rate,
+        store.stream("codes").sample_rate,
         start=clip.start,
         duration=clip.duration or store.info.clip_seconds,
     )

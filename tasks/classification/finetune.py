@@ -20,7 +20,7 @@ from tasks.classification.predictions import Predictions
 from tasks.classification.probe import cached_features, fit_probe, probe_probabilities
 from tasks.classification.protocol import Fold, plan_folds
 from tasks.classification.report import report
-from tasks.classification.training import build_classifier, finetune, go_on_masked, probabilities
+from tasks.classification.training import STREAMS_OF, build_classifier, finetune, go_on_masked, probabilities
 from tasks.console import console
 from vab import __version__
 from vab.config import to_dict, to_record
@@ -45,8 +45,8 @@ def run(options: FinetuneOptions) -> int:
 
 def _run(options: FinetuneOptions) -> int:
     store = FeatureStore(options.store)
-    require = "audio" if options.baseline else options.modality
-    folds = plan_folds(store, options.data, require=require)
+    modality = "audio" if options.baseline else options.modality
+    folds = plan_folds(store, options.data, streams=STREAMS_OF[modality])
     check_outputs([options.out / fold.name / "model.safetensors" for fold in folds], [Path(options.init)])
     classes = _classes(store, folds, options)
     used = sorted({clip for fold in folds for clip in (*fold.train, *fold.test)})
@@ -235,9 +235,7 @@ def _facts(
         "store": store.path.name,
         "clips": counts,
         "clip_seconds": store.info.clip_seconds,
-        "codec": to_dict(store.info.codec),
-        "encoder": to_dict(store.info.encoder),
-        "visual_fps": store.info.visual_fps,
+        "streams": to_dict(store.info)["streams"],
         "started_from": None if origin is None else {"weights": options.init, "sha256": origin.sha256},
         "options": to_record(options),
         "seed": options.training.seed,

@@ -34,8 +34,8 @@ def cached_features(
     about = {
         "network": fingerprint(to_dict(model.config.encoder), model.encoder.state_dict().items()),
         "modality": model.config.modality,
-        "codec": store.info.codec.fingerprint,
-        "encoder": store.info.encoder.fingerprint,
+        "codec": store.stream("codes").fingerprint,
+        "encoder": store.stream("clip").fingerprint,
         "seconds": store.info.clip_seconds,
         "clips": hashlib.sha256("\n".join(ids).encode()).hexdigest(),
     }

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from tasks.classification.options import DataOptions
 from vab.errors import StoreError
-from vab.features.read import Require
 from vab.features.store import FeatureStore
 
 
@@ -21,25 +20,25 @@ class Fold:
     test: list[int]
 
 
-def plan_folds(store: FeatureStore, data: DataOptions, *, require: Require) -> list[Fold]:
+def plan_folds(store: FeatureStore, data: DataOptions, *, streams: Sequence[str]) -> list[Fold]:
     """The official folds in turn, or one training and one test set.
 
     Args:
         store: the clips.
         data: names of splits.
-        require: what a clip must have to be used.
+        streams: what a clip must have to be used.
 
     Raises:
         StoreError: a split without such clips.
     """
     clips_of = {
-        split: store.select(split=split, require=require)
+        split: store.select(split=split, streams=streams)
         for split in data.folds or [*data.train_splits, *data.test_splits]
     }
     for split, clips in clips_of.items():
         if not clips:
             raise StoreError(
-                f"{store.path}: no clips with what is needed ({require}) in split {split!r}; "
+                f"{store.path}: no clips with what is needed ({' and '.join(streams)}) in split {split!r}; "
                 f"it has: {', '.join(name or 'a split without a name' for name in store.splits)}"
             )
 

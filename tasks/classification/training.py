@@ -19,12 +19,14 @@ from vab.models.vab.classifier import VABClassifier, VABClassifierConfig
 from vab.models.vab.config import VABConfig
 from vab.models.vab.encoder import VABEncoder
 from vab.models.vab.model import VAB
-from vab.objectives.classification import Classification
+from vab.objectives.classification import Classification, inputs_of
 from vab.objectives.masked_prediction import MaskedPrediction
 from vab.objectives.options import MaskedPredictionOptions
 from vab.shapes import Float, Tensor
 from vab.training.run import fit
 
+STREAMS_OF = {"audio": ("codes",), "visual": ("clip",), "both": ("codes", "clip")}
+"""What a classifier of a modality reads."""
 CLIPS_A_PASS = 32
 """Clips that a network without gradients takes at a time."""
 
@@ -82,12 +84,18 @@ def training_data(
     return FeatureDataset(
         store,
         clips,
+        streams=streams_of(config),
         num_codebooks=config.num_codebooks,
-        visual_fps=config.visual_fps,
         mixup_prob=data.mixup_prob,
         roll_prob=data.roll_prob,
         is_training=True,
     )
+
+
+def streams_of(config: VABConfig | VABClassifierConfig) -> dict[str, float | None]:
+    """What a network reads, at which rate."""
+    modality = config.modality if isinstance(config, VABClassifierConfig) else "both"
+    return {name: config.visual_fps if name == "clip" else None for name in STREAMS_OF[modality]}
 
 
 @torch.inference_mode()
@@ -111,7 +119,7 @@ def for_each_clip(
         description: of the progress bar.
     """
     data = FeatureDataset(
-        store, clips, num_codebooks=model.config.num_codebooks, visual_fps=model.config.visual_fps
+        store, clips, streams=streams_of(model.config), num_codebooks=model.config.num_codebooks
     )
     device = choose_device(device)
     model.to(device).eval()
@@ -131,9 +139,7 @@ def probabilities(
     """What the classifier says of clips."""
 
     def of(batch: FeatureBatch) -> Tensor:
-        return model(
-            batch.codes, batch.visual, is_valid=batch.is_valid, is_valid_visual=batch.is_valid_visual
-        ).sigmoid()
+        return model(**inputs_of(batch)).sigmoid()
 
     return for_each_clip(of, model, store, clips, device=device, description="predicting")
 
@@ -144,8 +150,6 @@ def pooled_features(
     """What the head would see of clips."""
 
     def of(batch: FeatureBatch) -> Tensor:
-        return model.pool(
-            batch.codes, batch.visual, is_valid=batch.is_valid, is_valid_visual=batch.is_valid_visual
-        )
+        return model.pool(**inputs_of(batch))
 
     return for_each_clip(of, model, store, clips, device=device, description="encoding")

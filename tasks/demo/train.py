@@ -43,7 +43,7 @@ from vab.models.files import load_model, save_model
 from vab.training.folder import run_folder
 from vab.training.options import TrainingOptions
 from vab.training.run import fit
-from vab.vision import OpenClipEncoder, Preprocess, build_open_clip, save_encoder
+from vab.visual import OpenClipEncoder, Preprocess, build_open_clip, save_encoder
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SAMPLE_RATE = 16_000

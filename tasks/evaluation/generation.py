@@ -44,7 +44,7 @@ from vab.metrics.synchformer import Synchformer
 from vab.metrics.synchrony import SynchronyScorer
 from vab.metrics.vggish import VGGishFeatures
 from vab.metrics.wav2clip import Wav2Clip
-from vab.vision import load_encoder
+from vab.visual import load_encoder
 from vab.weights import find, sha256_of
 
 _SHOWN_PROBLEMS = 20

@@ -14,6 +14,7 @@ from tasks.options import command_line
 from tasks.record import conditions, of_pipeline, write_record
 from vab.errors import StoreError
 from vab.features.dataset import FeatureDataset
+from vab.features.splits import clips_of_split
 from vab.features.store import FeatureStore
 from vab.files import check_outputs
 from vab.pipeline import Pipeline
@@ -98,9 +99,9 @@ def _dataset(store: FeatureStore, pipeline: Pipeline, options: RetrievalOptions)
     pipeline.card.check_store(store)
     return FeatureDataset(
         store,
-        store.select(split=options.split),
+        clips_of_split(store, [options.split], option="--split", streams=("codes", "clip")),
         num_codebooks=pipeline.model.config.num_codebooks,
-        visual_fps=pipeline.visual_fps,
+        streams={"codes": None, "clip": pipeline.visual_fps},
         crop_seconds=min(options.crop_seconds or pipeline.card.window_seconds, store.info.clip_seconds),
     )
 
@@ -116,8 +117,8 @@ def _embed(
             for start in range(0, len(part), batch_size):
                 items = [(index, 0) for index in range(start, min(start + batch_size, len(part)))]
                 batch = part.__getitems__(items)
-                frames = zip(batch.visual, batch.is_valid_visual, strict=True)
-                codes = zip(batch.codes, batch.is_valid, strict=True)
+                frames = zip(batch.streams["clip"], batch.is_valid["clip"], strict=True)
+                codes = zip(batch.streams["codes"], batch.is_valid["codes"], strict=True)
                 visual.append(pipeline.embed_frames([each[is_valid] for each, is_valid in frames]))
                 audio.append(pipeline.embed_codes([each[:, is_valid] for each, is_valid in codes]))
                 progress.advance(task, len(items))

@@ -89,7 +89,7 @@ def measure(pipeline: Pipeline, store: FeatureStore, options: TokensOptions) -> 
         store,
         indices,
         num_codebooks=config.num_codebooks,
-        visual_fps=config.visual_fps,
+        streams={"codes": None, "clip": config.visual_fps},
         crop_seconds=pipeline.card.window_seconds,
     )
     objective = MaskedPrediction(pipeline.model, MaskedPredictionOptions())

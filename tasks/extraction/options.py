@@ -13,28 +13,33 @@ from tasks.options import positional
 class ExtractOptions:
     """Turn videos into codes and visual features, once, before any training.
 
-    Killed at any moment and started again with the same words, it goes on where it was. Clips that cannot be read are
-    listed with the reason in failures.jsonl of the store and never stop the others.
+    Killed at any moment, re-run to resume. Clips that cannot be read are listed with the reason in failures.jsonl of
+    the store and never stop the others. --add computes one more stream for the clips of a store, and only that.
     """
 
     inputs: list[str] = positional(default_factory=list)
     """Videos, folders, glob patterns, or lists of clips: a CSV with a column 'path' (and id, start, duration, split,
-    label, labels, caption), VGGSound's or AudioSet's csv, or the folder of ESC-50 or Speech Commands. None = go on with
+    label, labels, caption), VGGSound's or AudioSet's csv, or the folder of ESC-50 or Speech Commands. None = resume
     what is planned."""
     store: Path
     """Folder of the feature store."""
-    codec: str = "demo-codec"
-    """Name of a codec ('vab info' lists them) or file of its weights."""
+    add: str | None = None
+    """Name of one more stream for the clips of --store: made by the --codec or the --encoder that is given, such as
+    --add clip25 --encoder demo-clip --visual-fps 25, or, without them, by an installed package that names such a
+    stream."""
+    codec: str | None = None
+    """Name of a codec ('vab info' lists them) or file of its weights; demo-codec by default."""
     codec_weights: str | None = None
     """Other weights for that codec: a name, a file, or 'random'."""
     num_codebooks: int | None = None
-    """Levels of the codec to keep, from the coarsest; the codec's own number by default."""
-    encoder: str = "demo-clip"
-    """Name of a visual encoder, such as EVA02-L-14, or file of its weights."""
+    """Codebooks of the codec to keep, from the coarsest; the codec's own number by default."""
+    encoder: str | None = None
+    """Name of a visual encoder, such as EVA02-L-14, or file of its weights; demo-clip by default."""
     encoder_weights: str | None = None
     """Other weights for that encoder: a name, a file, or 'random'."""
     visual_fps: float = 8.0
-    """Visual frames a second. Training may use any rate that divides it; the paper's is 1, drawn from 5."""
+    """Visual frames a second; an encoder with a rate of its own ignores it. Training may use any rate that divides it;
+    the paper's is 1, drawn from 5."""
     clip_seconds: float = 10.0
     """Every clip is cut or padded to this length."""
     require: Literal["both", "audio", "visual", "any"] = "any"

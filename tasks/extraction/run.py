@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.table import Table
@@ -14,17 +15,20 @@ from tasks.console import console, errors, progress_bar
 from tasks.extraction.options import ExtractOptions
 from vab.codecs import load_codec
 from vab.device import choose_device
-from vab.errors import ManifestError
-from vab.features.extract import ExtractionOptions, ExtractionReport, Progress, extract
+from vab.errors import ConfigError, ManifestError
+from vab.features.extract import ExtractionOptions, ExtractionReport, add_stream, extract
+from vab.features.extract import Progress as ExtractionProgress
+from vab.features.makers import CodecMaker, StreamMaker, VisualMaker, load_maker
 from vab.features.manifest import Manifest, load_manifest, merge
 from vab.features.status import ExtractionStatus, status
 from vab.files import check_outputs, write_atomically
 from vab.media import find_media
-from vab.vision import load_encoder
+from vab.visual import load_encoder
 
 MISSING = "missing.txt"
 """File of a store with the ids of clips that its lists name and that have no file."""
 MOST_WORKERS = 16
+DEFAULT_CODEC, DEFAULT_ENCODER = "demo-codec", "demo-clip"
 
 
 def run(options: ExtractOptions) -> int:
@@ -34,29 +38,23 @@ def run(options: ExtractOptions) -> int:
         return 0
     written = ("store.json", "failures.jsonl", MISSING)
     check_outputs([options.store / name for name in written], map(Path, options.inputs))
-    manifest = _manifest(options)
-    if manifest.missing:
-        errors.print(
-            f"vab extract: {len(manifest.missing)} listed clips have no file and are left out "
-            f"(first: {manifest.missing[0]}; all: {options.store / MISSING})",
-            markup=False,
-            soft_wrap=True,
-        )
-    device = choose_device(options.device)
-    report = _extract(manifest, options, device)
-    if options.inputs:
-        write_atomically(options.store / MISSING, "".join(f"{name}\n" for name in manifest.missing))
-    now = status(options.store)
+    if options.add:
+        report = _add(options, options.add)
+        store = options.store / "streams" / options.add
+    else:
+        report = _extract(options)
+        store = options.store
+    now = status(store)
     console.print(
         f"{report.num_done} clips done in {report.seconds:.0f} s "
         f"({report.num_done / max(report.seconds, 1e-9):.1f} a second), {report.num_failed} failed; "
-        f"{options.store} holds {now.total.num_done}",
+        f"{store} holds {now.total.num_done}",
         markup=False,
         soft_wrap=True,
     )
     if now.total.num_failed:
         console.print(
-            f"reasons of {now.total.num_failed} failures: {options.store / 'failures.jsonl'} "
+            f"reasons of {now.total.num_failed} failures: {store / 'failures.jsonl'} "
             "(--retry-failures tries them again)",
             markup=False,
             soft_wrap=True,
@@ -70,43 +68,94 @@ def num_workers(device: str, num_processors: int) -> int:
     return max(1, min(MOST_WORKERS, spare))
 
 
-def _extract(manifest: Manifest, options: ExtractOptions, device: str) -> ExtractionReport:
-    use_bfloat16 = options.dtype == "bfloat16" or (options.dtype == "auto" and device.startswith("cuda"))
+def _extract(options: ExtractOptions) -> ExtractionReport:
+    manifest = _manifest(options)
+    if manifest.missing:
+        errors.print(
+            f"vab extract: {len(manifest.missing)} listed clips have no file and are left out "
+            f"(first: {manifest.missing[0]}; all: {options.store / MISSING})",
+            markup=False,
+            soft_wrap=True,
+        )
+    device = choose_device(options.device)
+    makers = {
+        "codes": _codec(options, options.codec or DEFAULT_CODEC, device),
+        "clip": _encoder(options, options.encoder or DEFAULT_ENCODER, device),
+    }
+    with progress_bar("clips") as progress:
+        report = extract(
+            manifest.clips, options.store, makers, _settings(options, device), on_progress=_shown(progress)
+        )
+    if options.inputs:
+        write_atomically(options.store / MISSING, "".join(f"{name}\n" for name in manifest.missing))
+    return report
+
+
+def _add(options: ExtractOptions, name: str) -> ExtractionReport:
+    """One more stream of a store's clips."""
+    if options.inputs:
+        raise ConfigError(f"--add {name} is for the clips that {options.store} holds; give no others")
+    if options.codec and options.encoder:
+        raise ConfigError(f"--add {name}: one stream is made by a --codec or by an --encoder, not by both")
+    device = choose_device(options.device)
+    maker: StreamMaker
+    if options.codec:
+        maker = _codec(options, options.codec, device)
+    elif options.encoder:
+        maker = _encoder(options, options.encoder, device)
+    else:
+        maker = load_maker(name, device)
+    with progress_bar("clips") as progress:
+        return add_stream(
+            options.store, name, maker, _settings(options, device), on_progress=_shown(progress)
+        )
+
+
+def _codec(options: ExtractOptions, name: str, device: str) -> CodecMaker:
     codec = load_codec(
-        options.codec, weights=options.codec_weights, device=device, num_codebooks=options.num_codebooks
+        name, weights=options.codec_weights, device=device, num_codebooks=options.num_codebooks
     )
+    return CodecMaker(codec, device)
+
+
+def _encoder(options: ExtractOptions, name: str, device: str) -> VisualMaker:
+    use_bfloat16 = options.dtype == "bfloat16" or (options.dtype == "auto" and device.startswith("cuda"))
     encoder = load_encoder(
-        options.encoder,
+        name,
         weights=options.encoder_weights,
         device=device,
         dtype=torch.bfloat16 if use_bfloat16 else torch.float32,
     )
-    settings = ExtractionOptions(
-        visual_fps=options.visual_fps,
+    return VisualMaker(encoder, encoder.fps or options.visual_fps, device)
+
+
+def _settings(options: ExtractOptions, device: str) -> ExtractionOptions:
+    return ExtractionOptions(
         clip_seconds=options.clip_seconds,
         require=options.require,
         num_workers=options.workers or num_workers(device, _num_processors()),
         shard_size=options.shard_size,
         batch_size=options.batch_size,
         timeout=options.timeout,
-        device=device,
         retry_failures=options.retry_failures,
     )
-    with progress_bar("clips") as progress:
-        task = progress.add_task("extracting", total=None)
 
-        def show(state: Progress) -> None:
-            speed = progress.tasks[0].speed
-            progress.update(
-                task,
-                description="extracting"
-                + (f", {speed:.1f} a second" if speed else "")
-                + (f", {state.num_failed} failed" if state.num_failed else ""),
-                total=state.num_total,
-                completed=state.num_done + state.num_failed,
-            )
 
-        return extract(manifest.clips, options.store, codec, encoder, settings, on_progress=show)
+def _shown(progress: Any) -> Callable[[ExtractionProgress], None]:
+    task = progress.add_task("extracting", total=None)
+
+    def show(state: ExtractionProgress) -> None:
+        speed = progress.tasks[0].speed
+        progress.update(
+            task,
+            description="extracting"
+            + (f", {speed:.1f} a second" if speed else "")
+            + (f", {state.num_failed} failed" if state.num_failed else ""),
+            total=state.num_total,
+            completed=state.num_done + state.num_failed,
+        )
+
+    return show
 
 
 def _manifest(options: ExtractOptions) -> Manifest:
@@ -134,15 +183,18 @@ def _num_processors() -> int:
 
 def _print_status(found: ExtractionStatus) -> None:
     info = found.info
-    console.print(
-        f"codes of {info.codec.name} ({info.codec.num_codebooks} x {info.codec.codebook_size}, "
-        f"{info.codec.frame_rate:g} Hz), features of {info.encoder.name} "
-        f"({info.encoder.embed_dim} wide, {info.visual_fps:g} a second), clips of {info.clip_seconds:g} s",
-        markup=False,
-        soft_wrap=True,
-    )
+    console.print(f"clips of {info.clip_seconds:g} s", markup=False)
+    for stream in info.streams.values():
+        entries = f" of {stream.codec.codebook_size}" if stream.codec else ""
+        console.print(
+            f"{stream.name}: {stream.kind} {list(stream.shape)}{entries}, {stream.rate:g} a second, by {stream.maker}",
+            markup=False,
+            soft_wrap=True,
+        )
     table = Table("split", "done", "failed", "missing")
     for name, counts in [*found.by_split.items(), ("all", found.total)]:
         cells = (counts.num_done, counts.num_failed, counts.num_missing)
         table.add_row(name or "(none)", *map(str, cells))
     console.print(table)
+    for added in found.added:
+        _print_status(added)

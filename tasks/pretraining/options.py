@@ -17,12 +17,14 @@ from vab.training.options import TrainingOptions
 class DataOptions:
     """Which clips, and what is done to them (paper appendix B.3)."""
 
-    train_split: str = "train"
-    """Clips to learn from."""
-    validation_split: str = "validation"
-    """Clips to measure on."""
+    train_splits: list[str] = field(default_factory=lambda: ["train"])
+    """Clips to learn from: names of splits, for all stores, or for single ones as in vggsound=train
+    audioset=unbalanced_train,balanced_train. Stores without splits are learnt from whole."""
+    validation_splits: list[str] = field(default_factory=list)
+    """Clips to measure on, named in the same way; by default 'validation', and in stores without it one in twenty of
+    the clips to learn from, which are then not learnt from."""
     num_validation_clips: int = 64
-    """The first so many of that split."""
+    """The first so many of them in each store."""
     crop_seconds: float | None = None
     """Length of a random piece of each clip; all of it by default."""
     mixup_prob: float = 0.5

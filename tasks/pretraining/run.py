@@ -40,7 +40,7 @@ def run(options: PretrainOptions) -> int:
 def _run(options: PretrainOptions) -> int:
     check_outputs([options.out / WEIGHTS], [options.refiner] if options.refiner else [])
     stores = [FeatureStore(path) for path in options.store]
-    codec = load_codec(stores[0].info.codec.name, weights=options.codec_weights)
+    codec = load_codec(stores[0].stream("codes").maker, weights=options.codec_weights)
     config = options.model
     for store in stores:
         check_fits(config, store, codec)
@@ -69,8 +69,8 @@ def _run(options: PretrainOptions) -> int:
         device=options.device,
     )
     path = options.out / WEIGHTS
-    save_model(path, model, _card(options, stores[0], len(train_data), refiner))
-    console.print(f"trained on {len(train_data)} clips; weights in {path}", markup=False)
+    save_model(path, model, _card(options, stores[0], train_data.describe(), refiner))
+    console.print(f"trained on {train_data.describe()}; weights in {path}", markup=False)
     return 0
 
 
@@ -111,16 +111,16 @@ def check_fits(model: VABConfig, store: FeatureStore, codec: Codec) -> None:
         StoreError: the store was written with another codec.
         ConfigError: the model's numbers are not the store's; the message lists them.
     """
-    if codec.fingerprint != store.info.codec.fingerprint:
+    if codec.fingerprint != store.stream("codes").fingerprint:
         raise StoreError(
-            f"{store.path} holds codes of {store.info.codec.name} {store.info.codec.fingerprint}, "
+            f"{store.path} holds codes of {store.stream('codes').maker} {store.stream('codes').fingerprint}, "
             f"but {codec.name} here is {codec.fingerprint}"
         )
     wanted = {
         "codebook_size": codec.codebook_size,
         "codebook_dim": codec.codebook_dim,
         "frame_rate": codec.frame_rate,
-        "visual_dim": store.info.encoder.embed_dim,
+        "visual_dim": store.stream("clip").shape[0],
     }
     wrong = [
         f"model.{name} is {getattr(model, name)}, the store needs {value}"
@@ -136,12 +136,13 @@ def check_fits(model: VABConfig, store: FeatureStore, codec: Codec) -> None:
 def _dataset(stores: Sequence[FeatureStore], options: PretrainOptions, *, is_training: bool) -> JoinedDataset:
     """The clips of a split in all stores that have it."""
     data = options.data
-    return JoinedDataset.of_split(
+    return JoinedDataset.of_splits(
         stores,
-        data.train_split if is_training else data.validation_split,
+        data.train_splits,
+        data.validation_splits,
         limit=None if is_training else data.num_validation_clips,
         num_codebooks=options.model.num_codebooks,
-        visual_fps=options.model.visual_fps,
+        streams={"codes": None, "clip": options.model.visual_fps},
         crop_seconds=data.crop_seconds,
         mixup_prob=data.mixup_prob if is_training else 0.0,
         roll_prob=data.roll_prob if is_training else 0.0,
@@ -150,20 +151,20 @@ def _dataset(stores: Sequence[FeatureStore], options: PretrainOptions, *, is_tra
 
 
 def _card(
-    options: PretrainOptions, store: FeatureStore, num_clips: int, refiner: Component | None
+    options: PretrainOptions, store: FeatureStore, trained_on: str, refiner: Component | None
 ) -> ModelCard:
     seconds = options.data.crop_seconds or store.info.clip_seconds
     return ModelCard(
         type=options.type,
         config=to_dict(options.model),
-        codec=Component(store.info.codec.name, store.info.codec.fingerprint),
-        encoder=Component(store.info.encoder.name, store.info.encoder.fingerprint),
+        codec=Component(store.stream("codes").maker, store.stream("codes").fingerprint),
+        encoder=Component(store.stream("clip").maker, store.stream("clip").fingerprint),
         refiner=refiner,
         decoding=options.decoding,
         window_seconds=seconds,
         overlap_seconds=seconds / 5,
         provenance={
-            "trained_on": f"{num_clips} clips of {', '.join(path.name for path in options.store)}",
+            "trained_on": trained_on,
             "options": to_record(options),
             "date": datetime.now(UTC).date().isoformat(),
             "vab": __version__,

@@ -19,13 +19,13 @@ from vab.shapes import Int, Tensor
 
 def fill_in(model: Any, batch: FeatureBatch, options: DecodingOptions) -> list[Int[Tensor, "K S"]]:
     """The codebooks of each clip that are not given, from its frames and those that are."""
-    is_masked = torch.zeros_like(batch.codes, dtype=torch.bool)
+    is_masked = torch.zeros_like(batch.streams["codes"], dtype=torch.bool)
     is_masked[:, model.config.num_given_codebooks :] = True
-    seconds = batch.codes.shape[2] / model.config.frame_rate
+    seconds = batch.streams["codes"].shape[2] / model.config.frame_rate
     return decode_in_windows(
         model,
-        list(mask_out(batch.codes, is_masked, model.config.mask_token_id)),
-        list(batch.visual),
+        list(mask_out(batch.streams["codes"], is_masked, model.config.mask_token_id)),
+        list(batch.streams["clip"]),
         windows=Windows.of(model.config, seconds, 0.0),
         options=options,
         seeds=range(len(batch)),
@@ -56,7 +56,9 @@ class SampleLogger:
     def _log(self, board: SummaryWriter, index: int, generated: torch.Tensor, step: int) -> None:
         rate = self.codec.sample_rate
         figure, axes = new_figure(2)
-        for row, (kind, codes) in enumerate((("true", self.batch.codes[index]), ("generated", generated))):
+        for row, (kind, codes) in enumerate(
+            (("true", self.batch.streams["codes"][index]), ("generated", generated))
+        ):
             sound = self.codec.decode(codes[None].to(torch.long))[0].float().cpu().clamp(-1, 1)
             draw_spectrogram(axes[row], sound, rate, title=f"{kind}: {self.batch.ids[index]}")
             board.add_audio(f"{self.batch.ids[index]}/{kind}", sound[0], step, sample_rate=rate)

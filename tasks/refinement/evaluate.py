@@ -58,7 +58,10 @@ def run(options: RefinementOptions) -> int:
             f"{options.store} has no clips in split {options.split!r}; it has: {', '.join(store.splits)}"
         )
     data = FeatureDataset(
-        store, indices[: options.clips], num_codebooks=refiner.num_codebooks, visual_fps=refiner.visual_fps
+        store,
+        indices[: options.clips],
+        num_codebooks=refiner.num_codebooks,
+        streams={"codes": None, "clip": refiner.visual_fps},
     )
     systems = _systems(refiner.num_codebooks, refiner.num_coarse_codebooks, options.steps)
     settings: dict[str, Any] = {
@@ -77,7 +80,7 @@ def run(options: RefinementOptions) -> int:
         "num_clips": len(data),
         "num_clips_expected": len(indices) if options.clips is None else min(options.clips, len(indices)),
         "clip_seconds": store.info.clip_seconds,
-        "frame_rate": store.info.codec.frame_rate,
+        "frame_rate": store.stream("codes").rate,
         "visual_fps": refiner.visual_fps,
         "command": f"vab evaluate refinement --split {options.split} --steps {' '.join(map(str, options.steps))}",
         **settings,
@@ -121,9 +124,16 @@ def _make_sounds(
         for start in range(0, len(data), options.batch_size):
             rows = range(start, min(start + options.batch_size, len(data)))
             batch = data.__getitems__([(row, 0) for row in rows])
-            codes = [clip[:, valid] for clip, valid in zip(batch.codes, batch.is_valid, strict=True)]
+            codes = [
+                clip[:, valid]
+                for clip, valid in zip(batch.streams["codes"], batch.is_valid["codes"], strict=True)
+            ]
             lengths = [
-                min(each.shape[1] * pipeline.codec.hop_length, data.store.info.num_samples) for each in codes
+                min(
+                    each.shape[1] * pipeline.codec.hop_length,
+                    num_samples(data.store.info.clip_seconds, pipeline.codec.sample_rate),
+                )
+                for each in codes
             ]
             for row, length in zip(rows, lengths, strict=True):
                 _write_truth(data, row, length, pipeline, options.output)
@@ -137,7 +147,7 @@ def _make_sounds(
                     made = list(
                         pipeline.refiner.refine(
                             made,
-                            list(batch.visual),
+                            list(batch.streams["clip"]),
                             options=replace(_decoding(pipeline, options), num_steps=system.num_steps),
                             seeds=[options.seed + row for row in rows],
                             batch_size=options.batch_size,

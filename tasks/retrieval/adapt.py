@@ -61,7 +61,7 @@ def _run(options: AdaptOptions) -> int:
         device=options.device,
     )
     provenance = {
-        "trained_on": f"{len(train_data)} clips of {', '.join(store.path.name for store in stores)}",
+        "trained_on": train_data.describe(),
         "from": {"weights": path.stem, "sha256": sha256_of(path), "init": options.init},
         "temperature": objective.temperature,
         "options": to_record(options),
@@ -71,7 +71,7 @@ def _run(options: AdaptOptions) -> int:
         "machine": platform.machine(),
     }
     save_encoder(written, encoder, _card(card, options, stores[0].info.clip_seconds, provenance))
-    console.print(f"adapted on {len(train_data)} clips; weights in {written}", markup=False)
+    console.print(f"adapted on {train_data.describe()}; weights in {written}", markup=False)
     return 0
 
 
@@ -79,12 +79,13 @@ def _dataset(
     stores: list[FeatureStore], encoder: VABEncoder, options: AdaptOptions, *, is_training: bool
 ) -> JoinedDataset:
     data = options.data
-    return JoinedDataset.of_split(
+    return JoinedDataset.of_splits(
         stores,
-        data.train_split if is_training else data.validation_split,
+        data.train_splits,
+        data.validation_splits,
         limit=None if is_training else data.num_validation_clips,
         num_codebooks=encoder.config.num_codebooks,
-        visual_fps=encoder.config.visual_fps,
+        streams={"codes": None, "clip": encoder.config.visual_fps},
         crop_seconds=data.crop_seconds,
         mixup_prob=data.mixup_prob if is_training else 0.0,
         roll_prob=data.roll_prob if is_training else 0.0,

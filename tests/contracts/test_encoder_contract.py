@@ -1,4 +1,4 @@
-"""What every visual encoder promises (``vab/vision/base.py``), at toy size: add yours to ENCODERS."""
+"""What every visual encoder promises (``vab/visual/base.py``), at toy size: add yours to ENCODERS."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from vab.vision import VisualEncoder, load_encoder, save_encoder
-from vab.vision.open_clip import IMAGES_PER_BATCH
+from vab.visual import TextEncoder, VisualEncoder, load_encoder, save_encoder
+from vab.visual.open_clip import IMAGES_PER_BATCH
 
 
 def reloaded(folder: Path) -> VisualEncoder:
@@ -37,7 +37,9 @@ def frames(number: int, height: int = 36, width: int = 64) -> np.ndarray:
 
 def test_protocol(encoder: VisualEncoder) -> None:
     assert isinstance(encoder, VisualEncoder)
-    assert type(encoder.embed_dim) is int
+    assert isinstance(encoder, TextEncoder)
+    assert encoder.feature_shape == (encoder.embed_dim,)
+    assert encoder.fps is None and encoder.frames_per_chunk == encoder.features_per_chunk == 1
     assert len(encoder.fingerprint) == 16
     assert int(encoder.fingerprint, 16) >= 0
 
@@ -47,7 +49,7 @@ def test_any_size_of_picture(encoder: VisualEncoder, size: tuple[int, int]) -> N
     images = encoder.preprocess(frames(2, *size))
     assert images.shape == (2, 3, encoder.image_size, encoder.image_size)
     assert images.dtype == torch.float32
-    features = encoder.encode_image(images)
+    features = encoder.encode_frames(images)
     assert features.shape == (2, encoder.embed_dim)
     assert features.dtype == torch.float32
     assert torch.isfinite(features).all()
@@ -55,15 +57,15 @@ def test_any_size_of_picture(encoder: VisualEncoder, size: tuple[int, int]) -> N
 
 def test_batches_of_any_length(encoder: VisualEncoder) -> None:
     images = encoder.preprocess(frames(IMAGES_PER_BATCH + 3))
-    together = encoder.encode_image(images)
-    apart = torch.cat([encoder.encode_image(image[None]) for image in images])
+    together = encoder.encode_frames(images)
+    apart = torch.cat([encoder.encode_frames(image[None]) for image in images])
     torch.testing.assert_close(together, apart, atol=0.02, rtol=0.02)
-    assert encoder.encode_image(images[:0]).shape == (0, encoder.embed_dim)
+    assert encoder.encode_frames(images[:0]).shape == (0, encoder.embed_dim)
 
 
 def test_pictures_of_another_size_are_refused(encoder: VisualEncoder) -> None:
-    with pytest.raises(ValueError, match="images must be"):
-        encoder.encode_image(torch.zeros(1, 3, encoder.image_size + 1, encoder.image_size + 1))
+    with pytest.raises(ValueError, match="frames must be"):
+        encoder.encode_frames(torch.zeros(1, 3, encoder.image_size + 1, encoder.image_size + 1))
 
 
 def test_text(encoder: VisualEncoder) -> None:
@@ -76,7 +78,7 @@ def test_text(encoder: VisualEncoder) -> None:
 
 
 def test_no_gradients_and_no_inference_tensors(encoder: VisualEncoder) -> None:
-    features = encoder.encode_image(encoder.preprocess(frames(1)))
+    features = encoder.encode_frames(encoder.preprocess(frames(1)))
     assert not features.requires_grad
     layer = torch.nn.Linear(encoder.embed_dim, 2)
     layer(features).sum().backward()
@@ -85,4 +87,4 @@ def test_no_gradients_and_no_inference_tensors(encoder: VisualEncoder) -> None:
 
 def test_deterministic_also_as_a_copy(encoder: VisualEncoder) -> None:
     images = encoder.preprocess(frames(2))
-    assert torch.equal(encoder.encode_image(images), copy.deepcopy(encoder).encode_image(images))
+    assert torch.equal(encoder.encode_frames(images), copy.deepcopy(encoder).encode_frames(images))

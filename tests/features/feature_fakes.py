@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ from vab.codecs.base import Codec
 from vab.errors import MediaError
 from vab.features.batch import FeatureBatch
 from vab.features.extract import ExtractionOptions, ExtractionReport, extract
-from vab.features.info import CodecInfo, EncoderInfo, StoreInfo
+from vab.features.info import StoreInfo
+from vab.features.makers import AudioInput, CodecMaker, FramesInput, StreamMaker, VisualMaker
 from vab.features.manifest import Clip
 from vab.features.read import DecodedClip, ReadRequest
 from vab.features.shards import ShardArrays
 from vab.features.writer import StoreWriter
-from vab.vision.base import VisualEncoder
+from vab.visual.base import VisualEncoder
 
 SAMPLE_RATE, HOP = 1600, 32  # 50 steps a second, as the paper's codecs
 
@@ -42,13 +44,23 @@ class FakeCodec(Codec):
 class FakeEncoder(VisualEncoder):
     """Features are the mean colour of a frame."""
 
-    name, fingerprint, embed_dim, image_size = "fake-clip", "e" * 16, 3, 4
+    name, fingerprint, feature_shape, image_size = "fake-clip", "e" * 16, (3,), 4
+    fps, frames_per_chunk, features_per_chunk = None, 1, 1
 
     def preprocess(self, frames: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(frames[:, :4, :4]).permute(0, 3, 1, 2).float()
 
-    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
-        return images.mean(dim=(2, 3))
+    def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
+        return frames.mean(dim=(2, 3))
+
+
+def fake_makers(
+    visual_fps: float = 4.0, codec: FakeCodec | None = None, encoder: FakeEncoder | None = None
+) -> dict[str, StreamMaker]:
+    return {
+        "codes": CodecMaker(codec or FakeCodec()),
+        "clip": VisualMaker(encoder or FakeEncoder(), visual_fps),
+    }
 
 
 def read_fake(request: ReadRequest) -> DecodedClip:
@@ -63,9 +75,13 @@ def read_fake(request: ReadRequest) -> DecodedClip:
     if kind == "hang":
         time.sleep(60)
     seconds = 1.0 if kind == "short" else request.clip_seconds
-    waveform = np.full((1, round(seconds * request.sample_rate)), int(number) / 100, np.float32)
-    frames = np.full((round(seconds * request.visual_fps), 4, 4, 3), int(number), np.uint8)
-    return DecodedClip(None if kind == "silent" else waveform, None if kind == "blind" else frames)
+    decoded: DecodedClip = {}
+    for wanted in request.inputs:
+        if isinstance(wanted, AudioInput) and kind != "silent":
+            decoded[wanted] = np.full((1, round(seconds * wanted.sample_rate)), int(number) / 100, np.float32)
+        elif isinstance(wanted, FramesInput) and kind != "blind":
+            decoded[wanted] = np.full((round(seconds * wanted.fps), 4, 4, 3), int(number), np.uint8)
+    return decoded
 
 
 def fake_clips(*ids: str) -> list[Clip]:
@@ -73,34 +89,35 @@ def fake_clips(*ids: str) -> list[Clip]:
 
 
 def fake_info(visual_fps: float = 8.0, clip_seconds: float = 10.0, embed_dim: int = 3) -> StoreInfo:
-    return StoreInfo(
-        CodecInfo("fake-codec", "c" * 16, SAMPLE_RATE, HOP, 2, 1000),
-        EncoderInfo("fake-clip", "e" * 16, embed_dim),
-        visual_fps,
-        clip_seconds,
+    clip = VisualMaker(FakeEncoder(), visual_fps).describe("clip")
+    return StoreInfo.of(
+        [CodecMaker(FakeCodec()).describe("codes"), replace(clip, shape=(embed_dim,))], clip_seconds
     )
 
 
 def ramp_arrays(info: StoreInfo, seconds: list[float]) -> ShardArrays:
-    """Features that tell the clip (hundreds or second level) and the time of each step and frame."""
+    """Features that tell the clip (second codebook or number) and the time of each step."""
     arrays = ShardArrays.zeros(len(seconds), info)
     for n, length in enumerate(seconds):
-        arrays.codes[n, 0] = torch.arange(info.num_steps)
-        arrays.codes[n, 1] = n
-        arrays.visual[n, :, 0] = torch.arange(info.num_frames)
-        arrays.visual[n, :, 1] = n
-        arrays.num_steps[n] = round(length * info.codec.frame_rate)
-        arrays.num_frames[n] = round(length * info.visual_fps)
+        for name, stream in info.streams.items():
+            features = arrays.streams[name][n] if stream.kind == "codes" else arrays.streams[name][n].T
+            features[0] = torch.arange(info.num_steps(name))
+            features[1] = n
+            arrays.num_steps[name][n] = round(length * stream.rate)
     return arrays
 
 
 def ramp_batch(info: StoreInfo, seconds: list[float]) -> FeatureBatch:
     arrays = ramp_arrays(info, seconds)
     return FeatureBatch(
-        codes=arrays.codes.long(),
-        visual=arrays.visual.float(),
-        is_valid=torch.arange(info.num_steps) < arrays.num_steps[:, None],
-        is_valid_visual=torch.arange(info.num_frames) < arrays.num_frames[:, None],
+        streams={
+            name: array.float() if array.is_floating_point() else array.long()
+            for name, array in arrays.streams.items()
+        },
+        is_valid={
+            name: torch.arange(info.num_steps(name)) < lengths[:, None]
+            for name, lengths in arrays.num_steps.items()
+        },
         ids=tuple(map(str, range(len(seconds)))),
         labels=tuple((str(n),) for n in range(len(seconds))),
     )
@@ -140,8 +157,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 def extract_fakes(folder: Path) -> ExtractionReport:
     """Forty clips of which every seventh fails, written one by one."""
     ids = [f"{'bad' if n % 7 == 3 else 'full'}-{n}" for n in range(40)]
-    options = ExtractionOptions(visual_fps=4.0, clip_seconds=1.0, shard_size=15, batch_size=1)
-    return extract(fake_clips(*ids), folder, FakeCodec(), FakeEncoder(), options, reader=read_fake)
+    options = ExtractionOptions(clip_seconds=1.0, shard_size=15, batch_size=1)
+    return extract(fake_clips(*ids), folder, fake_makers(), options, reader=read_fake)
 
 
 if __name__ == "__main__":

@@ -17,43 +17,48 @@ def store_of(tmp_path: Path, seconds: list[float], visual_fps: float = 8.0) -> F
 
 
 def equal(one: FeatureBatch, other: FeatureBatch) -> bool:
-    names = ("codes", "visual", "is_valid", "is_valid_visual")
-    return one.ids == other.ids and all(torch.equal(getattr(one, n), getattr(other, n)) for n in names)
+    return one.ids == other.ids and all(
+        torch.equal(one.streams[name], other.streams[name])
+        and torch.equal(one.is_valid[name], other.is_valid[name])
+        for name in one.streams
+    )
 
 
 def test_five_frames_a_second_become_one(tmp_path: Path) -> None:
     store = store_of(tmp_path, [10.0] * 4, visual_fps=5.0)
-    evaluation = FeatureDataset(store, visual_fps=1.0)
-    assert evaluation[(0, 0)].visual[0, :, 0].tolist() == [5 * second + 2 for second in range(10)]
-    training = FeatureDataset(store, visual_fps=1.0, is_training=True)
-    drawn = training.__getitems__([(i % 4, i) for i in range(200)]).visual[:, :, 0]
+    evaluation = FeatureDataset(store, streams={"codes": None, "clip": 1.0})
+    assert evaluation[(0, 0)].streams["clip"][0, :, 0].tolist() == [5 * second + 2 for second in range(10)]
+    training = FeatureDataset(store, streams={"codes": None, "clip": 1.0}, is_training=True)
+    drawn = training.__getitems__([(i % 4, i) for i in range(200)]).streams["clip"][:, :, 0]
     assert (drawn // 5 == torch.arange(10)).all(), "each from its own second"
     shares = torch.bincount((drawn % 5).long().flatten(), minlength=5) / drawn.numel()
     assert ((shares > 0.17) & (shares < 0.23)).all(), shares
-    assert training.num_frames == 10
+    assert training.num_steps == {"codes": 500, "clip": 10}
 
 
 def test_a_last_second_cut_short_gives_only_real_frames(tmp_path: Path) -> None:
-    training = FeatureDataset(store_of(tmp_path, [4.4], visual_fps=5.0), visual_fps=1.0, is_training=True)
+    training = FeatureDataset(
+        store_of(tmp_path, [4.4], visual_fps=5.0), streams={"codes": None, "clip": 1.0}, is_training=True
+    )
     batch = training.__getitems__([(0, seed) for seed in range(50)])
-    assert batch.is_valid_visual.sum(1).tolist() == [5] * 50
-    assert set(batch.visual[:, 4, 0].tolist()) == {20.0, 21.0}
-    middle = FeatureDataset(training.store, visual_fps=1.0)[(0, 0)]
-    assert middle.visual[0, :5, 0].tolist() == [2.0, 7.0, 12.0, 17.0, 21.0]
+    assert batch.is_valid["clip"].sum(1).tolist() == [5] * 50
+    assert set(batch.streams["clip"][:, 4, 0].tolist()) == {20.0, 21.0}
+    middle = FeatureDataset(training.store, streams={"codes": None, "clip": 1.0})[(0, 0)]
+    assert middle.streams["clip"][0, :5, 0].tolist() == [2.0, 7.0, 12.0, 17.0, 21.0]
 
 
 def test_crops_begin_on_the_grid_inside_the_real_part(tmp_path: Path) -> None:
     store = store_of(tmp_path, [10.0, 4.7, 1.0])
     training = FeatureDataset(store, crop_seconds=2.5, is_training=True)
-    assert (training.num_steps, training.num_frames, training.seconds) == (125, 20, 2.5)
+    assert training.num_steps == {"codes": 125, "clip": 20} and training.seconds == 2.5
     for clip, starts in ((0, set(range(0, 400, 25))), (1, {0, 25, 50, 75, 100}), (2, {0})):
         batch = training.__getitems__([(clip, seed) for seed in range(300)])
-        assert batch.codes.shape == (300, 2, 125) and batch.visual.shape == (300, 20, 3)
-        first_steps, first_frames = batch.codes[:, 0, 0], batch.visual[:, 0, 0]
+        assert batch.streams["codes"].shape == (300, 2, 125) and batch.streams["clip"].shape == (300, 20, 3)
+        first_steps, first_frames = batch.streams["codes"][:, 0, 0], batch.streams["clip"][:, 0, 0]
         assert set(first_steps.tolist()) == starts
         assert (first_steps / 50 == first_frames / 8).all()
-    assert batch.is_valid.sum(1).tolist() == [50] * 300
-    assert batch.is_valid_visual.sum(1).tolist() == [8] * 300
+    assert batch.is_valid["codes"].sum(1).tolist() == [50] * 300
+    assert batch.is_valid["clip"].sum(1).tolist() == [8] * 300
 
 
 def test_evaluation_ignores_seeds_and_takes_the_first_crop(tmp_path: Path) -> None:
@@ -61,7 +66,7 @@ def test_evaluation_ignores_seeds_and_takes_the_first_crop(tmp_path: Path) -> No
     evaluation = FeatureDataset(store, [2, 0], crop_seconds=5.0, mixup_prob=1.0, roll_prob=1.0)
     batch = evaluation.__getitems__([(0, 1), (1, 2)])
     assert batch.ids == ("clip-2", "clip-0")
-    assert batch.codes[:, 0, 0].tolist() == [0, 0]
+    assert batch.streams["codes"][:, 0, 0].tolist() == [0, 0]
     assert equal(batch, evaluation.__getitems__([(0, 8), (1, 9)]))
     assert len(evaluation) == 2
 
@@ -69,7 +74,12 @@ def test_evaluation_ignores_seeds_and_takes_the_first_crop(tmp_path: Path) -> No
 def test_training_is_a_function_of_items_and_seeds(tmp_path: Path) -> None:
     store = store_of(tmp_path, [10.0, 8.0, 10.0, 9.0])
     training = FeatureDataset(
-        store, crop_seconds=5.0, visual_fps=4.0, mixup_prob=0.5, roll_prob=0.5, is_training=True
+        store,
+        crop_seconds=5.0,
+        streams={"codes": None, "clip": 4.0},
+        mixup_prob=0.5,
+        roll_prob=0.5,
+        is_training=True,
     )
     items = [(0, 11), (3, 12), (1, 13), (2, 14)]
     batch = training.__getitems__(items)
@@ -90,7 +100,7 @@ def test_augmentations_change_training_alone(tmp_path: Path, option: str) -> Non
 
 def test_fewer_codebooks(tmp_path: Path) -> None:
     store = store_of(tmp_path, [10.0])
-    assert FeatureDataset(store, num_codebooks=1)[(0, 0)].codes.shape == (1, 1, 500)
+    assert FeatureDataset(store, num_codebooks=1)[(0, 0)].streams["codes"].shape == (1, 1, 500)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -111,8 +121,9 @@ def test_loaders_resume_exactly(tmp_path: Path, num_workers: int) -> None:
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     store = store_of(tmp_path, [10.0])
     for options, message in (
-        ({"visual_fps": 3.0}, "does not divide"),
-        ({"visual_fps": 16.0}, "does not divide"),
+        ({"streams": {"clip": 3.0}}, "do not divide"),
+        ({"streams": {"clip": 16.0}}, "do not divide"),
+        ({"streams": {"codes": 25.0}}, "codes has 50 steps a second, not 25"),
         ({"crop_seconds": 2.3}, "multiple of 0.5 s"),
         ({"crop_seconds": 11.0}, "exceeds"),
         ({"num_codebooks": 3}, "1 to 2"),

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from feature_fakes import HOP, FakeCodec, FakeEncoder, contents, fake_clips, read_fake
+from feature_fakes import HOP, FakeCodec, FakeEncoder, contents, fake_clips, fake_makers, read_fake
 
 from vab.errors import StoreError
 from vab.features.extract import ExtractionOptions, ExtractionReport, Progress, extract
@@ -12,12 +12,12 @@ from vab.features.status import Counts, status
 from vab.features.store import FeatureStore
 from vab.media import write_clip
 
-OPTIONS = ExtractionOptions(visual_fps=4.0, clip_seconds=2.0, shard_size=5, batch_size=3, timeout=30.0)
+OPTIONS = ExtractionOptions(clip_seconds=2.0, shard_size=5, batch_size=3, timeout=30.0)
 
 
 def run(folder: Path, *ids: str, codec: FakeCodec | None = None, **changes: object) -> ExtractionReport:
     options = ExtractionOptions(**{**vars(OPTIONS), **changes})
-    return extract(fake_clips(*ids), folder, codec or FakeCodec(), FakeEncoder(), options, reader=read_fake)
+    return extract(fake_clips(*ids), folder, fake_makers(codec=codec), options, reader=read_fake)
 
 
 def test_each_clip_gets_its_own_features_padded_as_the_paper_says(tmp_path: Path) -> None:
@@ -32,13 +32,13 @@ def test_each_clip_gets_its_own_features_padded_as_the_paper_says(tmp_path: Path
         "full-1.mp4",
     )
     batch = store.read(list(range(5)))
-    assert batch.codes.shape == (5, 2, 100) and batch.visual.shape == (5, 8, 3)
-    assert batch.is_valid.sum(1).tolist() == [100, 50, 0, 100, 100]
-    assert batch.is_valid_visual.sum(1).tolist() == [8, 4, 8, 0, 8]
-    assert batch.codes[:, 0, 0].tolist() == [1, 2, 0, 5, 8]
-    assert batch.codes[1, 0].tolist() == [2] * 50 + [0] * 50, "sound is followed by silence"
-    assert batch.visual[1].unique().tolist() == [2.0], "the last frame's feature repeats"
-    assert batch.visual[:, 0, 0].tolist() == [1, 2, 3, 0, 8]
+    assert batch.streams["codes"].shape == (5, 2, 100) and batch.streams["clip"].shape == (5, 8, 3)
+    assert batch.is_valid["codes"].sum(1).tolist() == [100, 50, 0, 100, 100]
+    assert batch.is_valid["clip"].sum(1).tolist() == [8, 4, 8, 0, 8]
+    assert batch.streams["codes"][:, 0, 0].tolist() == [1, 2, 0, 5, 8]
+    assert batch.streams["codes"][1, 0].tolist() == [2] * 50 + [0] * 50, "sound is followed by silence"
+    assert batch.streams["clip"][1].unique().tolist() == [2.0], "the last frame's feature repeats"
+    assert batch.streams["clip"][:, 0, 0].tolist() == [1, 2, 3, 0, 8]
     failures = [
         line.split('"failure": ')[1] for line in (tmp_path / "failures.jsonl").read_text().splitlines()
     ]
@@ -53,10 +53,10 @@ def test_each_clip_gets_its_own_features_padded_as_the_paper_says(tmp_path: Path
 def test_clips_are_encoded_in_batches_and_progress_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vab.features.extract.CPU_SOUNDS", 100)  # as on a GPU
+    monkeypatch.setattr("vab.features.makers.CPU_WAVEFORMS", 100)  # as on a GPU
     codec, seen = FakeCodec(), []
     clips = fake_clips("full-1", "bad-2", "full-3", "full-4", "full-5", "full-6")
-    extract(clips, tmp_path, codec, FakeEncoder(), OPTIONS, reader=read_fake, on_progress=seen.append)
+    extract(clips, tmp_path, fake_makers(codec=codec), OPTIONS, reader=read_fake, on_progress=seen.append)
     assert codec.batch_sizes == [2, 2, 1], "groups of three; the shard of five ends the second"
     assert seen == [Progress(6, 0, 0), Progress(6, 2, 1), Progress(6, 4, 1), Progress(6, 5, 1)]
 
@@ -76,8 +76,7 @@ def test_going_on_after_an_interruption_gives_the_same_bytes(tmp_path: Path) -> 
         extract(
             fake_clips(*ids),
             tmp_path / "broken",
-            FakeCodec(),
-            FakeEncoder(),
+            fake_makers(),
             OPTIONS,
             on_progress=stop,
             reader=read_fake,
@@ -104,11 +103,11 @@ def test_failures_stay_known_until_a_retry(tmp_path: Path) -> None:
 
 def test_features_that_16_bits_cannot_hold_are_a_failure(tmp_path: Path) -> None:
     class Loud(FakeEncoder):
-        def encode_image(self, images: torch.Tensor) -> torch.Tensor:
-            features = super().encode_image(images)
+        def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
+            features = super().encode_frames(frames)
             return torch.where(features > 4, 1e6, features)
 
-    extract(fake_clips("full-3", "full-5"), tmp_path, FakeCodec(), Loud(), OPTIONS, reader=read_fake)
+    extract(fake_clips("full-3", "full-5"), tmp_path, fake_makers(encoder=Loud()), OPTIONS, reader=read_fake)
     assert FeatureStore(tmp_path).clips.ids == ["full-3"]
     assert "16-bit floats cannot hold" in (tmp_path / "failures.jsonl").read_text()
 
@@ -117,7 +116,7 @@ def test_stores_of_other_networks_are_refused(tmp_path: Path) -> None:
     run(tmp_path, "full-1")
     other = FakeCodec()
     other.fingerprint = "d" * 16
-    with pytest.raises(StoreError, match=r"codec fingerprint c{16}, not d{16}"):
+    with pytest.raises(StoreError, match=r"codes fingerprint c{16}, not d{16}"):
         run(tmp_path, "full-1", codec=other)
     other.codebook_size = 1 << 17
     with pytest.raises(ValueError, match="16-bit codes"):
@@ -157,14 +156,17 @@ def test_real_files(tmp_path: Path) -> None:
         Clip("cut", tmp_path / "pair.mp4", start=9.0, duration=4.0, may_be_cut=True),
         Clip("whole", tmp_path / "pair.mp4", start=2.0, duration=2.0, may_be_cut=True),
     ]
-    options = ExtractionOptions(visual_fps=4.0, clip_seconds=3.0)
-    extract(clips, tmp_path / "store", LoudnessCodec(), FakeEncoder(), options)
+    options = ExtractionOptions(clip_seconds=3.0)
+    extract(clips, tmp_path / "store", fake_makers(codec=LoudnessCodec()), options)
     store = FeatureStore(tmp_path / "store")
     assert store.clips.ids == ["pair", "middle", "mute", "cut", "whole"]
     batch = store.read(list(range(5)))
-    assert batch.is_valid.sum(1).tolist() == [150, 100, 0, 150, 100]
-    assert batch.is_valid_visual.sum(1).tolist() == [12, 8, 4, 12, 8]
-    is_loud, is_red = batch.codes[:, 0] > 10, batch.visual[:, :, 0] > batch.visual[:, :, 2]
+    assert batch.is_valid["codes"].sum(1).tolist() == [150, 100, 0, 150, 100]
+    assert batch.is_valid["clip"].sum(1).tolist() == [12, 8, 4, 12, 8]
+    is_loud, is_red = (
+        batch.streams["codes"][:, 0] > 10,
+        batch.streams["clip"][:, :, 0] > batch.streams["clip"][:, :, 2],
+    )
     for b, seconds in enumerate([2.0, 1.0, None, 2.0, 0.0]):
         if seconds is not None:
             assert is_loud[b].sum().item() == pytest.approx(seconds * 50, abs=3)
@@ -182,6 +184,6 @@ def test_require(tmp_path: Path, require: str, kept: str) -> None:
     make_video(tmp_path / "pair.mp4", 1.0)
     make_video(tmp_path / "mute.mp4", 1.0, has_sound=False)
     clips = [Clip(name, tmp_path / f"{name}.mp4") for name in ("pair", "mute")]
-    options = ExtractionOptions(visual_fps=4.0, clip_seconds=1.0, require=require)  # type: ignore[arg-type]
-    extract(clips, tmp_path / "store", LoudnessCodec(), FakeEncoder(), options)
+    options = ExtractionOptions(clip_seconds=1.0, require=require)  # type: ignore[arg-type]
+    extract(clips, tmp_path / "store", fake_makers(codec=LoudnessCodec()), options)
     assert FeatureStore(tmp_path / "store").clips.ids == kept.split()

@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import json
 import multiprocessing
 import os
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 from feature_fakes import fake_info, make_store, ramp_batch
+from safetensors.torch import save_file
 
 from vab.errors import StoreError
+from vab.features.info import StoreInfo
 from vab.features.store import FeatureStore
 
 INFO = fake_info()
@@ -28,17 +31,18 @@ def test_any_order_of_clips_comes_back_exactly(folder: Path) -> None:
     for indices in ([5, 0, 0, 3, 6], [2], range(7), np.array([6, 1]), torch.tensor([4, 4])):
         batch = store.read(indices if not isinstance(indices, range) else list(indices))
         chosen = list(map(int, indices))
-        assert batch.codes.dtype == torch.int64 and batch.visual.dtype == torch.float32
-        for name in ("codes", "visual", "is_valid", "is_valid_visual"):
-            assert torch.equal(getattr(batch, name), getattr(expected, name)[chosen])
+        assert batch.streams["codes"].dtype == torch.int64 and batch.streams["clip"].dtype == torch.float32
+        for name in ("codes", "clip"):
+            assert torch.equal(batch.streams[name], expected.streams[name][chosen])
+            assert torch.equal(batch.is_valid[name], expected.is_valid[name][chosen])
         assert batch.ids == tuple(f"clip-{i}" for i in chosen)
         assert batch.labels == tuple((f"even{i % 2}", "all") for i in chosen)
 
 
 def test_reading_gives_memory_of_its_own(folder: Path) -> None:
     store = FeatureStore(folder)
-    store.read([0]).codes[:] = 7
-    assert store.read([0]).codes[0, 0, 3] == 3
+    store.read([0]).streams["codes"][:] = 7
+    assert store.read([0]).streams["codes"][0, 0, 3] == 3
 
 
 def test_metadata(folder: Path) -> None:
@@ -50,7 +54,7 @@ def test_metadata(folder: Path) -> None:
         "test",
         ("even1", "all"),
     )
-    assert (clip.num_steps, clip.num_frames, clip.duration) == (395, 63, None)
+    assert clip.num_steps == {"codes": 395, "clip": 63} and clip.duration is None
     assert [clip.id for clip in store.clips] == [clip.id for clip in store.clips[0:7]]
     assert store.info == INFO
     assert store.splits == ("test", "train")
@@ -64,12 +68,14 @@ def test_select(folder: Path) -> None:
     assert store.select(split="validation") == []
     assert store.select(labels=["even0"]) == [0, 2, 4, 6]
     assert store.select(split="test", labels=["even0"]) == []
-    store.clips.num_steps[2] = 0
-    store.clips.num_frames[4] = 0
-    assert store.select(require="both") == [0, 1, 3, 5, 6]
-    assert store.select(require="audio") == [0, 1, 3, 4, 5, 6]
-    assert store.select(require="visual") == [0, 1, 2, 3, 5, 6]
-    assert store.select(require="any") == list(range(7))
+    store.clips.num_steps["codes"][2] = 0
+    store.clips.num_steps["clip"][4] = 0
+    assert store.select() == store.select(streams=["codes", "clip"]) == [0, 1, 3, 5, 6]
+    assert store.select(streams=["codes"]) == [0, 1, 3, 4, 5, 6]
+    assert store.select(streams=["clip"]) == [0, 1, 2, 3, 5, 6]
+    assert store.select(streams=[]) == list(range(7))
+    with pytest.raises(StoreError, match=r"has no stream 'beats', only codes, clip; .*--add beats"):
+        store.select(streams=["beats"])
 
 
 def test_index_outside(folder: Path) -> None:
@@ -86,7 +92,7 @@ def test_no_file_stays_open(folder: Path) -> None:
 
 
 def read_in_child(store: FeatureStore, queue: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
-    queue.put(store.read([5]).codes.sum().item())
+    queue.put(store.read([5]).streams["codes"].sum().item())
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -96,7 +102,7 @@ def test_other_processes_read_it(folder: Path, method: str) -> None:
     queue = context.Queue()
     child = context.Process(target=read_in_child, args=(store, queue))
     child.start()
-    assert queue.get(timeout=60) == store.read([5]).codes.sum().item()
+    assert queue.get(timeout=60) == store.read([5]).streams["codes"].sum().item()
     child.join()
 
 
@@ -104,7 +110,7 @@ def test_a_pickled_store_is_its_path(folder: Path) -> None:
     store = FeatureStore(folder)
     data = pickle.dumps(store)
     assert len(data) < 500
-    assert torch.equal(pickle.loads(data).read([4]).codes, store.read([4]).codes)
+    assert torch.equal(pickle.loads(data).read([4]).streams["codes"], store.read([4]).streams["codes"])
 
 
 def test_verify_notices_a_changed_byte(folder: Path) -> None:
@@ -150,33 +156,127 @@ def test_a_foreign_shard_is_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "shards" / "00001.safetensors").write_bytes(
         (other / "shards" / "00001.safetensors").read_bytes()
     )
-    with pytest.raises(StoreError, match=r"visual is F16 \[3, 80, 5\], this store has F16 \[3, 80, 3\]"):
+    with pytest.raises(StoreError, match=r"clip is F16 \[3, 80, 5\], this store has F16 \[3, 80, 3\]"):
         FeatureStore(folder)
 
 
 def test_store_json_says_what_it_holds(folder: Path) -> None:
     document = json.loads((folder / "store.json").read_text())
-    assert document["format_version"] == 1
-    assert document["codec"]["frame_rate"] == 50
-    document["format_version"] = 2
+    assert document["format_version"] == 2
+    assert document["streams"]["codes"]["rate"] == 50
+    document["format_version"] = 3
     (folder / "store.json").write_text(json.dumps(document))
-    with pytest.raises(StoreError, match="format version 2, this program reads 1"):
+    with pytest.raises(StoreError, match="format version 3, this program reads 1 to 2"):
         FeatureStore(folder)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("rate", 0, "rate must be positive"),
+        ("rate", "8", ""),
+        ("kind", "smells", "kind"),
+        ("shape", [0], "shape must be positive"),
+        ("name", "../clip", "letters, digits"),
+        ("dtype", "int4", "none of int16, float16, float32"),
+        ("codec", {}, "sample_rate"),
+    ],
+)
+def test_a_header_that_makes_no_sense_is_one_line(
+    folder: Path, field: str, value: object, message: str
+) -> None:
+    document = json.loads((folder / "store.json").read_text())
+    document["streams"]["clip"][field] = value
+    (folder / "store.json").write_text(json.dumps(document))
+    with pytest.raises(StoreError, match=f"store.json: damaged, .*{message}") as caught:
+        FeatureStore(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def old_folder(tmp_path: Path) -> Path:
+    """A store as format version 1 wrote it, byte by byte: one shard of two clips, the second without sound."""
+    folder = tmp_path / "old"
+    (folder / "shards").mkdir(parents=True)
+    header = {
+        "format": "vab-features",
+        "format_version": 1,
+        "codec": {
+            "name": "fake-codec",
+            "fingerprint": "c" * 16,
+            "sample_rate": 1600,
+            "hop_length": 32,
+            "num_codebooks": 2,
+            "codebook_size": 1000,
+            "frame_rate": 50.0,
+        },
+        "encoder": {"name": "fake-clip", "fingerprint": "e" * 16, "embed_dim": 3},
+        "visual_fps": 8.0,
+        "clip_seconds": 1.0,
+    }
+    (folder / "store.json").write_text(json.dumps(header))
+    arrays = {
+        "codes": torch.arange(200, dtype=torch.int16).reshape(2, 2, 50),
+        "visual": torch.arange(48, dtype=torch.float16).reshape(2, 8, 3),
+        "num_steps": torch.tensor([50, 0], dtype=torch.int32),
+        "num_frames": torch.tensor([8, 4], dtype=torch.int32),
+    }
+    save_file(arrays, folder / "shards" / "00000.safetensors")
+    digest = hashlib.sha256((folder / "shards" / "00000.safetensors").read_bytes()).hexdigest()
+    lines = [{"num_clips": 2, "num_rows": 2, "sha256": digest}]
+    lines += [
+        {
+            "row": row,
+            "id": f"clip-{row}",
+            "source": f"clip-{row}.mp4",
+            "start": 0.0,
+            "duration": None,
+            "may_be_cut": False,
+            "split": "train",
+            "labels": [],
+            "caption": "",
+        }
+        for row in range(2)
+    ]
+    (folder / "shards" / "00000.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def test_stores_of_the_first_format_open_and_grow(old_folder: Path) -> None:
+    store = FeatureStore(old_folder)
+    store.verify()
+    assert store.info == fake_info(clip_seconds=1.0)
+    batch = store.read([1, 0])
+    assert batch.streams["codes"][1].flatten().tolist() == list(range(100))
+    assert batch.streams["clip"][0].flatten().tolist() == list(range(24, 48))
+    assert batch.is_valid["codes"].sum(1).tolist() == [0, 50]
+    assert batch.is_valid["clip"].sum(1).tolist() == [4, 8]
+    make_store(old_folder, fake_info(clip_seconds=1.0), [1.0] * 3)
+    grown = FeatureStore(old_folder)
+    assert grown.clips.ids == ["clip-0", "clip-1", "clip-2"]
+    assert torch.equal(grown.read([1, 0]).streams["clip"], batch.streams["clip"])
+    assert grown.read([2]).streams["codes"][0, 1].unique().tolist() == [2]
+
+
+def changed_codes(**changes: str) -> StoreInfo:
+    codes = dataclasses.replace(INFO.streams["codes"], **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(INFO, streams=INFO.streams | {"codes": codes})
+
+
 def test_names_may_differ_where_content_does_not(tmp_path: Path) -> None:
-    renamed = dataclasses.replace(INFO, codec=dataclasses.replace(INFO.codec, name="path/to/codec"))
+    renamed = changed_codes(maker="path/to/codec")
     INFO.check_same(renamed, tmp_path)
-    changed = dataclasses.replace(
-        INFO, visual_fps=5.0, codec=dataclasses.replace(INFO.codec, fingerprint="x")
-    )
-    with pytest.raises(StoreError, match=r"codec fingerprint c+, not x; visual_fps 8.0, not 5.0"):
+    changed = dataclasses.replace(changed_codes(fingerprint="x"), clip_seconds=5.0)
+    with pytest.raises(StoreError, match=r"clip_seconds 10.0, not 5.0; codes fingerprint c+, not x"):
         INFO.check_same(changed, tmp_path)
+    fewer = dataclasses.replace(INFO, streams={"codes": INFO.streams["codes"]})
+    with pytest.raises(StoreError, match=r"clip rate 8.0, not absent"):
+        INFO.check_same(fewer, tmp_path)
 
 
 def test_batches_move_between_devices(folder: Path) -> None:
     batch = FeatureStore(folder).read([0, 1])
     moved = batch.to("meta")
-    assert moved.codes.device.type == moved.is_valid_visual.device.type == "meta"
+    assert moved.streams["codes"].device.type == moved.is_valid["clip"].device.type == "meta"
     assert moved.ids == batch.ids and len(moved) == 2 and moved.partner is None
-    assert batch.has_audio.all() and batch.has_visual.all()
+    assert batch.has("codes").all() and batch.has("clip").all()

@@ -181,7 +181,7 @@ def test_failures_are_listed_known_and_retried_when_asked(tmp_path: Path) -> Non
     assert status(tmp_path).total == Counts(10, 1, 0)
     store = FeatureStore(tmp_path)
     assert store.clips.ids[-2:] == ["bad-1", "bad-9"]
-    assert store.read([9]).codes[0, 1, 0] == NUMBERS["bad-9"]
+    assert store.read([9]).streams["codes"][0, 1, 0] == NUMBERS["bad-9"]
     work(tmp_path)
     assert len((tmp_path / "failures.jsonl").read_text().splitlines()) == 1
 
@@ -192,7 +192,7 @@ def test_a_shard_of_failures_only(tmp_path: Path) -> None:
         for group in writer.pending():
             writer.write(group, *features(group))
     assert len(FeatureStore(tmp_path)) == 0
-    assert FeatureStore(tmp_path).read([]).codes.shape == (0, 2, 50)
+    assert FeatureStore(tmp_path).read([]).streams["codes"].shape == (0, 2, 50)
     assert status(tmp_path).by_split == {"train": Counts(0, 1, 0)}
 
 
@@ -232,7 +232,7 @@ def test_two_writers_are_one_too_many(tmp_path: Path) -> None:
 
 def test_other_features_and_other_folders_are_refused(tmp_path: Path) -> None:
     make_store(tmp_path / "store", INFO, [1.0])
-    with pytest.raises(StoreError, match=r"visual_fps 8.0, not 5.0: use another --store"):
+    with pytest.raises(StoreError, match=r"clip rate 8.0, not 5.0: use another --store"):
         StoreWriter(tmp_path / "store", fake_info(visual_fps=5.0, clip_seconds=1.0))
     (tmp_path / "notes.txt").touch()
     with pytest.raises(StoreError, match=r"holds other files \(notes.txt\), but no store"):

@@ -25,7 +25,8 @@ class Space:
 
     sample_rate = RATE
     name = fingerprint = "known"
-    embed_dim = WIDTH
+    feature_shape: tuple[int, ...] = (WIDTH,)
+    fps, frames_per_chunk, features_per_chunk = None, 1, 1
     image_size = 8
 
     def __init__(self) -> None:
@@ -50,7 +51,7 @@ class Space:
     def preprocess(self, frames: np.ndarray) -> torch.Tensor:
         return torch.zeros(len(frames), 3, 8, 8)
 
-    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+    def encode_frames(self, images: torch.Tensor) -> torch.Tensor:
         return 7 * self._place(1.0).expand(len(images), -1)
 
     @staticmethod
@@ -114,6 +115,6 @@ def test_wav2clip_is_of_true_sound_and_with_an_encoder_of_pictures(tmp_path: Pat
 
 def test_pictures_of_another_space_are_refused() -> None:
     narrow = Space()
-    narrow.embed_dim = 768
-    with pytest.raises(WeightsError, match="768 numbers, those of Wav2CLIP 512"):
+    narrow.feature_shape = (768,)
+    with pytest.raises(WeightsError, match="\\(768,\\), those of Wav2CLIP \\(512,\\)"):
         Wav2ClipScorer(Space(), narrow)

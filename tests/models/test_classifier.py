@@ -38,10 +38,14 @@ def _model(modality: Modality = "both") -> VABClassifier:
 def _batch(size: int = 3, num_steps: int = 40, seed: int = 1) -> FeatureBatch:
     generator = torch.Generator().manual_seed(seed)
     return FeatureBatch(
-        codes=torch.randint(0, 16, (size, 2, num_steps), generator=generator),
-        visual=torch.randn(size, 4, 6, generator=generator),
-        is_valid=torch.ones(size, num_steps, dtype=torch.bool),
-        is_valid_visual=torch.ones(size, 4, dtype=torch.bool),
+        streams={
+            "codes": torch.randint(0, 16, (size, 2, num_steps), generator=generator),
+            "clip": torch.randn(size, 4, 6, generator=generator),
+        },
+        is_valid={
+            "codes": torch.ones(size, num_steps, dtype=torch.bool),
+            "clip": torch.ones(size, 4, dtype=torch.bool),
+        },
         ids=tuple(map(str, range(size))),
         labels=tuple((CLASSES[n % 3],) for n in range(size)),
     )
@@ -52,29 +56,33 @@ def _batch(size: int = 3, num_steps: int = 40, seed: int = 1) -> FeatureBatch:
 )
 def test_only_its_own_modality_matters(modality: Modality, hears: bool, sees: bool) -> None:
     model, batch, other = _model(modality), _batch(), _batch(seed=2)
-    plain = model(batch.codes, batch.visual)
+    plain = model(batch.streams["codes"], batch.streams["clip"])
     assert plain.shape == (3, 3)
-    assert plain.equal(model(other.codes, batch.visual)) != hears
-    assert plain.equal(model(batch.codes, other.visual)) != sees
-    assert plain.equal(model(batch.codes if hears else None, batch.visual if sees else None))
+    assert plain.equal(model(other.streams["codes"], batch.streams["clip"])) != hears
+    assert plain.equal(model(batch.streams["codes"], other.streams["clip"])) != sees
+    assert plain.equal(
+        model(batch.streams["codes"] if hears else None, batch.streams["clip"] if sees else None)
+    )
 
 
 def test_a_joint_classifier_wants_both() -> None:
     with pytest.raises(ValueError, match="takes sound and pictures"):
-        _model("both")(_batch().codes)
+        _model("both")(_batch().streams["codes"])
 
 
 def test_padding_counts_for_nothing() -> None:
     model, batch = _model(), _batch()
-    is_valid = batch.is_valid.clone()
+    is_valid = batch.is_valid["codes"].clone()
     is_valid[:, 30:] = False
-    padded = model(batch.codes, batch.visual, is_valid=is_valid)
-    torch.testing.assert_close(padded, model(batch.codes[:, :, :30], batch.visual), atol=1e-5, rtol=1e-5)
+    padded = model(batch.streams["codes"], batch.streams["clip"], is_valid=is_valid)
+    torch.testing.assert_close(
+        padded, model(batch.streams["codes"][:, :, :30], batch.streams["clip"]), atol=1e-5, rtol=1e-5
+    )
 
 
 def test_before_training_every_class_is_as_likely_as_one_of_them() -> None:
     model = VABClassifier(VABClassifierConfig(CLASSES, "audio", ENCODER))
-    torch.testing.assert_close(model(_batch().codes).sigmoid(), torch.full((3, 3), 1 / 3))
+    torch.testing.assert_close(model(_batch().streams["codes"]).sigmoid(), torch.full((3, 3), 1 / 3))
 
 
 def test_smoothed_bce_by_hand() -> None:
@@ -111,7 +119,7 @@ def test_the_objective_learns_to_tell_three_clips_apart() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 4
-    assert model.eval()(batch.codes).argmax(dim=1).tolist() == [0, 1, 2]
+    assert model.eval()(batch.streams["codes"]).argmax(dim=1).tolist() == [0, 1, 2]
 
 
 def test_its_file_gives_it_back(tmp_path: Path) -> None:
@@ -121,7 +129,9 @@ def test_its_file_gives_it_back(tmp_path: Path) -> None:
     again, _ = load_model(tmp_path / "c.safetensors")
     assert isinstance(again, VABClassifier)
     assert again.config == model.config
-    assert again(batch.codes, batch.visual).equal(model(batch.codes, batch.visual))
+    assert again(batch.streams["codes"], batch.streams["clip"]).equal(
+        model(batch.streams["codes"], batch.streams["clip"])
+    )
 
 
 def test_config_survives_yaml_and_names_what_the_pipeline_asks_for() -> None:
@@ -145,7 +155,7 @@ def test_windows_around_points_in_time_stay_inside() -> None:
 @pytest.mark.parametrize("batch_size", [1, 16])
 def test_a_window_is_classified_as_the_same_piece_alone(batch_size: int) -> None:
     model, batch = _model(), _batch(1, num_steps=200)
-    codes, visual = batch.codes[0], torch.randn(20, 6)
+    codes, visual = batch.streams["codes"][0], torch.randn(20, 6)
     found = window_probabilities(
         model, codes, visual, [0.0, 2.0, 3.9], window_seconds=1.0, batch_size=batch_size
     )
@@ -157,5 +167,7 @@ def test_a_window_is_classified_as_the_same_piece_alone(batch_size: int) -> None
 
 def test_a_short_clip_is_one_short_window() -> None:
     model, batch = _model("audio"), _batch(1)
-    found = window_probabilities(model, batch.codes[0], None, [0.0], window_seconds=10.0, batch_size=4)
-    torch.testing.assert_close(found, model(batch.codes).sigmoid())
+    found = window_probabilities(
+        model, batch.streams["codes"][0], None, [0.0], window_seconds=10.0, batch_size=4
+    )
+    torch.testing.assert_close(found, model(batch.streams["codes"]).sigmoid())

@@ -28,7 +28,7 @@ from vab.models.vab.refine import VABRefiner
 from vab.objectives.masked_prediction import MaskedPrediction
 from vab.objectives.options import MaskedPredictionOptions, MaskRatio
 from vab.shapes import Tensor
-from vab.vision import load_encoder
+from vab.visual import load_encoder
 
 TINY = {
     "num_layers": 2, "num_encoder_layers": 2, "has_experts": False,
@@ -113,10 +113,8 @@ def test_only_fine_codes_are_masked_and_counted() -> None:
     model = _model()
     [codes], [visual] = _codes(40), _frames(4)
     batch = FeatureBatch(
-        codes[None],
-        visual[None],
-        torch.arange(40)[None] < 30,
-        torch.ones(1, 4, dtype=torch.bool),
+        {"codes": codes[None], "clip": visual[None]},
+        {"codes": torch.arange(40)[None] < 30, "clip": torch.ones(1, 4, dtype=torch.bool)},
         ("clip",),
         ((),),
     )

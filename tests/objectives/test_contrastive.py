@@ -24,18 +24,22 @@ def _batch(rows: slice = slice(None), size: int = 6) -> FeatureBatch:
     generator = torch.Generator().manual_seed(0)
     config = tiny_config()
     batch = FeatureBatch(
-        codes=torch.randint(0, config.codebook_size, (size, config.num_codebooks, 20), generator=generator),
-        visual=torch.randn(size, 4, config.visual_dim, generator=generator),
-        is_valid=torch.arange(20) < torch.tensor([20, 20, 12, 20, 5, 20])[:size, None],
-        is_valid_visual=torch.arange(4) < torch.tensor([4, 4, 2, 4, 1, 4])[:size, None],
+        streams={
+            "codes": torch.randint(
+                0, config.codebook_size, (size, config.num_codebooks, 20), generator=generator
+            ),
+            "clip": torch.randn(size, 4, config.visual_dim, generator=generator),
+        },
+        is_valid={
+            "codes": torch.arange(20) < torch.tensor([20, 20, 12, 20, 5, 20])[:size, None],
+            "clip": torch.arange(4) < torch.tensor([4, 4, 2, 4, 1, 4])[:size, None],
+        },
         ids=tuple(map(str, range(size))),
         labels=((),) * size,
     )
     return FeatureBatch(
-        batch.codes[rows],
-        batch.visual[rows],
-        batch.is_valid[rows],
-        batch.is_valid_visual[rows],
+        {name: features[rows] for name, features in batch.streams.items()},
+        {name: is_valid[rows] for name, is_valid in batch.is_valid.items()},
         batch.ids[rows],
         batch.labels[rows],
     )
@@ -106,9 +110,9 @@ def test_padding_does_not_change_an_embedding() -> None:
     objective = _objective().eval()
     batch = _batch()
     audio, visual = objective.embed(batch)
-    audio_alone, _ = mean_pool(*objective.model(codes=batch.codes[2:3, :, :12])), None
+    audio_alone, _ = mean_pool(*objective.model(codes=batch.streams["codes"][2:3, :, :12])), None
     torch.testing.assert_close(audio[2], F.normalize(audio_alone, dim=1)[0])
-    visual_alone = mean_pool(*objective.model(visual=batch.visual[2:3, :2]))
+    visual_alone = mean_pool(*objective.model(visual=batch.streams["clip"][2:3, :2]))
     torch.testing.assert_close(visual[2], F.normalize(visual_alone, dim=1)[0])
     torch.testing.assert_close(audio.norm(dim=1), torch.ones(6))
 
@@ -152,15 +156,23 @@ def test_an_encoder_is_the_first_layers_of_its_model(tmp_path: Path) -> None:
     assert isinstance(model, VAB)
     encoder, _ = load_encoder_of(path)
     batch = _batch()
-    features, is_valid = encoder(batch.codes, batch.visual, is_valid=batch.is_valid)
-    assert torch.equal(features, model.encode(batch.codes, batch.visual, is_valid=batch.is_valid))
-    assert is_valid.sum() == batch.is_valid.sum() + batch.visual.shape[0] * batch.visual.shape[1]
+    features, is_valid = encoder(
+        batch.streams["codes"], batch.streams["clip"], is_valid=batch.is_valid["codes"]
+    )
+    assert torch.equal(
+        features,
+        model.encode(batch.streams["codes"], batch.streams["clip"], is_valid=batch.is_valid["codes"]),
+    )
+    assert (
+        is_valid.sum()
+        == batch.is_valid["codes"].sum() + batch.streams["clip"].shape[0] * batch.streams["clip"].shape[1]
+    )
     assert len(encoder.blocks) == model.config.num_encoder_layers < len(model.blocks)
 
     save_encoder(tmp_path / "encoder.safetensors", encoder, card)
     again, card_again = load_encoder_of(tmp_path / "encoder.safetensors")
     assert card_again.type == "vab-encoder"
-    assert torch.equal(again(batch.codes)[0], encoder(batch.codes)[0])
+    assert torch.equal(again(batch.streams["codes"])[0], encoder(batch.streams["codes"])[0])
     assert all(parameter.requires_grad for parameter in again.parameters())
     size = (tmp_path / "encoder.safetensors").stat().st_size
     assert size < path.stat().st_size

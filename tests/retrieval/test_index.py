@@ -420,7 +420,7 @@ def test_too_few_vectors_for_codes_are_refused() -> None:
 
 
 def test_windows_cover_a_clip_and_keep_codes_and_frames_together() -> None:
-    cutter = WindowCutter(TimeGrid.of(16000, 320, 5.0), 2.0, 1.0)
+    cutter = WindowCutter(TimeGrid.of({"codes": 50.0, "clip": 5.0}), 2.0, 1.0)
     windows = cutter.cut(round(5.5 * 50), round(5.5 * 5))
     assert [window.start for window in windows] == pytest.approx([0, 1, 2, 3, 3.4])
     assert all((w.steps.start, w.frames.start) == (w.start * 50, w.start * 5) for w in windows)

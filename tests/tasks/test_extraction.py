@@ -73,9 +73,9 @@ def test_what_is_in_the_store(store_folder: Path) -> None:
         "snow on a screen",
     )
     batch = store.read([0, 1])
-    assert batch.codes.shape == (2, 4, 50) and batch.visual.shape == (2, 4, 32)
-    assert batch.is_valid.all() and batch.is_valid_visual.all()
-    assert not batch.codes[0].equal(batch.codes[1])
+    assert batch.streams["codes"].shape == (2, 4, 50) and batch.streams["clip"].shape == (2, 4, 32)
+    assert batch.is_valid["codes"].all() and batch.is_valid["clip"].all()
+    assert not batch.streams["codes"][0].equal(batch.streams["codes"][1])
     reasons = [
         json.loads(line)["failure"] for line in (store_folder / "failures.jsonl").read_text().splitlines()
     ]
@@ -97,7 +97,8 @@ def test_a_second_run_has_nothing_to_do(
 def test_status(store_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["extract", "--store", str(store_folder), "--status"]) == 0
     output = capsys.readouterr().out
-    assert "codes of tiny-encodec (4 x 64, 50 Hz), features of tiny-clip (32 wide, 4 a second)" in output
+    assert "codes: codes [4] of 64, 50 a second, by tiny-encodec" in output
+    assert "clip: vectors [32], 4 a second, by tiny-clip" in output
     assert re.search(r"all\D+6\D+2\D+0", output)
 
 
@@ -122,7 +123,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
     for words, message in (
         (["--store", new, *NETWORKS], "a new store needs videos or a list of clips"),
         ([str(tmp_path / "bad.csv"), "--store", new, *NETWORKS], "bad.csv:2: start 'soon' is not a number"),
-        ([str(corpus), "--store", str(store_folder), *NETWORKS], "visual_fps 4.0, not 8.0"),
+        ([str(corpus), "--store", str(store_folder), *NETWORKS], "clip rate 4.0, not 8.0"),
         (["--store", new, "--status"], "not a feature store"),
         ([str(tmp_path / "broken.mp4"), "--store", new, *NETWORKS], "holds 0"),
     ):

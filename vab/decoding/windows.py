@@ -44,7 +44,7 @@ class Windows:
         Raises:
             ValueError: the overlap leaves nothing to move by.
         """
-        grid = TimeGrid.of(*as_fraction(config.frame_rate).as_integer_ratio(), config.visual_fps)
+        grid = TimeGrid.of({"codes": config.frame_rate, "clip": config.visual_fps})
         hop = int(as_fraction(window_seconds - overlap_seconds) / grid.period)
         if hop < 1:
             raise ValueError(
@@ -56,11 +56,11 @@ class Windows:
 
     def first_step(self, index: int) -> int:
         """Codec step at which a window begins."""
-        return self.grid.step(index * self.hop)
+        return self.grid.step("codes", index * self.hop)
 
     def first_frame(self, index: int) -> int:
         """Visual frame at which a window begins."""
-        return self.grid.frame(index * self.hop)
+        return self.grid.step("clip", index * self.hop)
 
     def count(self, num_steps: int) -> int:
         """Windows that cover a clip."""

@@ -1,6 +1,7 @@
 """Temporal mixup and temporal rolling of batches (paper appendix B.3): pure functions of a generator.
 
-Both move codes and visual features by the same time, on the grid where a step and a frame begin together.
+Both move all streams of a clip by the same time, on the grid where their steps begin together. Streams that are not
+of the grid, because no clip of the data has them, stay as they are.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import replace
 
 import torch
 
-from vab.features.batch import FeatureBatch
+from vab.features.batch import FeatureBatch, along_time, take_steps
 from vab.features.grid import TimeGrid
 from vab.shapes import Int, Tensor
 
@@ -22,11 +23,11 @@ def temporal_mixup(
 
     The point is uniform over the grid strictly inside the real part of both clips, so that both are heard
     and seen and no padding lands in the middle. Clips that share no such point, or of which only one has
-    sound or pictures, stay as they are.
+    some stream, stay as they are.
 
     Args:
         batch: at least two clips, or nothing happens.
-        grid: where a step and a frame begin together.
+        grid: where steps begin together.
         prob: 0 = never, 1 = wherever possible; paper: 0.5.
         generator: source of all randomness.
     """
@@ -37,7 +38,8 @@ def temporal_mixup(
     partner = torch.empty_like(order).scatter_(0, order, order.roll(1))
     where = torch.rand(size, generator=generator)
     lengths = _lengths(batch, grid)
-    is_alike = (batch.has_audio == batch.has_audio[partner]) & (batch.has_visual == batch.has_visual[partner])
+    has = torch.stack([batch.has(name) for name in grid.rates])
+    is_alike = (has == has[:, partner]).all(0)
     can_mix = (chosen & is_alike & (partner != torch.arange(size))).tolist()
     cuts = []
     for b, p in enumerate(partner.tolist()):
@@ -51,31 +53,23 @@ def mix(batch: FeatureBatch, grid: TimeGrid, partner: Int[Tensor, " B"], cuts: S
 
     Args:
         batch: the clips.
-        grid: where a step and a frame begin together.
+        grid: where steps begin together.
         partner: row of the clip that follows.
         cuts: grid point of the break, one a clip; 0 leaves the clip as it is.
     """
     is_mixed = torch.tensor([cut > 0 for cut in cuts])
     partner = torch.where(is_mixed, partner, torch.arange(len(batch)))
-    steps = torch.tensor([grid.step(cut) for cut in cuts])[:, None]
-    frames = torch.tensor([grid.frame(cut) for cut in cuts])[:, None]
-    takes_step = (torch.arange(batch.codes.shape[2]) >= steps) & is_mixed[:, None]
-    takes_frame = (torch.arange(batch.visual.shape[1]) >= frames) & is_mixed[:, None]
-    is_valid = torch.where(takes_step, batch.is_valid[partner], batch.is_valid)
-    is_valid_visual = torch.where(takes_frame, batch.is_valid_visual[partner], batch.is_valid_visual)
-    # Shares are counted on the modality that is there; visual frames stand in where there is no sound.
-    by_step = (is_valid & ~takes_step).sum(1) / is_valid.sum(1).clamp(min=1)
-    by_frame = (is_valid_visual & ~takes_frame).sum(1) / is_valid_visual.sum(1).clamp(min=1)
-    share = torch.where(batch.has_audio, by_step, by_frame)
-    return replace(
-        batch,
-        codes=torch.where(takes_step[:, None], batch.codes[partner], batch.codes),
-        visual=torch.where(takes_frame[:, :, None], batch.visual[partner], batch.visual),
-        is_valid=is_valid,
-        is_valid_visual=is_valid_visual,
-        partner=partner,
-        mix=torch.where(is_mixed, share, 1.0),
-    )
+    streams, is_valid = dict(batch.streams), dict(batch.is_valid)
+    share = torch.ones(len(batch))
+    # The share is counted on the clip's fastest stream: its steps are the finest measure of time.
+    for name in sorted(grid.rates, key=lambda name: grid.rates[name]):
+        first = torch.tensor([grid.step(name, cut) for cut in cuts])[:, None]
+        takes = (torch.arange(is_valid[name].shape[1]) >= first) & is_mixed[:, None]
+        is_valid[name] = torch.where(takes, is_valid[name][partner], is_valid[name])
+        streams[name] = torch.where(along_time(takes, streams[name]), streams[name][partner], streams[name])
+        num_real = is_valid[name].sum(1)
+        share = torch.where(num_real > 0, (is_valid[name] & ~takes).sum(1) / num_real.clamp(min=1), share)
+    return replace(batch, streams=streams, is_valid=is_valid, partner=partner, mix=share)
 
 
 def temporal_roll(
@@ -85,7 +79,7 @@ def temporal_roll(
 
     Args:
         batch: the clips.
-        grid: where a step and a frame begin together.
+        grid: where steps begin together.
         prob: 0 = never, 1 = always; paper: 0.1, and 1 for ESC-50 and Speech Commands.
         generator: source of all randomness.
     """
@@ -100,23 +94,26 @@ def roll(batch: FeatureBatch, grid: TimeGrid, shifts: Sequence[int]) -> FeatureB
     """Rotate each clip by its own number of grid points; the opposite shifts undo it exactly.
 
     Only the whole grid periods of a clip's real part turn: padding, and a remainder shorter than a period,
-    stay where they are, so codes and visual features move by the same time everywhere.
+    stay where they are, so all streams move by the same time everywhere.
 
     Args:
         batch: the clips.
-        grid: where a step and a frame begin together.
+        grid: where steps begin together.
         shifts: grid points, one a clip; positive = later.
     """
     lengths = _lengths(batch, grid)
-    steps = _rotation(batch.codes.shape[2], [grid.step(n) for n in lengths], [grid.step(s) for s in shifts])
-    frames = _rotation(
-        batch.visual.shape[1], [grid.frame(n) for n in lengths], [grid.frame(s) for s in shifts]
-    )
-    return replace(
-        batch,
-        codes=batch.codes.gather(2, steps[:, None].expand_as(batch.codes)),
-        visual=batch.visual.gather(1, frames[:, :, None].expand_as(batch.visual)),
-    )
+    rolled = {
+        name: take_steps(
+            batch.streams[name],
+            _rotation(
+                batch.is_valid[name].shape[1],
+                [grid.step(name, length) for length in lengths],
+                [grid.step(name, shift) for shift in shifts],
+            ),
+        )
+        for name in grid.rates
+    }
+    return replace(batch, streams=batch.streams | rolled)
 
 
 def _rotation(size: int, lengths: Sequence[int], shifts: Sequence[int]) -> Int[Tensor, "B size"]:
@@ -127,6 +124,8 @@ def _rotation(size: int, lengths: Sequence[int], shifts: Sequence[int]) -> Int[T
 
 
 def _lengths(batch: FeatureBatch, grid: TimeGrid) -> list[int]:
-    """Whole grid periods inside the real part of each clip, of sound and pictures where both are there."""
-    num_steps, num_frames = batch.is_valid.sum(1).tolist(), batch.is_valid_visual.sum(1).tolist()
-    return [grid.num_within(s or None, f or None) for s, f in zip(num_steps, num_frames, strict=True)]
+    """Whole grid periods inside the real part of each clip, of all streams that it has."""
+    counts = {name: batch.is_valid[name].sum(1).tolist() for name in grid.rates}
+    return [
+        grid.num_within(dict(zip(counts, clip, strict=True))) for clip in zip(*counts.values(), strict=True)
+    ]

@@ -1,10 +1,9 @@
-"""What the store and the dataset hand out: the features of several clips, padded to one length."""
+"""What the store and the dataset hand out: the streams of several clips, each padded to one length."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -13,16 +12,13 @@ from vab.shapes import Bool, Float, Int, Tensor
 
 @dataclass(frozen=True)
 class FeatureBatch:
-    """Codes and visual features of B clips, with what is real in them (axes: ``vab/shapes.py``)."""
+    """Streams of B clips, with what is real in them (axes: ``vab/shapes.py``)."""
 
-    codes: Int[Tensor, "B K S"]
-    """int64."""
-    visual: Float[Tensor, "B F E"]
-    """float32, not normalised; beyond a clip's end its last frame repeats (paper appendix B.1)."""
-    is_valid: Bool[Tensor, "B S"]
-    """True = real sound, False = padding; a clip without sound is all False."""
-    is_valid_visual: Bool[Tensor, "B F"]
-    """True = a real frame, False = padding; a clip without pictures is all False."""
+    streams: dict[str, Tensor]
+    """By name: "codes" int64 [B, K, S]; "clip" float32 [B, F, E], not normalised, beyond a clip's end its last frame
+    repeated (paper appendix B.1); any other [B, steps, ...] as its maker says."""
+    is_valid: dict[str, Bool[Tensor, "B _"]]
+    """By the same names: True = real, False = padding; all False where a clip lacks the stream."""
     ids: tuple[str, ...]
     labels: tuple[tuple[str, ...], ...]
     """Labels of each clip; of its first part where it is mixed."""
@@ -34,15 +30,9 @@ class FeatureBatch:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
-    def has_audio(self) -> Bool[Tensor, " B"]:
-        """True where a clip has any sound."""
-        return self.is_valid.any(dim=1)
-
-    @property
-    def has_visual(self) -> Bool[Tensor, " B"]:
-        """True where a clip has any picture."""
-        return self.is_valid_visual.any(dim=1)
+    def has(self, stream: str) -> Bool[Tensor, " B"]:
+        """True where a clip has any of a stream."""
+        return self.is_valid[stream].any(dim=1)
 
     def to(self, device: str | torch.device, *, non_blocking: bool = False) -> FeatureBatch:
         """The same batch with its tensors on ``device``."""
@@ -53,9 +43,30 @@ class FeatureBatch:
         return self._mapped(lambda tensor: tensor.pin_memory())
 
     def _mapped(self, change: Callable[[Tensor], Tensor]) -> FeatureBatch:
-        changed: dict[str, Any] = {
-            field.name: change(value)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **changed)
+        return replace(
+            self,
+            streams={name: change(tensor) for name, tensor in self.streams.items()},
+            is_valid={name: change(tensor) for name, tensor in self.is_valid.items()},
+            partner=None if self.partner is None else change(self.partner),
+            mix=None if self.mix is None else change(self.mix),
+        )
+
+
+def time_axis(stream: Tensor) -> int:
+    """Which axis of a stream is time: the last of codes [B, K, S], the second of everything else [B, steps, ...]."""
+    return 1 if stream.is_floating_point() else stream.dim() - 1
+
+
+def along_time(values: Tensor, stream: Tensor) -> Tensor:
+    """Values [B, steps] in the shape that broadcasts over a stream."""
+    shape = [len(values)] + [1] * (stream.dim() - 1)
+    shape[time_axis(stream)] = values.shape[1]
+    return values.reshape(shape)
+
+
+def take_steps(stream: Tensor, steps: Int[Tensor, "B taken"]) -> Tensor:
+    """A stream's features at some steps of each clip."""
+    axis = time_axis(stream)
+    shape = list(stream.shape)
+    shape[axis] = steps.shape[1]
+    return stream.gather(axis, along_time(steps, stream).expand(shape))

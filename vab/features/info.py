@@ -3,99 +3,131 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-from vab.codecs.base import Codec
+import torch
+
 from vab.errors import StoreError
 from vab.features.grid import TimeGrid
 from vab.files import write_atomically
-from vab.timing import num_frames, num_samples, num_steps
-from vab.vision.base import VisualEncoder
+from vab.timing import num_frames, num_samples, num_steps, steps_begun
 
 FORMAT = "vab-features"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+Kind = Literal["codes", "vectors", "latents"]
+Source = Literal["audio", "frames"]
+DTYPES = {"int16": torch.int16, "float16": torch.float16, "float32": torch.float32}
+"""Types that streams have on disk."""
 
 
 @dataclass(frozen=True)
-class CodecInfo:
-    """The codec that made the codes."""
+class CodecFacts:
+    """What a stream of codes needs to become a waveform again."""
 
-    name: str
-    fingerprint: str
     sample_rate: int
     hop_length: int
-    num_codebooks: int
     codebook_size: int
-
-    @property
-    def frame_rate(self) -> float:
-        """Codec steps a second."""
-        return self.sample_rate / self.hop_length
 
 
 @dataclass(frozen=True)
-class EncoderInfo:
-    """The visual encoder that made the features."""
+class StreamInfo:
+    """What all clips' features of one kind have in common."""
 
     name: str
+    """Of letters, digits, "_" and "-"; the codes are called "codes", CLIP's features "clip"."""
+    kind: Kind
+    """codes [K, S], whole numbers; vectors [steps, E]; latents [steps, ...]."""
+    source: Source
+    """What of a file it is made from."""
+    rate: float
+    """Steps a second."""
+    shape: tuple[int, ...]
+    """Of one step: (K,), (E,)."""
+    maker: str
+    """Name of the codec or encoder."""
     fingerprint: str
-    embed_dim: int
+    """Of the maker's configuration and weights: another one's features do not go with these."""
+    dtype: str = "float16"
+    """On disk."""
+    codec: CodecFacts | None = None
+    """Where the kind is codes."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.name):
+            raise ValueError(f"a stream's name is made of letters, digits, _ and -, not {self.name!r}")
+        for field, value, known in (
+            ("kind", self.kind, get_args(Kind)),
+            ("source", self.source, get_args(Source)),
+            ("dtype", self.dtype, tuple(DTYPES)),
+        ):
+            if value not in known:
+                raise ValueError(f"{self.name}: {field} {value!r} is none of {', '.join(known)}")
+        if not 0 < self.rate < float("inf"):
+            raise ValueError(f"{self.name}: rate must be positive, not {self.rate}")
+        if min(self.shape, default=1) < 1:
+            raise ValueError(f"{self.name}: shape must be positive, not {self.shape}")
+        if (self.kind == "codes") != (self.codec is not None):
+            raise ValueError(f"{self.name}: codes need a codec's facts, and nothing else has them")
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the waveform that codes become.
+
+        Raises:
+            ValueError: these are no codes.
+        """
+        if self.codec is None:
+            raise ValueError(f"{self.name}: no codes")
+        return self.codec.sample_rate
+
+    def num_steps(self, seconds: float) -> int:
+        """Steps of a clip of this length."""
+        if self.codec:
+            return num_steps(num_samples(seconds, self.codec.sample_rate), self.codec.hop_length)
+        if self.source == "frames":
+            return num_frames(seconds, self.rate)
+        return max(1, steps_begun(seconds, self.rate))
+
+    def batch_shape(self, size: int, steps: int) -> tuple[int, ...]:
+        """Of ``size`` clips: time is last in codes and second in everything else."""
+        return (size, *self.shape, steps) if self.kind == "codes" else (size, steps, *self.shape)
 
 
 @dataclass(frozen=True)
 class StoreInfo:
     """Everything that all clips of a store have in common."""
 
-    codec: CodecInfo
-    encoder: EncoderInfo
-    visual_fps: float
-    """Visual frames a second."""
+    streams: dict[str, StreamInfo]
+    """By name."""
     clip_seconds: float
     """Every clip is cut or padded to this length (paper appendix B.1: 10)."""
 
+    def __post_init__(self) -> None:
+        if not 0 < self.clip_seconds < float("inf"):
+            raise ValueError(f"clip_seconds must be positive, not {self.clip_seconds}")
+
     @classmethod
-    def of(cls, codec: Codec, encoder: VisualEncoder, visual_fps: float, clip_seconds: float) -> StoreInfo:
-        """The description of a store made with these two networks."""
-        return cls(
-            CodecInfo(
-                name=codec.name,
-                fingerprint=codec.fingerprint,
-                sample_rate=int(codec.sample_rate),
-                hop_length=int(codec.hop_length),
-                num_codebooks=int(codec.num_codebooks),
-                codebook_size=int(codec.codebook_size),
-            ),
-            EncoderInfo(encoder.name, encoder.fingerprint, int(encoder.embed_dim)),
-            float(visual_fps),
-            float(clip_seconds),
-        )
+    def of(cls, streams: Iterable[StreamInfo], clip_seconds: float) -> StoreInfo:
+        """The description of a store with these streams."""
+        return cls({stream.name: stream for stream in streams}, float(clip_seconds))
 
-    @property
-    def num_samples(self) -> int:
-        """Samples that go into the codec for one clip."""
-        return num_samples(self.clip_seconds, self.codec.sample_rate)
-
-    @property
-    def num_steps(self) -> int:
-        """S, codec steps of one clip."""
-        return num_steps(self.num_samples, self.codec.hop_length)
-
-    @property
-    def num_frames(self) -> int:
-        """F, visual frames of one clip."""
-        return num_frames(self.clip_seconds, self.visual_fps)
+    def num_steps(self, stream: str) -> int:
+        """Steps of every clip, padding included."""
+        return self.streams[stream].num_steps(self.clip_seconds)
 
     @property
     def grid(self) -> TimeGrid:
-        """Where steps and frames of this store begin together."""
-        return TimeGrid.of(self.codec.sample_rate, self.codec.hop_length, self.visual_fps)
+        """Where steps of all streams begin together."""
+        return TimeGrid.of({name: stream.rate for name, stream in self.streams.items()})
 
     def write(self, store_dir: Path) -> None:
         """Write ``store.json``, whole or not at all."""
         document = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}
-        document["codec"]["frame_rate"] = self.codec.frame_rate
         write_atomically(store_dir / "store.json", json.dumps(document, indent=2) + "\n")
 
     @classmethod
@@ -112,29 +144,21 @@ class StoreInfo:
             raise StoreError(
                 f"{store_dir}: not a feature store (no store.json); make one with `vab extract`"
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise StoreError(f"{path}: cannot be read ({error})") from error
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise StoreError(f"{path}: does not describe a feature store")
-        if document.get("format_version") != FORMAT_VERSION:
+        version = document.get("format_version")
+        if version not in (1, FORMAT_VERSION):
             raise StoreError(
-                f"{path}: format version {document.get('format_version')}, this program reads {FORMAT_VERSION}; "
-                "extract again"
+                f"{path}: format version {version}, this program reads 1 to {FORMAT_VERSION}; extract again"
             )
         try:
-            return cls._from_document(document)
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{path}: damaged, {type(error).__name__} {error}; extract again") from error
-
-    @classmethod
-    def _from_document(cls, document: dict[str, Any]) -> StoreInfo:
-        codec = {key: value for key, value in document["codec"].items() if key != "frame_rate"}
-        return cls(
-            CodecInfo(**codec),
-            EncoderInfo(**document["encoder"]),
-            float(document["visual_fps"]),
-            float(document["clip_seconds"]),
-        )
+            streams = _old_streams(document) if version == 1 else document["streams"].values()
+            return cls.of(map(_stream, streams), document["clip_seconds"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = " ".join(str(error).split())
+            raise StoreError(f"{path}: damaged, {type(error).__name__} {reason}; extract again") from error
 
     def check_same(self, other: StoreInfo, store_dir: Path) -> None:
         """Refuse to use a store for features of another kind.
@@ -146,22 +170,61 @@ class StoreInfo:
         Raises:
             StoreError: names every difference.
         """
-        here, wanted = _flat(asdict(self)), _flat(asdict(other))
+        here, wanted = (
+            _flat({"clip_seconds": i.clip_seconds, **asdict(i)["streams"]}) for i in (self, other)
+        )
         # A file loaded under two names is one codec: only what it computes counts.
         differences = [
-            f"{key} {here[key]}, not {wanted[key]}"
-            for key in here
-            if here[key] != wanted[key] and not key.endswith(" name")
+            f"{key} {here.get(key, 'absent')}, not {wanted.get(key, 'absent')}"
+            for key in {**here, **wanted}
+            if here.get(key) != wanted.get(key) and not key.endswith(" maker")
         ]
         if differences:
+            makers = " and ".join(stream.maker for stream in self.streams.values())
             raise StoreError(
-                f"{store_dir}: made by {self.codec.name} and {self.encoder.name} with "
-                f"{'; '.join(differences)}: use another --store"
+                f"{store_dir}: made by {makers} with {'; '.join(differences)}: use another --store"
             )
 
 
+def _stream(document: dict[str, Any]) -> StreamInfo:
+    codec = document["codec"]
+    return StreamInfo(
+        **document
+        | {"shape": tuple(document["shape"]), "codec": None if codec is None else CodecFacts(**codec)}
+    )
+
+
+def _old_streams(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The streams of a store of format version 1, which had codes and one visual encoder's features."""
+    codec, encoder = document["codec"], document["encoder"]
+    facts = {name: codec[name] for name in ("sample_rate", "hop_length", "codebook_size")}
+    return [
+        {
+            "name": "codes",
+            "kind": "codes",
+            "source": "audio",
+            "rate": codec["sample_rate"] / codec["hop_length"],
+            "shape": [codec["num_codebooks"]],
+            "maker": codec["name"],
+            "fingerprint": codec["fingerprint"],
+            "dtype": "int16",
+            "codec": facts,
+        },
+        {
+            "name": "clip",
+            "kind": "vectors",
+            "source": "frames",
+            "rate": float(document["visual_fps"]),
+            "shape": [encoder["embed_dim"]],
+            "maker": encoder["name"],
+            "fingerprint": encoder["fingerprint"],
+            "codec": None,
+        },
+    ]
+
+
 def _flat(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"codec": {"name": 1}}`` as ``{"codec name": 1}``."""
+    """``{"codes": {"rate": 1}}`` as ``{"codes rate": 1}``."""
     flat: dict[str, Any] = {}
     for key, value in document.items():
         flat |= _flat(value, f"{prefix}{key} ") if isinstance(value, dict) else {prefix + key: value}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset
 
-from vab.errors import StoreError
 from vab.features.batch import FeatureBatch
 from vab.features.dataset import FeatureDataset, Item
+from vab.features.splits import choose_clips
 from vab.features.store import FeatureStore
 
 
@@ -32,40 +32,60 @@ class JoinedDataset(Dataset[FeatureBatch]):
         for part in parts[1:]:
             if _shared(part) != _shared(parts[0]):
                 differences = [
-                    f"{name} {value} and {_shared(part)[name]}"
+                    f"{name} {value} and {_shared(part).get(name)}"
                     for name, value in _shared(parts[0]).items()
-                    if value != _shared(part)[name]
+                    if value != _shared(part).get(name)
                 ]
                 raise ValueError(
                     f"{parts[0].store.path} and {part.store.path} cannot be joined: {'; '.join(differences)}"
                 )
         self.parts = list(parts)
+        self._grid = parts[0].grid_of({name for part in parts for name in part.present})
         self._ends = list(accumulate(len(part) for part in parts))
 
     @classmethod
-    def of_split(
-        cls, stores: Sequence[FeatureStore], split: str, *, limit: int | None = None, **settings: Any
+    def of_splits(
+        cls,
+        stores: Sequence[FeatureStore],
+        train_splits: Sequence[str],
+        validation_splits: Sequence[str],
+        *,
+        is_training: bool,
+        limit: int | None = None,
+        streams: Mapping[str, float | None],
+        **settings: Any,
     ) -> JoinedDataset:
-        """The clips of a split, with sound and pictures, of all stores that have any.
+        """The clips of all stores to learn from, or those to measure on.
 
         Args:
             stores: opened stores.
-            split: name of the split.
+            train_splits: as ``vab.features.splits.choose_clips`` reads them.
+            validation_splits: the same.
+            is_training: which of the two; also of every ``FeatureDataset``.
             limit: at most so many clips of each store, the first; None = all.
+            streams: which a clip must have, at which rate.
             settings: of every ``FeatureDataset``.
 
         Raises:
-            StoreError: no store has such clips.
+            StoreError: a store has no such clips.
         """
-        chosen = [(store, store.select(split=split)[:limit]) for store in stores]
-        parts = [FeatureDataset(store, indices, **settings) for store, indices in chosen if indices]
-        if not parts:
-            splits = sorted({name for store in stores for name in store.splits})
-            raise StoreError(
-                f"{', '.join(str(store.path) for store in stores)}: no clips in split {split!r}; "
-                f"there are: {', '.join(splits)}"
-            )
-        return cls(parts)
+        chosen = choose_clips(stores, train_splits, validation_splits, streams=streams)
+        return cls(
+            [
+                FeatureDataset(
+                    store,
+                    (clips.train if is_training else clips.validation)[:limit],
+                    streams=streams,
+                    is_training=is_training,
+                    **settings,
+                )
+                for store, clips in zip(stores, chosen, strict=True)
+            ]
+        )
+
+    def describe(self) -> str:
+        """How many clips each store contributes, for the provenance of what is trained."""
+        return ", ".join(f"{len(part)} clips of {part.store.path.resolve().name}" for part in self.parts)
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -84,17 +104,19 @@ class JoinedDataset(Dataset[FeatureBatch]):
             first = self._ends[which - 1] if which else 0
             batches.append(self.parts[which].read([(items[i][0] - first, items[i][1]) for i in chosen]))
         order = torch.tensor([place for chosen in places.values() for place in chosen]).argsort()
-        return self.parts[0].augment(_concatenated(batches, order), [seed for _, seed in items])
+        seeds = [seed for _, seed in items]
+        return self.parts[0].augment(_concatenated(batches, order), seeds, self._grid)
 
 
 def _shared(part: FeatureDataset) -> dict[str, object]:
     """What must be equal."""
-    info = part.store.info
-    return {
-        "codec": info.codec.fingerprint,
-        "encoder": info.encoder.fingerprint,
-        "levels": part.num_codebooks or info.codec.num_codebooks,
-        "visual_fps": part.visual_fps,
+    streams = {
+        f"{name} {field}": getattr(stream, field)
+        for name, stream in part.streams.items()
+        for field in ("fingerprint", "rate", "shape")
+    }
+    return streams | {
+        "streams": list(part.streams),
         "seconds": part.seconds,
         "is_training": part.is_training,
         "mixup_prob": part.mixup_prob,
@@ -107,10 +129,12 @@ def _concatenated(batches: Sequence[FeatureBatch], order: torch.Tensor) -> Featu
     ids = [name for batch in batches for name in batch.ids]
     labels = [names for batch in batches for names in batch.labels]
     return FeatureBatch(
-        codes=torch.cat([batch.codes for batch in batches])[order],
-        visual=torch.cat([batch.visual for batch in batches])[order],
-        is_valid=torch.cat([batch.is_valid for batch in batches])[order],
-        is_valid_visual=torch.cat([batch.is_valid_visual for batch in batches])[order],
+        streams={
+            name: torch.cat([batch.streams[name] for batch in batches])[order] for name in batches[0].streams
+        },
+        is_valid={
+            name: torch.cat([batch.is_valid[name] for batch in batches])[order] for name in batches[0].streams
+        },
         ids=tuple(ids[i] for i in order),
         labels=tuple(labels[i] for i in order),
     )

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from vab.errors import MediaError
+from vab.features.makers import AudioInput, FramesInput
 from vab.features.manifest import Clip
 from vab.media import iter_frames, probe, read_audio
 
@@ -20,30 +21,22 @@ CUT_TOLERANCE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class ReadRequest:
-    """A clip and the rates at which it is wanted."""
+    """A clip and what is wanted of it."""
 
     clip: Clip
-    sample_rate: int
-    visual_fps: float
+    inputs: tuple[AudioInput | FramesInput, ...]
     clip_seconds: float
     """Longest stretch to read."""
-    image_size: int
-    """The shorter side of frames is shrunk to this, as the encoder would do."""
     require: Require = "any"
 
 
-@dataclass(frozen=True)
-class DecodedClip:
-    """What there is of a clip, unpadded; never both parts None."""
-
-    waveform: np.ndarray | None
-    """float32 [1, L]; None = the file has no sound."""
-    frames: np.ndarray | None
-    """uint8 [F, height, width, 3]; None = the file has no pictures."""
+DecodedClip = dict[AudioInput | FramesInput, np.ndarray]
+"""What there is of a clip, unpadded: float32 [1, L] or uint8 [F, height, width, 3]; inputs that the file lacks are
+left out."""
 
 
 def read_clip(request: ReadRequest) -> DecodedClip:
-    """Read sound and pictures of the same stretch of time.
+    """Read audio and frames of the same stretch of time.
 
     It ends with the clip, after ``clip_seconds`` or with the file's pictures (its sound where it has none),
     whichever is first; sound that stops before that is followed by silence.
@@ -63,17 +56,19 @@ def read_clip(request: ReadRequest) -> DecodedClip:
         raise MediaError(
             f"{clip.path}: ends at {info.duration:.2f} s, before the clip's start at {start:g} s"
         )
-    waveform = frames = None
-    if info.audio:
-        waveform = np.asarray(read_audio(clip.path, request.sample_rate, start=start, duration=seconds))
-        if not np.isfinite(waveform).all():
-            raise MediaError(f"{clip.path}: its sound holds values that are not finite")
-    if info.video:
-        batches = iter_frames(
-            clip.path, request.visual_fps, start=start, duration=seconds, max_size=request.image_size
-        )
-        frames = np.concatenate(list(batches))
-    return DecodedClip(waveform, frames)
+    decoded: DecodedClip = {}
+    for wanted in request.inputs:
+        if isinstance(wanted, AudioInput) and info.audio:
+            waveform = read_audio(clip.path, wanted.sample_rate, start=start, duration=seconds)
+            decoded[wanted] = np.asarray(waveform)
+            if not np.isfinite(decoded[wanted]).all():
+                raise MediaError(f"{clip.path}: its sound holds values that are not finite")
+        elif isinstance(wanted, FramesInput) and info.video:
+            batches = iter_frames(
+                clip.path, wanted.fps, start=start, duration=seconds, max_size=wanted.image_size
+            )
+            decoded[wanted] = np.concatenate(list(batches))
+    return decoded
 
 
 def _is_cut(clip: Clip, file_seconds: float) -> bool:

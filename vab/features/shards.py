@@ -21,47 +21,57 @@ from safetensors.torch import save_file
 
 from vab.errors import StoreError
 from vab.features.files import read_lines, to_lines
-from vab.features.info import StoreInfo
+from vab.features.info import DTYPES, StoreInfo
 from vab.files import complete_file, write_atomically
-from vab.shapes import Bool, Float, Int, Tensor
+from vab.shapes import Bool, Int, Tensor
 
-CODES_DTYPE = torch.int16
-VISUAL_DTYPE = torch.float16
 LENGTH_DTYPE = torch.int32
-_DTYPE_NAMES = {CODES_DTYPE: "I16", VISUAL_DTYPE: "F16", LENGTH_DTYPE: "I32"}
+_LENGTH = ".num_steps"
+_DTYPE_NAMES = {torch.int16: "I16", torch.float16: "F16", torch.float32: "F32", LENGTH_DTYPE: "I32"}
+_OLD_NAMES = {"codes.num_steps": "num_steps", "clip": "visual", "clip.num_steps": "num_frames"}
+"""What shards of format version 1 call their arrays."""
 
 
 @dataclass(frozen=True)
 class ShardArrays:
     """Features of n clips, in the types they have on disk."""
 
-    codes: Int[Tensor, "n K S"]
-    """int16; zeros where a clip has no sound."""
-    visual: Float[Tensor, "n F E"]
-    """float16; zeros where a clip has no pictures."""
-    num_steps: Int[Tensor, " n"]
-    """int32, codec steps that are real; 0 = no sound."""
-    num_frames: Int[Tensor, " n"]
-    """int32, visual frames that are real; 0 = no pictures."""
+    streams: dict[str, Tensor]
+    """[n, ...] by stream; zeros where a clip lacks it."""
+    num_steps: dict[str, Int[Tensor, " n"]]
+    """int32 by stream: steps that are real; 0 = the clip lacks it."""
 
     @classmethod
     def zeros(cls, size: int, info: StoreInfo) -> ShardArrays:
         """Arrays of the right shape for ``size`` clips, to be filled in place."""
-        return cls(*(torch.zeros(shape, dtype=dtype) for dtype, shape in _layout(size, info).values()))
+        return cls.named(
+            {name: torch.zeros(shape, dtype=dtype) for name, (dtype, shape) in _layout(size, info).items()}
+        )
+
+    @classmethod
+    def named(cls, arrays: dict[str, Tensor]) -> ShardArrays:
+        """From arrays under the names they have on disk."""
+        return cls(
+            {name: array for name, array in arrays.items() if not name.endswith(_LENGTH)},
+            {name[: -len(_LENGTH)]: array for name, array in arrays.items() if name.endswith(_LENGTH)},
+        )
 
     @classmethod
     def concatenated(cls, pieces: Sequence[ShardArrays], info: StoreInfo) -> ShardArrays:
         """One after the other."""
-        pieces = [*pieces, cls.zeros(0, info)]
-        return cls(*(torch.cat([getattr(piece, name) for piece in pieces]) for name in _layout(0, info)))
+        tensors = [piece.tensors() for piece in [*pieces, cls.zeros(0, info)]]
+        return cls.named({name: torch.cat([each[name] for each in tensors]) for name in tensors[-1]})
 
     def rows(self, keep: Bool[Tensor, " n"]) -> ShardArrays:
         """Only some of the clips."""
-        return ShardArrays(**{name: tensor[keep] for name, tensor in self.tensors().items()})
+        return ShardArrays.named({name: tensor[keep] for name, tensor in self.tensors().items()})
 
     def tensors(self) -> dict[str, Tensor]:
         """By the names they have on disk."""
-        return {name: getattr(self, name) for name in ("codes", "visual", "num_steps", "num_frames")}
+        return self.streams | {name + _LENGTH: lengths for name, lengths in self.num_steps.items()}
+
+    def __len__(self) -> int:
+        return len(next(iter(self.num_steps.values())))
 
 
 def shard_name(number: int) -> str:
@@ -95,9 +105,9 @@ def write_shard(lines_path: Path, arrays: ShardArrays, clips: Sequence[dict[str,
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
     except SafetensorError as error:  # what it makes of a full disk
         raise OSError(errno.EIO, str(error)) from error
-    rows = iter(range(len(arrays.codes)))
+    rows = iter(range(len(arrays)))
     lines = [{"row": None if "failure" in clip else next(rows), **clip} for clip in clips]
-    head = {"num_clips": len(clips), "num_rows": len(arrays.codes), "sha256": digest}
+    head = {"num_clips": len(clips), "num_rows": len(arrays), "sha256": digest}
     write_atomically(lines_path, to_lines([head, *lines]))
 
 
@@ -136,7 +146,7 @@ def map_arrays(lines_path: Path, head: dict[str, Any], info: StoreInfo) -> Shard
         arrays[name] = torch.empty(shape, dtype=dtype)
         if arrays[name].numel():
             arrays[name].set_(storage, offsets[name] // dtype.itemsize, shape)  # type: ignore[call-overload]
-    return ShardArrays(**arrays)
+    return ShardArrays.named(arrays)
 
 
 def check_digest(lines_path: Path, head: dict[str, Any]) -> None:
@@ -155,12 +165,11 @@ _REMEDY = "delete this shard's two files and extract again"
 
 
 def _layout(size: int, info: StoreInfo) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
-    return {
-        "codes": (CODES_DTYPE, (size, info.codec.num_codebooks, info.num_steps)),
-        "visual": (VISUAL_DTYPE, (size, info.num_frames, info.encoder.embed_dim)),
-        "num_steps": (LENGTH_DTYPE, (size,)),
-        "num_frames": (LENGTH_DTYPE, (size,)),
-    }
+    layout: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {}
+    for name, stream in info.streams.items():
+        layout[name] = (DTYPES[stream.dtype], stream.batch_shape(size, info.num_steps(name)))
+        layout[name + _LENGTH] = (LENGTH_DTYPE, (size,))
+    return layout
 
 
 def _data_offsets(
@@ -176,7 +185,7 @@ def _data_offsets(
             header = json.loads(file.read(start - 8))
         offsets, end = {}, start
         for name, (dtype, shape) in wanted.items():
-            found = header[name]
+            found = header[name] if name in header else header[_OLD_NAMES.get(name, name)]
             if (found["dtype"], tuple(found["shape"])) != (_DTYPE_NAMES[dtype], shape):
                 raise ValueError(
                     f"{name} is {found['dtype']} {found['shape']}, this store has {_DTYPE_NAMES[dtype]} {list(shape)}"

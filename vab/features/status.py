@@ -11,9 +11,10 @@ from typing import Literal
 from vab.errors import StoreError
 from vab.features.info import StoreInfo
 from vab.features.shards import read_clips, shard_name, shard_numbers
+from vab.features.store import added_stores
 from vab.features.writer import read_plan
 
-Fate = Literal["done", "failed", "missing"]
+Status = Literal["done", "failed", "missing"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class ExtractionStatus:
     info: StoreInfo
     total: Counts
     by_split: dict[str, Counts]
+    added: tuple[ExtractionStatus, ...] = ()
+    """Of the streams that were added to it."""
 
 
 def status(store_dir: Path) -> ExtractionStatus:
@@ -45,31 +48,32 @@ def status(store_dir: Path) -> ExtractionStatus:
     # From what is planned to what is final, so that whatever is finished meanwhile is seen in one of them;
     # within a clip's history the last word counts, and a retried clip's is in the shard with the higher number.
     plans, parts = store_dir / "plan", store_dir / "parts"
-    fates: dict[int, dict[str, tuple[str, Fate]]] = {}
+    found: dict[int, dict[str, tuple[str, Status]]] = {}
     for number in shard_numbers(plans):
-        fates[number] = dict(_of_plan(plans / f"{shard_name(number)}.jsonl"))
-    for number in list(fates):
+        found[number] = dict(_of_plan(plans / f"{shard_name(number)}.jsonl"))
+    for number in list(found):
         folder = parts / shard_name(number)
         for group in shard_numbers(folder):
-            fates[number] |= _of_shard(folder / f"{shard_name(group)}.jsonl")
+            found[number] |= _of_shard(folder / f"{shard_name(group)}.jsonl")
     for number in shard_numbers(store_dir / "shards"):
-        fates[number] = dict(_of_shard(store_dir / "shards" / f"{shard_name(number)}.jsonl"))
-    last: dict[str, tuple[str, Fate]] = {}
-    for number in sorted(fates):
-        last |= fates[number]
+        found[number] = dict(_of_shard(store_dir / "shards" / f"{shard_name(number)}.jsonl"))
+    last: dict[str, tuple[str, Status]] = {}
+    for number in sorted(found):
+        last |= found[number]
     by_split = {
-        split: _counts([fate for of, fate in last.values() if of == split])
+        split: _counts([what for of, what in last.values() if of == split])
         for split in sorted({split for split, _ in last.values()})
     }
-    return ExtractionStatus(info, _counts([fate for _, fate in last.values()]), by_split)
+    added = tuple(status(folder) for folder in added_stores(store_dir))
+    return ExtractionStatus(info, _counts([what for _, what in last.values()]), by_split, added)
 
 
-def _counts(fates: list[Fate]) -> Counts:
-    count = Counter(fates)
+def _counts(found: list[Status]) -> Counts:
+    count = Counter(found)
     return Counts(count["done"], count["failed"], count["missing"])
 
 
-def _of_plan(path: Path) -> Iterator[tuple[str, tuple[str, Fate]]]:
+def _of_plan(path: Path) -> Iterator[tuple[str, tuple[str, Status]]]:
     try:
         clips = read_plan(path)[1]
     except StoreError:
@@ -80,7 +84,7 @@ def _of_plan(path: Path) -> Iterator[tuple[str, tuple[str, Fate]]]:
         yield clip.id, (clip.split, "missing")
 
 
-def _of_shard(path: Path) -> dict[str, tuple[str, Fate]]:
+def _of_shard(path: Path) -> dict[str, tuple[str, Status]]:
     try:
         clips = read_clips(path)[1]
     except StoreError:

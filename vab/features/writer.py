@@ -13,7 +13,6 @@ plan alone, not on when the work was interrupted.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from vab.errors import StoreError
 from vab.features.files import read_lines, to_lines
@@ -67,18 +68,19 @@ class StoreWriter:
         self._planned: tuple[int, list[Group]] | None = None
         with self._writing():
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = (path / ".lock").open("w")
-        try:
             # The system releases it when this process ends, however it ends.
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise StoreError(f"{path}: another extraction is writing to it; wait or stop that one") from None
+            self._lock = FileLock(path / ".lock", blocking=False)
+            try:
+                self._lock.acquire()
+            except Timeout:
+                raise StoreError(
+                    f"{path}: another extraction is writing to it; wait or stop that one"
+                ) from None
         try:
             with self._writing():
                 self._open()
         except BaseException:
-            self._lock.close()
+            self._lock.release()
             raise
 
     def __enter__(self) -> StoreWriter:
@@ -90,7 +92,7 @@ class StoreWriter:
         for folder in (self._plans, self._parts):
             with suppress(OSError):  # where something is still to be done
                 folder.rmdir()
-        self._lock.close()
+        self._lock.release()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -150,7 +152,11 @@ class StoreWriter:
 
     def _clean_up(self) -> None:
         """Remove what a killed run left half done and nothing refers to."""
-        remove_leftovers(self.path)
+        # Not below streams/: each of those is a store with a writer of its own.
+        for leftover in self.path.glob(PARTIAL):
+            leftover.unlink()
+        for folder in (self._shards, self._plans, self._parts):
+            remove_leftovers(folder)
         for features in self._shards.glob("*.safetensors"):
             if not features.with_suffix(".jsonl").exists():
                 features.unlink()
@@ -296,6 +302,21 @@ def read_plan(path: Path) -> tuple[int, tuple[Clip, ...]]:
         return int(head["group_size"]), tuple(_to_clip(row) for row in rows)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path}: damaged ({error}); delete it and run `vab extract` again") from error
+
+
+def stored_clips(store_dir: Path) -> list[Clip]:
+    """The clips of a store's finished shards that have features, in order.
+
+    Raises:
+        StoreError: a shard is damaged.
+    """
+    shards = store_dir / "shards"
+    return [
+        _to_clip(row)
+        for number in shard_numbers(shards)
+        for row in read_clips(shards / f"{shard_name(number)}.jsonl")[1]
+        if row["row"] is not None
+    ]
 
 
 def _to_row(clip: Clip) -> dict[str, Any]:

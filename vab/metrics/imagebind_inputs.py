@@ -16,7 +16,7 @@ from torchaudio.compliance import kaldi
 from vab import media
 from vab.shapes import Float, Tensor
 from vab.timing import num_frames
-from vab.vision.preprocess import Preprocess
+from vab.visual.preprocess import Preprocess
 
 SAMPLE_RATE = 16_000
 NUM_MELS, NUM_WINDOWS = 128, 204

@@ -16,7 +16,7 @@ from vab.metrics.pairing import PairedSound
 from vab.metrics.scorer import Column, Scorer, both_sounds, few_rows
 from vab.metrics.wav2clip import WIDTH
 from vab.shapes import Float, Tensor
-from vab.vision.base import VisualEncoder
+from vab.visual.base import VisualEncoder
 
 _CC_FPS = 5.0
 _CC_FRAMES_AT_ONCE = 16
@@ -150,9 +150,9 @@ class Wav2ClipScorer(Scorer):
         Raises:
             WeightsError: the encoder is not of the width of that space.
         """
-        if encoder is not None and encoder.embed_dim != WIDTH:
+        if encoder is not None and encoder.feature_shape != (WIDTH,):
             raise WeightsError(
-                f"{encoder.name}: its features have {encoder.embed_dim} numbers, those of Wav2CLIP {WIDTH}; "
+                f"{encoder.name}: its features have the shape {encoder.feature_shape}, those of Wav2CLIP ({WIDTH},); "
                 "give OpenAI's CLIP ViT-B/32"
             )
         self._model, self._encoder = model, encoder
@@ -182,7 +182,7 @@ class Wav2ClipScorer(Scorer):
             max_size=encoder.image_size,
             batch_size=_CC_FRAMES_AT_ONCE,
         )
-        features = [encoder.encode_image(encoder.preprocess(each)).float().cpu() for each in frames]
+        features = [encoder.encode_frames(encoder.preprocess(each)).float().cpu() for each in frames]
         return F.normalize(torch.cat(features).mean(dim=0), dim=0)
 
     def settings(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from torchaudio.transforms import MelSpectrogram
 from vab import media
 from vab.shapes import Float, Tensor
 from vab.timing import num_frames, num_samples
-from vab.vision.preprocess import Preprocess
+from vab.visual.preprocess import Preprocess
 
 SAMPLE_RATE = 16_000
 FPS = 25.0

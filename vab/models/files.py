@@ -61,12 +61,12 @@ class ModelCard:
             StoreError: says which is which.
         """
         for kind, here, wanted in (
-            ("codec", store.info.codec, self.codec),
-            ("encoder", store.info.encoder, self.encoder),
+            ("codec", store.stream("codes"), self.codec),
+            ("encoder", store.stream("clip"), self.encoder),
         ):
             if here.fingerprint != wanted.fingerprint:
                 raise StoreError(
-                    f"{store.path} was made with {kind} {here.name} {here.fingerprint}, the weights go with "
+                    f"{store.path} was made with {kind} {here.maker} {here.fingerprint}, the weights go with "
                     f"{wanted.name} {wanted.fingerprint}; extract again with theirs"
                 )
 

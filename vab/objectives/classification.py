@@ -32,9 +32,7 @@ class Classification(nn.Module):
 
     def forward(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
         """Loss of one training batch; where clips are mixed, their labels are mixed by the same share."""
-        logits = self.model(
-            batch.codes, batch.visual, is_valid=batch.is_valid, is_valid_visual=batch.is_valid_visual
-        )
+        logits = self.model(**inputs_of(batch))
         wanted = mixed_targets(self._targets_of(batch), batch.partner, batch.mix).to(logits.device)
         return {"loss": smoothed_bce(logits.float(), wanted, self.options.label_smoothing)}
 
@@ -43,6 +41,16 @@ class Classification(nn.Module):
         for row, labels in enumerate(batch.labels):
             targets[row, [self.class_of[label] for label in labels]] = 1.0
         return targets
+
+
+def inputs_of(batch: FeatureBatch) -> dict[str, Tensor | None]:
+    """What of a batch a classifier takes; streams that the batch lacks are None."""
+    return {
+        "codes": batch.streams.get("codes"),
+        "visual": batch.streams.get("clip"),
+        "is_valid": batch.is_valid.get("codes"),
+        "is_valid_visual": batch.is_valid.get("clip"),
+    }
 
 
 def mixed_targets(

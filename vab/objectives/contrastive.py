@@ -97,8 +97,8 @@ class ContrastiveAdaptation(nn.Module):
     def embed(self, batch: FeatureBatch) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P"]]:
         """Unit-norm embeddings of audio and of frames, in two passes that do not see each other."""
         return (
-            self._in_chunks(self._embed_audio, batch.codes, batch.is_valid),
-            self._in_chunks(self._embed_visual, batch.visual, batch.is_valid_visual),
+            self._in_chunks(self._embed_audio, batch.streams["codes"], batch.is_valid["codes"]),
+            self._in_chunks(self._embed_visual, batch.streams["clip"], batch.is_valid["clip"]),
         )
 
     def _in_chunks(

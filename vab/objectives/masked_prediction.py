@@ -64,8 +64,8 @@ class MaskedPrediction(nn.Module):
             generator: a CPU generator: which tokens are masked, whose frames are dropped.
         """
         is_masked = self._draw(batch, generator)
-        is_dropped = torch.rand(len(batch.codes), generator=generator) < self.options.condition_drop_prob
-        logits = self._predict(batch, is_masked, is_dropped.to(batch.codes.device))
+        is_dropped = torch.rand(len(batch), generator=generator) < self.options.condition_drop_prob
+        logits = self._predict(batch, is_masked, is_dropped.to(is_masked.device))
         loss = masked_cross_entropy(logits, self._wanted(batch), is_masked, self.options.label_smoothing)
         return {"loss": loss}
 
@@ -76,7 +76,7 @@ class MaskedPrediction(nn.Module):
         Measured at the ratios of training, where the other tokens tell much of what the frames would, and with all
         tokens masked (``all_masked/``), as generation begins.
         """
-        everything = batch.is_valid[:, None].expand_as(self._wanted(batch))
+        everything = batch.is_valid["codes"][:, None].expand_as(self._wanted(batch))
         return self.compare(batch, self._draw(batch, generator)) | {
             f"all_masked/{name}": value for name, value in self.compare(batch, everything).items()
         }
@@ -107,19 +107,20 @@ class MaskedPrediction(nn.Module):
 
     def _wanted(self, batch: FeatureBatch) -> Tensor:
         """The codebooks that are predicted."""
-        return batch.codes[:, self.num_given :]
+        return batch.streams["codes"][:, self.num_given :]
 
     def _draw(self, batch: FeatureBatch, generator: torch.Generator) -> Tensor:
-        ratio = sample_ratio(len(batch.codes), self.options.mask_ratio, generator=generator)
+        ratio = sample_ratio(len(batch), self.options.mask_ratio, generator=generator)
         is_masked = draw_mask(ratio, *self._wanted(batch).shape[1:], generator=generator)
-        return is_masked.to(batch.codes.device) & batch.is_valid[:, None]
+        is_valid = batch.is_valid["codes"]
+        return is_masked.to(is_valid.device) & is_valid[:, None]
 
     def _predict(self, batch: FeatureBatch, is_masked: Tensor, is_dropped: Tensor) -> Tensor:
         masked = mask_out(self._wanted(batch), is_masked, self.model.config.mask_token_id)
         return self.model(
-            torch.cat([batch.codes[:, : self.num_given], masked], dim=1),
-            batch.visual,
+            torch.cat([batch.streams["codes"][:, : self.num_given], masked], dim=1),
+            batch.streams["clip"],
             is_dropped=is_dropped,
-            is_valid=batch.is_valid,
-            is_valid_visual=batch.is_valid_visual,
+            is_valid=batch.is_valid["codes"],
+            is_valid_visual=batch.is_valid["clip"],
         )

@@ -131,9 +131,9 @@ class StoredSource:
     def encode(self, pipeline: Pipeline, start: float, seconds: float) -> EncodedClip:
         """Read codes and frames at the model's rate, without padding."""
         batch, config = self.store.read([self.number]), pipeline.model.config
-        codes = batch.codes[0, : config.num_codebooks, batch.is_valid[0]]
-        every = round(self.store.info.visual_fps / pipeline.visual_fps)
-        visual = batch.visual[0, batch.is_valid_visual[0]][every // 2 :: every]
+        codes = batch.streams["codes"][0, : config.num_codebooks, batch.is_valid["codes"][0]]
+        every = round(self.store.stream("clip").rate / pipeline.visual_fps)
+        visual = batch.streams["clip"][0, batch.is_valid["clip"][0]][every // 2 :: every]
         codes = codes[:, _places(start, seconds, config.frame_rate)]
         visual = visual[_places(start, seconds, pipeline.visual_fps)]
         return EncodedClip(codes if codes.shape[1] else None, visual if len(visual) else None)
@@ -159,9 +159,9 @@ def _expand(path: Path, pipeline: Pipeline) -> Sequence[Source]:
     if (path / "store.json").is_file():
         store = FeatureStore(path)
         pipeline.card.check_store(store)
-        if (ratio := store.info.visual_fps / pipeline.visual_fps) != round(ratio):
+        if (ratio := store.stream("clip").rate / pipeline.visual_fps) != round(ratio):
             raise RetrievalError(
-                f"{path} has {store.info.visual_fps:g} frames a second, the model's {pipeline.visual_fps:g} "
+                f"{path} has {store.stream('clip').rate:g} frames a second, the model's {pipeline.visual_fps:g} "
                 "do not divide that; extract at its rate"
             )
         return [StoredSource(store, number) for number in range(len(store))]

@@ -54,7 +54,7 @@ class WindowCutter:
             num_frames: frames of the clip; 0 = no pictures.
         """
         size, hop = self.size, self.hop
-        total = self.grid.num_within(num_steps or None, num_frames or None)
+        total = self.grid.num_within({"codes": num_steps, "clip": num_frames})
         starts = list(range(0, max(total - size, 0) + 1, hop))
         if total - (starts[-1] + size) > SLACK * size:
             starts.append(total - size)
@@ -64,10 +64,14 @@ class WindowCutter:
 
     def _window(self, start: int, size: int, num_steps: int, num_frames: int, *, is_last: bool) -> Window:
         stop = start + (self.longest if is_last else size)
-        steps = slice(min(self.grid.step(start), num_steps), min(self.grid.step(stop), num_steps))
-        frames = slice(min(self.grid.frame(start), num_frames), min(self.grid.frame(stop), num_frames))
+        steps = slice(
+            min(self.grid.step("codes", start), num_steps), min(self.grid.step("codes", stop), num_steps)
+        )
+        frames = slice(
+            min(self.grid.step("clip", start), num_frames), min(self.grid.step("clip", stop), num_frames)
+        )
         seconds = max(
-            float((steps.stop - steps.start) / self.grid.frame_rate),
-            float((frames.stop - frames.start) / self.grid.visual_fps),
+            float((steps.stop - steps.start) / self.grid.rates["codes"]),
+            float((frames.stop - frames.start) / self.grid.rates["clip"]),
         )
         return Window(float(start * self.grid.period), seconds, steps, frames)

@@ -128,7 +128,7 @@ def read_clips(store_path: Path, num_clips: int, pipeline: Pipeline) -> list[Ben
         store,
         indices,
         num_codebooks=config.num_codebooks,
-        visual_fps=config.visual_fps,
+        streams={"codes": None, "clip": config.visual_fps},
         crop_seconds=CLIP_SECONDS,
     )
     clips = []
@@ -137,7 +137,7 @@ def read_clips(store_path: Path, num_clips: int, pipeline: Pipeline) -> list[Ben
             video = Path(store.clips[indices[row]].source)
             waveform = media.read_audio(video, pipeline.codec.sample_rate, duration=CLIP_SECONDS)
             truth = json.loads(video.with_suffix(".json").read_text())
-            clips.append(BenchmarkClip(video, truth, waveform, data[row, 0].visual[0]))
+            clips.append(BenchmarkClip(video, truth, waveform, data[row, 0].streams["clip"][0]))
     return clips
 
 

@@ -13,6 +13,7 @@ from tiny import VISUAL_FPS, write_tiny_model
 from tasks.cli import main
 from vab.codecs import load_codec
 from vab.features.info import StoreInfo
+from vab.features.makers import CodecMaker, VisualMaker
 from vab.features.manifest import Clip
 from vab.features.shards import ShardArrays
 from vab.features.writer import StoreWriter
@@ -20,7 +21,7 @@ from vab.media import write_audio
 from vab.models.files import Component, load_model, save_model
 from vab.models.vab.classifier import VABClassifier
 from vab.models.vab.encoder import VABEncoder, save_encoder
-from vab.vision import load_encoder
+from vab.visual import load_encoder
 
 FOLDS = ["fold1", "fold2", "fold3"]
 CLASSES = ["hiss", "hum"]
@@ -31,17 +32,22 @@ CLIPS_A_FOLD = 8
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three folds of a second of hiss or hum: heard in the sound files, seen in the frames, told by the codes."""
     folder = tmp_path_factory.mktemp("classification")
-    info = StoreInfo.of(load_codec("tiny-encodec"), load_encoder("tiny-clip"), VISUAL_FPS, 1.0)
+    makers = {
+        "codes": CodecMaker(load_codec("tiny-encodec")),
+        "clip": VisualMaker(load_encoder("tiny-clip"), VISUAL_FPS),
+    }
+    info = StoreInfo.of((maker.describe(name) for name, maker in makers.items()), 1.0)
     generator = torch.Generator().manual_seed(0)
     size = CLIPS_A_FOLD * len(FOLDS)
     arrays = ShardArrays.zeros(size, info)
     clips = []
     for n in range(size):
         kind = n % 2
-        half = torch.randint(0, 32, arrays.codes[n].shape, generator=generator) + 32 * kind
-        arrays.codes[n] = half.to(arrays.codes.dtype)
-        arrays.visual[n] = torch.randn(arrays.visual[n].shape, generator=generator) + 2 * kind
-        arrays.num_steps[n], arrays.num_frames[n] = info.num_steps, info.num_frames
+        codes, frames = arrays.streams["codes"], arrays.streams["clip"]
+        codes[n] = torch.randint(0, 32, codes[n].shape, generator=generator) + 32 * kind
+        frames[n] = torch.randn(frames[n].shape, generator=generator) + 2 * kind
+        for name, lengths in arrays.num_steps.items():
+            lengths[n] = info.num_steps(name)
         noise = torch.randn(1, 16000, generator=generator) * 0.1
         hum = 0.3 * torch.sin(torch.arange(16000) * (0.05 + 0.001 * n))[None]
         path = folder / f"{CLASSES[kind]}{n}.wav"

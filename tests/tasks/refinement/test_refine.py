@@ -23,7 +23,7 @@ from vab.features.store import FeatureStore
 from vab.models.files import Component, ModelCard, save_model
 from vab.models.vab.config import VABConfig
 from vab.models.vab.model import VAB
-from vab.vision import load_encoder
+from vab.visual import load_encoder
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_what_refinement_gives_back_is_measured(
 
     codec = load_codec("tiny-encodec")
     batch = FeatureStore(store).read([0])
-    direct = codec.decode(batch.codes[:, :1, : int(batch.is_valid.sum())])[0].clamp(-1, 1)
+    direct = codec.decode(batch.streams["codes"][:, :1, : int(batch.is_valid["codes"].sum())])[0].clamp(-1, 1)
     kept = media.read_audio(tmp_path / "out/sounds/coarse/clip0.flac", 16000)
     torch.testing.assert_close(kept, direct[:, : kept.shape[1]], atol=1e-3, rtol=0)
 
@@ -189,8 +189,8 @@ def test_another_rate_goes_the_whole_way_by_configuration_alone(tmp_path: Path) 
     )
     save_codec(codec, tmp_path / "dac44.safetensors", dtype=torch.float32)
     store = _extract(tmp_path, codec=str(tmp_path / "dac44.safetensors"), count=6, seconds=2.0)
-    assert FeatureStore(store).info.num_steps == 173
-    assert FeatureStore(store).read([0]).codes.shape == (1, 9, 173)
+    assert FeatureStore(store).info.num_steps("codes") == 173
+    assert FeatureStore(store).read([0]).streams["codes"].shape == (1, 9, 173)
 
     sizes = {
         "num_layers": 1,

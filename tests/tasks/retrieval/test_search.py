@@ -340,7 +340,7 @@ def test_adapt_then_evaluate(place: Path, tmp_path: Path, capsys: pytest.Capture
         "--training.precision",
         "32",
     ]
-    short = ["--training.max_steps", "2", "--data.train_split", "", "--data.validation_split", ""]
+    short = ["--training.max_steps", "2"]
     for init in ("pretrained", "scratch"):
         out = tmp_path / init
         assert cli.main(["adapt", *arguments, *short, "--init", init, "-o", str(out), "--device", "cpu"]) == 0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from vab.features.grid import TimeGrid, as_fraction
+from vab.features.grid import TimeGrid
 from vab.models.vab.classifier import VABClassifier
 from vab.shapes import Float, Int, Tensor
 from vab.timing import num_frames, steps_begun
@@ -50,16 +50,16 @@ def window_probabilities(
         batch_size: windows a model pass.
     """
     config = model.config
-    grid = TimeGrid.of(*as_fraction(config.frame_rate).as_integer_ratio(), config.visual_fps)
+    grid = TimeGrid.of({"codes": config.frame_rate, "clip": config.visual_fps})
     points = [int(start / float(grid.period) + 1e-6) for start in starts]
     codes = _cut(
         codes if config.modality != "visual" else None,
-        [grid.step(point) for point in points],
+        [grid.step("codes", point) for point in points],
         steps_begun(window_seconds, config.frame_rate),
     )
     frames = _cut(
         None if visual is None or config.modality == "audio" else visual.T,
-        [grid.frame(point) for point in points],
+        [grid.step("clip", point) for point in points],
         num_frames(window_seconds, config.visual_fps),
     )
     device = model.head.weight.device

@@ -9,7 +9,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from vab.errors import ConfigError
-from vab.vision.preprocess import Preprocess
+from vab.visual.preprocess import Preprocess
 
 SIZES = [(240, 320), (1080, 1920), (64, 48), (225, 224), (37, 500), (200, 20), (32, 32), (1, 1), (1, 16)]
 
@@ -49,7 +49,7 @@ def test_batch_equals_singles() -> None:
 def test_small_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = np.stack([picture(90, 160)] * 5)
     expected = Preprocess(size=32)(frames)
-    monkeypatch.setattr("vab.vision.preprocess._BYTES_PER_BATCH", 1)
+    monkeypatch.setattr("vab.visual.preprocess._BYTES_PER_BATCH", 1)
     assert torch.equal(Preprocess(size=32)(frames), expected)
 
 

@@ -12,9 +12,9 @@ import torch
 
 from vab import checkpoint
 from vab.errors import ConfigError, WeightsError
-from vab.vision import open_clip
-from vab.vision.open_clip import OpenClipEncoder, build_open_clip
-from vab.vision.preprocess import Preprocess
+from vab.visual import open_clip
+from vab.visual.open_clip import OpenClipEncoder, build_open_clip
+from vab.visual.preprocess import Preprocess
 from vab.weights import RANDOM, find, resolve
 
 FORMAT = "encoder"

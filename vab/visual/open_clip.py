@@ -18,7 +18,7 @@ from torch import nn
 from vab import checkpoint
 from vab.errors import ConfigError, WeightsError
 from vab.shapes import Float, Int, Tensor
-from vab.vision.preprocess import Preprocess
+from vab.visual.preprocess import Preprocess
 
 IMAGES_PER_BATCH = 32
 TEXTS_PER_BATCH = 256
@@ -112,18 +112,21 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 class OpenClipEncoder(nn.Module):
-    """An open_clip model behind the ``VisualEncoder`` protocol.
+    """An open_clip model behind the ``VisualEncoder`` and ``TextEncoder`` protocols.
 
     Args:
         model: what ``build_open_clip`` gives, with weights.
         config: the ``model_cfg`` it was built from.
-        preprocess: how its weights want pictures.
+        preprocess: how its weights want frames.
         name: what it was loaded as.
         dtype: precision of the image tower's arithmetic, by autocast; weights stay as they are.
         tokenizer_folder: where a Hugging Face tokenizer of the configuration lies, None = the hub.
     """
 
     kind = "open_clip"
+    fps: float | None = None
+    frames_per_chunk: int = 1
+    features_per_chunk: int = 1
 
     def __init__(
         self,
@@ -142,6 +145,7 @@ class OpenClipEncoder(nn.Module):
         self.name = name
         self.dtype = dtype
         self.embed_dim: int = config["embed_dim"]
+        self.feature_shape: tuple[int, ...] = (self.embed_dim,)
         self.image_size = preprocess.size
         self._tokenizer_folder = tokenizer_folder
         self._tokenizer: Any = None
@@ -174,7 +178,7 @@ class OpenClipEncoder(nn.Module):
         return super().train(False)
 
     def preprocess(self, frames: np.ndarray) -> Float[Tensor, "F 3 size size"]:
-        """Frames uint8 [F, height, width, 3] of any size, to what ``encode_image`` takes (on the CPU).
+        """Frames uint8 [F, height, width, 3] of any size, to what ``encode_frames`` takes (on the CPU).
 
         Raises:
             ValueError: not uint8 [F, height, width, 3].
@@ -182,27 +186,27 @@ class OpenClipEncoder(nn.Module):
         return self.transform(frames)
 
     @torch.no_grad()
-    def encode_image(self, images: Float[Tensor, "F 3 size size"]) -> Float[Tensor, "F E"]:
-        """Features of preprocessed frames, float32, not normalised; batch frames across clips freely.
+    def encode_frames(self, frames: Float[Tensor, "F 3 size size"]) -> Float[Tensor, "F E"]:
+        """Features of preprocessed frames, float32, not normalised.
 
         Raises:
-            ValueError: pictures of another size than ``image_size``.
+            ValueError: frames of another size than ``image_size``.
         """
-        if tuple(images.shape[1:]) != (3, self.image_size, self.image_size):
+        if tuple(frames.shape[1:]) != (3, self.image_size, self.image_size):
             raise ValueError(
-                f"images must be [F, 3, {self.image_size}, {self.image_size}], not {list(images.shape)}"
+                f"frames must be [F, 3, {self.image_size}, {self.image_size}], not {list(frames.shape)}"
             )
-        features = torch.empty(len(images), self.embed_dim, device=self.device)
+        features = torch.empty(len(frames), self.embed_dim, device=self.device)
         is_reduced = self.dtype != torch.float32
-        for start in range(0, len(images), IMAGES_PER_BATCH):
-            batch = images[start : start + IMAGES_PER_BATCH].to(self.device, torch.float32)
+        for start in range(0, len(frames), IMAGES_PER_BATCH):
+            batch = frames[start : start + IMAGES_PER_BATCH].to(self.device, torch.float32)
             with torch.autocast(self.device.type, dtype=self.dtype, enabled=is_reduced):
                 features[start : start + IMAGES_PER_BATCH] = self.model.encode_image(batch)
         return features
 
     @torch.no_grad()
     def encode_text(self, texts: list[str]) -> Float[Tensor, "T E"]:
-        """Features of words in the same space, float32, not normalised.
+        """Features of texts in the same space, float32, not normalised.
 
         Raises:
             WeightsError: a tokenizer of the Hugging Face hub that is not at hand.
@@ -214,7 +218,7 @@ class OpenClipEncoder(nn.Module):
         return features
 
     def tokenise(self, texts: list[str]) -> Int[Tensor, "T length"]:
-        """Token ids of words, as the text tower takes them."""
+        """Token ids of texts, as the text tower takes them."""
         if self._tokenizer is None:
             self._tokenizer = _tokenizer(self.config, self._tokenizer_folder, self.name)
         return self._tokenizer(texts)

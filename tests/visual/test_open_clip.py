@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 
 from vab import checkpoint, weights
 from vab.errors import ConfigError, WeightsError
-from vab.vision import OpenClipEncoder, build_open_clip, load_encoder, save_encoder
-from vab.vision.loading import TINY_CLIP
-from vab.vision.open_clip import stock_config, stock_preprocess
+from vab.visual import OpenClipEncoder, build_open_clip, load_encoder, save_encoder
+from vab.visual.loading import TINY_CLIP
+from vab.visual.open_clip import stock_config, stock_preprocess
 
 NORMALISATION = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]}
 
@@ -52,7 +52,7 @@ def test_equals_open_clip(folder: Path) -> None:
     images = ours.preprocess(frames())
     with torch.no_grad():
         # Equal up to how the two copies of the weights lie in memory.
-        torch.testing.assert_close(ours.encode_image(images), model.eval().encode_image(images))
+        torch.testing.assert_close(ours.encode_frames(images), model.eval().encode_image(images))
         tokens = open_clip.get_tokenizer(name)(["a dog barks", "rain"])
         torch.testing.assert_close(ours.encode_text(["a dog barks", "rain"]), model.encode_text(tokens))
     normalise = transform.transforms[-1]
@@ -125,8 +125,8 @@ def test_own_format(tmp_path: Path, encoder: OpenClipEncoder, dtype: torch.dtype
     ours = load_encoder(str(path))
     assert (ours.name, ours.config, ours.transform) == ("mine", encoder.config, encoder.transform)
     images = ours.preprocess(frames())
-    exact = encoder.encode_image(images)
-    assert torch.allclose(ours.encode_image(images), exact, atol=0 if dtype == torch.float32 else 0.02)
+    exact = encoder.encode_frames(images)
+    assert torch.allclose(ours.encode_frames(images), exact, atol=0 if dtype == torch.float32 else 0.02)
     assert checkpoint.load_tensors(path)[1]["provenance"] == {"trained_on": "nothing"}
     with pytest.raises(WeightsError, match="stands for its weights already"):
         load_encoder(str(path), weights="random")
@@ -157,10 +157,10 @@ def test_model_can_be_trained() -> None:
 def test_reduced_precision_is_close_and_float32(encoder: OpenClipEncoder) -> None:
     images = encoder.preprocess(frames())
     reduced = load_encoder("tiny-clip", dtype=torch.bfloat16)
-    features = reduced.encode_image(images)
+    features = reduced.encode_frames(images)
     assert features.dtype == torch.float32
-    assert not torch.equal(features, encoder.encode_image(images))
-    assert torch.cosine_similarity(features, encoder.encode_image(images)).min() > 0.99
+    assert not torch.equal(features, encoder.encode_frames(images))
+    assert torch.cosine_similarity(features, encoder.encode_frames(images)).min() > 0.99
     assert reduced.fingerprint == encoder.fingerprint
 
 
@@ -178,7 +178,7 @@ def test_tokenizer_of_a_hub_that_is_out_of_reach(folder: Path, monkeypatch: pyte
     text = {**TINY_CLIP["text_cfg"], "hf_tokenizer_name": "some/tokenizer"}
     (folder / "hub.json").write_text(json.dumps({**TINY_CLIP, "text_cfg": text}))
     encoder = load_encoder(str(folder / "hub.json"), weights="random")
-    assert encoder.encode_image(encoder.preprocess(frames())).shape == (3, 32)
+    assert encoder.encode_frames(encoder.preprocess(frames())).shape == (3, 32)
     with pytest.raises(WeightsError, match="hub: its tokenizer 'some/tokenizer' is not at hand"):
         encoder.encode_text(["a"])
 
@@ -188,4 +188,4 @@ def test_paper_size() -> None:
     encoder = load_encoder("EVA02-L-14", weights="random", dtype=torch.bfloat16)
     assert sum(parameter.numel() for parameter in encoder.parameters()) == pytest.approx(427.8e6, rel=1e-3)
     assert (encoder.embed_dim, encoder.image_size) == (768, 224)
-    assert encoder.encode_image(encoder.preprocess(frames(2))).shape == (2, 768)
+    assert encoder.encode_frames(encoder.preprocess(frames(2))).shape == (2, 768)

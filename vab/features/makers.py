@@ -1,0 +1,206 @@
+"""What turns a clip's audio or frames into one stream: codecs, visual encoders, and whatever another package brings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from typing_extensions import override
+
+from vab.codecs.base import Codec
+from vab.errors import StoreError
+from vab.features.info import CodecFacts, StreamInfo
+from vab.shapes import Float, Int, Tensor
+from vab.timing import num_samples, num_steps
+from vab.visual.base import VisualEncoder
+
+ENTRY_POINTS = "vab.streams"
+"""Group under which packages name functions from a device ("cpu", "cuda") to a ``StreamMaker``."""
+CPU_WAVEFORMS = 1
+"""Clips a codec encodes at a time on a CPU."""
+
+
+@dataclass(frozen=True)
+class AudioInput:
+    """A maker's wish: a waveform, float32 [1, L]."""
+
+    sample_rate: int
+
+
+@dataclass(frozen=True)
+class FramesInput:
+    """A maker's wish: frames, uint8 [F, height, width, 3]."""
+
+    fps: float
+    image_size: int
+    """The shorter side is shrunk to this."""
+
+
+@runtime_checkable
+class StreamMaker(Protocol):
+    """Audio or frames of a clip in, the features of one stream out."""
+
+    @property
+    def reads(self) -> AudioInput | FramesInput:
+        """What of a clip it takes."""
+        ...
+
+    def describe(self, name: str) -> StreamInfo:
+        """The stream that it makes, under this name."""
+        ...
+
+    def prepare(self, decoded: np.ndarray) -> Tensor:
+        """What ``encode`` takes of a clip, on the CPU; called from several threads.
+
+        Args:
+            decoded: what it reads, unpadded and never empty.
+        """
+        ...
+
+    def encode(self, clips: Sequence[Tensor], clip_seconds: float) -> tuple[Tensor, Int[Tensor, " B"]]:
+        """Features of several clips, on the CPU, in the shape of ``StreamInfo.batch_shape``.
+
+        Args:
+            clips: what ``prepare`` gave of each.
+            clip_seconds: what every clip is cut or padded to.
+
+        Returns:
+            The features, padded to full length, and how many steps of each clip are real.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class CodecMaker(StreamMaker):
+    """A codec's codes; a clip is followed by silence to full length (paper appendix B.1)."""
+
+    codec: Codec
+    device: str = "cpu"
+    """Where the codec is."""
+
+    @property
+    @override
+    def reads(self) -> AudioInput:
+        return AudioInput(int(self.codec.sample_rate))
+
+    @override
+    def describe(self, name: str) -> StreamInfo:
+        """Codes of 16 bits.
+
+        Raises:
+            ValueError: codes that do not fit.
+        """
+        codec = self.codec
+        if codec.codebook_size > torch.iinfo(torch.int16).max + 1:
+            raise ValueError(
+                f"{codec.name} has {codec.codebook_size} entries a codebook; a store holds 16-bit codes"
+            )
+        return StreamInfo(
+            name,
+            kind="codes",
+            source="audio",
+            rate=float(codec.sample_rate / codec.hop_length),
+            shape=(int(codec.num_codebooks),),
+            maker=codec.name,
+            fingerprint=codec.fingerprint,
+            dtype="int16",
+            codec=CodecFacts(int(codec.sample_rate), int(codec.hop_length), int(codec.codebook_size)),
+        )
+
+    @override
+    def prepare(self, decoded: np.ndarray) -> Float[Tensor, "1 L"]:
+        return torch.from_numpy(decoded)
+
+    @override
+    def encode(self, clips: Sequence[Tensor], clip_seconds: float) -> tuple[Tensor, Int[Tensor, " B"]]:
+        batch = torch.zeros(len(clips), 1, num_samples(clip_seconds, self.codec.sample_rate))
+        lengths = []
+        for row, waveform in zip(batch, clips, strict=True):
+            kept = waveform[:, : batch.shape[2]]
+            row[:, : kept.shape[1]] = kept
+            lengths.append(num_steps(kept.shape[1], self.codec.hop_length))
+        # A GPU wants one large batch. A CPU gains nothing from it and loses memory: gigabytes a clip with DAC.
+        size = CPU_WAVEFORMS if self.device == "cpu" else len(batch)
+        with torch.inference_mode():
+            codes = [self.codec.encode(piece.to(self.device)).cpu() for piece in batch.split(size)]
+        return torch.cat(codes), torch.tensor(lengths)
+
+
+@dataclass(frozen=True)
+class VisualMaker(StreamMaker):
+    """A visual encoder's features; a clip's last one repeats to full length (paper appendix B.1)."""
+
+    encoder: VisualEncoder
+    fps: float
+    """Frames a second that the encoder is given; its own where it has one."""
+    device: str = "cpu"
+    """Where the encoder is."""
+
+    def __post_init__(self) -> None:
+        if self.encoder.fps not in (None, self.fps):
+            raise ValueError(
+                f"{self.encoder.name} takes {self.encoder.fps:g} frames a second, not {self.fps:g}"
+            )
+
+    @property
+    @override
+    def reads(self) -> FramesInput:
+        return FramesInput(float(self.fps), int(self.encoder.image_size))
+
+    @override
+    def describe(self, name: str) -> StreamInfo:
+        encoder = self.encoder
+        return StreamInfo(
+            name,
+            kind="vectors" if len(encoder.feature_shape) == 1 else "latents",
+            source="frames",
+            rate=float(self.fps) * encoder.features_per_chunk / encoder.frames_per_chunk,
+            shape=tuple(encoder.feature_shape),
+            maker=encoder.name,
+            fingerprint=encoder.fingerprint,
+        )
+
+    @override
+    def prepare(self, decoded: np.ndarray) -> Float[Tensor, "F 3 size size"]:
+        return self.encoder.preprocess(decoded)
+
+    @override
+    def encode(self, clips: Sequence[Tensor], clip_seconds: float) -> tuple[Tensor, Int[Tensor, " B"]]:
+        stream, encoder = self.describe("visual"), self.encoder
+        num_chunks = [-(-len(clip) // encoder.frames_per_chunk) for clip in clips]
+        chunks = [
+            repeat_last(clip, count * encoder.frames_per_chunk)
+            for clip, count in zip(clips, num_chunks, strict=True)
+        ]
+        with torch.inference_mode():
+            features = encoder.encode_frames(torch.cat(chunks).to(self.device)).cpu()
+        total = stream.num_steps(clip_seconds)
+        lengths = [min(total, stream.num_steps(len(clip) / self.fps)) for clip in clips]
+        each = features.split([count * encoder.features_per_chunk for count in num_chunks])
+        padded = [repeat_last(own[:length], total) for own, length in zip(each, lengths, strict=True)]
+        return torch.stack(padded), torch.tensor(lengths)
+
+
+def repeat_last(steps: Tensor, length: int) -> Tensor:
+    """Steps [n, ...] followed by the last of them, up to ``length``; n where there are more."""
+    return torch.cat([steps, steps[-1:].expand(max(0, length - len(steps)), *steps.shape[1:])])
+
+
+def load_maker(name: str, device: str) -> StreamMaker:
+    """A maker that another package names under the entry point group ``vab.streams``.
+
+    Raises:
+        StoreError: there is none of this name.
+    """
+    found = entry_points(group=ENTRY_POINTS)
+    if name not in found.names:
+        raise StoreError(
+            f"--add {name}: no package makes such a stream (entry points {ENTRY_POINTS}: "
+            f"{', '.join(sorted(found.names)) or 'none'}); name a --codec or an --encoder that does"
+        )
+    maker: StreamMaker = found[name].load()(device)
+    return maker
