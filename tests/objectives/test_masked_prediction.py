@@ -17,10 +17,14 @@ CONFIG = VABConfig(
 def _batch() -> FeatureBatch:
     generator = torch.Generator().manual_seed(1)
     return FeatureBatch(
-        codes=torch.randint(0, 8, (2, 2, 40), generator=generator),
-        visual=torch.randn(2, 4, 3, generator=generator),
-        is_valid=torch.arange(40) < torch.tensor([[40], [20]]),
-        is_valid_visual=torch.arange(4) < torch.tensor([[4], [2]]),
+        streams={
+            "codes": torch.randint(0, 8, (2, 2, 40), generator=generator),
+            "clip": torch.randn(2, 4, 3, generator=generator),
+        },
+        is_valid={
+            "codes": torch.arange(40) < torch.tensor([[40], [20]]),
+            "clip": torch.arange(4) < torch.tensor([[4], [2]]),
+        },
         ids=("a", "b"),
         labels=((), ()),
     )
@@ -37,8 +41,8 @@ def test_padding_of_codes_and_of_frames_changes_no_loss() -> None:
 
     plain = loss(_batch())
     changed = _batch()
-    changed.codes[1, :, 20:] = 0
-    changed.visual[1, 2:] = 9.0
+    changed.streams["codes"][1, :, 20:] = 0
+    changed.streams["clip"][1, 2:] = 9.0
     assert torch.equal(plain, loss(changed))
-    changed.visual[1, 1] = 9.0
+    changed.streams["clip"][1, 1] = 9.0
     assert not torch.equal(plain, loss(changed))
