@@ -237,7 +237,7 @@ def _embed_stretch(
     num_frames = 0 if clip.visual is None else len(clip.visual)
     windows = cutter.cut(num_steps, num_frames)
     resume = None
-    if cutter.grid.num_within(num_steps or None, num_frames or None) >= wanted:
+    if cutter.grid.num_within({"codes": num_steps, "clip": num_frames}) >= wanted:
         windows, resume = windows[:WINDOWS_PER_STRETCH], point + WINDOWS_PER_STRETCH * cutter.hop
     vectors = {}
     for branch in BRANCHES:
