@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ from pathlib import Path
 
 from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
 
-from tasks.options import add_options, build
+from tasks.options import add_options, build, output_paths
 from vab import __version__
 from vab.errors import StoppedError, VABError
+from vab.files import check_writable
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_options(parser, options)
     try:
         parsed = parser.instantiate(parser.parse_args([_as_file(word) for word in rest]))
-        return _load(verb.run)(build(options, parsed))
+        given = build(options, parsed)
+        for path in output_paths(given):
+            check_writable(path)
+        return _load(verb.run)(given)
     except (VABError, ValueError) as error:
         print(f"vab {name}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -218,6 +223,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         remedy = "re-run with --resume to resume" if "resume" in parsed else "re-run to resume"
         print(f"vab {name}: {error}; {remedy}", file=sys.stderr)
         return 128 + error.signal_number
+    except BrokenPipeError:  # what read the output has gone, such as head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # such as a full disk
+        print(
+            f"vab {name}: {error.filename or 'a file'}: {error.strerror or error}; check the disk and the permissions",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print(f"vab {name}: stopped", file=sys.stderr)
         return 130

@@ -61,6 +61,12 @@ def build(options: type[T], parsed: Namespace) -> T:
     return options(**{field.name: getattr(parsed, field.name.rstrip("_")) for field in fields})
 
 
+def output_paths(options: Any) -> list[Path]:
+    """Where a command writes: its ``-o``, if it is given."""
+    outputs = [field.name for field in dataclasses.fields(options) if field.metadata.get("short") == "-o"]
+    return [getattr(options, name) for name in outputs if getattr(options, name) is not None]
+
+
 def _flag(name: str) -> str:
     return "--" + name.rstrip("_").replace("_", "-")
 

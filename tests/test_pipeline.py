@@ -1,8 +1,11 @@
 """The whole path at toy size: video in, sound of its length out, the same for the same seed."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny import VISUAL_FPS, tiny_config, write_tiny_clip, write_tiny_model
@@ -12,7 +15,10 @@ from vab import media
 from vab.checkpoint import load_tensors, save_tensors
 from vab.decoding.options import DecodingOptions
 from vab.decoding.windows import Windows
-from vab.errors import VABError, WeightsError
+from vab.errors import MediaError, VABError, WeightsError
+from vab.features.manifest import Clip
+from vab.generation import SaveOptions, gain_db
+from vab.metrics.loudness import loudness
 from vab.models.vab.generate import generate_codes
 from vab.models.vab.model import VAB
 
@@ -36,7 +42,7 @@ def test_a_video_gets_sound_of_its_exact_length(weights: Path, clip: Path, tmp_p
     assert media.probe(tmp_path / "out.mp4").duration == pytest.approx(seconds, abs=0.005)
     assert media.read_audio(tmp_path / "out.mp4", 16000).shape[1] == pytest.approx(seconds * 16000, abs=16)
     settings = json.loads((tmp_path / "out.mp4.json").read_text())
-    assert settings["seed"] == 0
+    assert (settings["seed"], settings["sample"], settings["clip"]) == (0, 0, "clip")
     assert settings["decoding"] == {"num_steps": 3, "cfg_scale": 2.0, "temperature": 1.0}
 
 
@@ -48,7 +54,7 @@ def test_one_seed_one_sound(weights: Path, clip: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"num_steps": 1}, {"cfg_scale": 1.0}, {"temperature": 20.0}, {"duration": 1.0}]
+    "change", [{"steps": 1}, {"cfg_scale": 1.0}, {"temperature": 20.0}, {"duration": 1.0}]
 )
 def test_every_option_of_generate_changes_the_sound(
     weights: Path, clip: Path, change: dict[str, float]
@@ -57,6 +63,125 @@ def test_every_option_of_generate_changes_the_sound(
     plain = pipeline.generate(clip, seed=1).waveform
     changed = pipeline.generate(clip, seed=1, **change).waveform  # type: ignore[arg-type]
     assert plain.shape != changed.shape or not torch.equal(plain, changed)
+
+
+def test_a_sound_depends_on_seed_and_clip_not_on_batch_or_place(
+    weights: Path, clip: Path, tmp_path: Path
+) -> None:
+    pipeline = vab.load(weights)
+    other = write_tiny_clip(tmp_path / "other.mp4", 1.3, seed=3)
+    alone = pipeline.generate(clip, seed=1)
+    many = list(pipeline.generate_many([other, clip], seed=1, num_samples=2, batch_size=2))
+    assert [(each.clip.id, each.settings["sample"]) for each in many] == [
+        ("other", 0), ("other", 1), ("clip", 0), ("clip", 1)
+    ]  # fmt: skip
+    assert torch.equal(many[2].waveform, alone.waveform)
+    assert not torch.equal(many[3].waveform, alone.waveform)
+    # The same frames under another name get noise of their own.
+    copy = Path(shutil.copy(clip, tmp_path / "copy.mp4"))
+    assert not torch.equal(pipeline.generate(copy, seed=1).waveform, alone.waveform)
+
+
+def test_a_clip_that_cannot_be_read_stops_the_others_only_when_nobody_listens(
+    weights: Path, clip: Path, tmp_path: Path
+) -> None:
+    pipeline = vab.load(weights)
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("no video")
+    with pytest.raises(MediaError):
+        list(pipeline.generate_many([bad, clip]))
+    errors: list[str] = []
+    done: list[float] = []
+    made = list(
+        pipeline.generate_many(
+            [bad, clip], on_error=lambda which, error: errors.append(which.id), on_progress=done.append
+        )
+    )
+    assert (errors, [each.clip.id for each in made]) == (["bad"], ["clip"])
+    assert sum(done) == pytest.approx(2)
+
+
+def test_a_part_of_a_video_is_generated_and_cut_out(weights: Path, clip: Path, tmp_path: Path) -> None:
+    pipeline = vab.load(weights)
+    generation = pipeline.generate(Clip("part", clip, start=0.5, duration=1.0))
+    generation.save(tmp_path / "part.mp4")
+    assert media.probe(tmp_path / "part.mp4").duration == pytest.approx(1.0, abs=0.01)
+    frames = [
+        np.concatenate(list(media.iter_frames(path, 10, start=start, duration=1.0))).astype(int)
+        for path, start in ((tmp_path / "part.mp4", 0.0), (clip, 0.5))
+    ]
+    assert np.abs(frames[0] - frames[1]).mean() < 15 < np.abs(frames[0][1:] - frames[1][:-1]).mean()
+    with pytest.raises(MediaError, match="before the clip's start"):
+        pipeline.generate(Clip("late", clip, start=9.0))
+    with pytest.raises(ValueError, match="duration 0"):
+        pipeline.generate(clip, duration=0.0)
+
+
+def test_reprs_are_short_and_a_notebook_gets_a_player(weights: Path, clip: Path) -> None:
+    pipeline = vab.load(weights, device="cpu")
+    assert repr(pipeline) == f"Pipeline({str(weights)!r}, vab with tiny-encodec and tiny-clip, on cpu)"
+    generation = pipeline.generate(clip, seed=4)
+    assert repr(generation) == "Generation('clip', 2.30 s at 16000 Hz, seed 4)"
+    assert generation._repr_html_().startswith('<audio controls src="data:audio/wav;base64,UklGR')
+
+
+def noise(seconds: float, level: float = 0.02) -> torch.Tensor:
+    return level * torch.randn(1, round(seconds * 16_000), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("options", "lufs", "peak"),
+    [
+        ({"loudness": -30.0}, -30.0, None),
+        ({"loudness": -5.0}, None, -1.0),
+        ({"loudness": -5.0, "peak": -6.0}, None, -6.0),
+        ({"peak": -3.0}, None, -3.0),
+    ],
+)
+def test_gain_reaches_the_loudness_or_the_peak(
+    options: dict[str, float], lufs: float | None, peak: float | None
+) -> None:
+    waveform = noise(2.0)
+    gain = gain_db(waveform, 16_000, loudness_lufs=options.get("loudness"), peak=options.get("peak"))
+    found = loudness(waveform * 10 ** (gain / 20), 16_000)
+    assert lufs is None or found.lufs == pytest.approx(lufs, abs=0.1)
+    assert peak is None or found.peak_db == pytest.approx(peak, abs=0.1)
+    assert gain_db(0 * waveform, 16_000, loudness_lufs=-20.0, peak=None) == 0
+
+
+@pytest.mark.parametrize(
+    "change", [{"loudness": -30.0}, {"peak": -20.0}, {"mix": 0.0}, {"sample_rate": 48_000}, {"stereo": True}]
+)
+def test_every_save_option_changes_the_file_and_says_so(
+    weights: Path, clip: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    generation = vab.load(weights).generate(clip)
+    generation.save(tmp_path / "plain.wav")
+    generation.save(tmp_path / "changed.wav", SaveOptions(**change))
+    assert (tmp_path / "plain.wav").read_bytes() != (tmp_path / "changed.wav").read_bytes()
+    settings = json.loads((tmp_path / "changed.wav.json").read_text())
+    assert settings["save"] | change == settings["save"]
+    audio = media.probe(tmp_path / "changed.wav").audio
+    assert audio is not None
+    assert audio.sample_rate == change.get("sample_rate", 16_000)
+    assert audio.channels == (2 if "stereo" in change else 1)
+    if "stereo" in change:
+        assert torch.equal(
+            media.read_audio(tmp_path / "changed.wav", 16_000),
+            media.read_audio(tmp_path / "plain.wav", 16_000),
+        )
+    if "mix" in change:
+        own = media.read_audio(clip, 16_000, duration=2.3)
+        mixed = media.read_audio(tmp_path / "changed.wav", 16_000)
+        gain = 10 ** (settings["gain_db"] / 20)
+        torch.testing.assert_close(mixed, (generation.waveform + own) * gain, atol=2e-3, rtol=0)
+
+
+def test_a_failure_leaves_no_json_without_its_result(weights: Path, clip: Path, tmp_path: Path) -> None:
+    generation = vab.load(weights).generate(clip)
+    with pytest.raises(MediaError):
+        generation.save(tmp_path / "out.webm")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sound_alone_is_saved_without_a_video(weights: Path, clip: Path, tmp_path: Path) -> None:

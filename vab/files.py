@@ -70,7 +70,7 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
         VABError: names the first such output.
     """
     read = {(status.st_dev, status.st_ino): path for path in inputs if (status := _status(path))}
-    tried = set()
+    outputs = list(outputs)
     for output in outputs:
         status = _status(output)
         if status and (status.st_dev, status.st_ino) in read:
@@ -78,16 +78,22 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
             raise VABError(f"{output}: would overwrite the input {source}; choose another output (-o)")
         if output.is_dir():
             raise VABError(f"{output}: is a folder; name a file")
-        folder = next(parent for parent in output.absolute().parents if parent.exists())
-        if folder in tried:
-            continue
-        tried.add(folder)
-        try:
-            tempfile.TemporaryFile(dir=folder).close()
-        except OSError as error:
-            raise VABError(
-                f"{output}: cannot be written in {folder} ({error.strerror}); choose another output (-o)"
-            ) from error
+    for output in {output.parent: output for output in outputs}.values():
+        check_writable(output)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse, before any work, a file or folder that nothing could be written to, there or to be made.
+
+    Raises:
+        VABError: says why not.
+    """
+    path = path.absolute()
+    folder = next(parent for parent in (path, *path.parents) if parent.exists())
+    try:
+        tempfile.TemporaryFile(dir=folder.parent if folder == path and path.is_file() else folder).close()
+    except OSError as error:
+        raise VABError(f"{path}: cannot be written ({error.strerror}); choose another output (-o)") from error
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,14 +19,18 @@ from vab.codecs import Codec, load_codec
 from vab.config import to_dict
 from vab.decoding.options import DecodingOptions
 from vab.device import choose_device
-from vab.errors import WeightsError
+from vab.errors import MediaError, VABError, WeightsError
 from vab.features.grid import TimeGrid
-from vab.files import check_outputs, write_atomically
+from vab.features.manifest import Clip
+from vab.features.read import start_in_file
+from vab.generation import Generation, clip_of
 from vab.models import find_model
-from vab.models.base import CodeRefiner, Sound, SoundGenerator
+from vab.models.base import CodeRefiner, SoundGenerator
 from vab.models.files import Component, ModelCard, load_model
 from vab.models.refined import RefinedGenerator
 from vab.retrieval.windows import WindowCutter
+from vab.seeds import clip_seed
+from vab.selection import Selector
 from vab.shapes import Float, Int, Tensor
 from vab.timing import num_frames
 from vab.visual import VisualEncoder, load_encoder, text_encoder
@@ -35,52 +39,11 @@ from vab.weights import resolve, sha256_of
 FRAMES_PER_BATCH = 64
 """Frames decoded and encoded at a time: what bounds memory on long videos."""
 
+PART_TOLERANCE = 0.1
+"""Seconds by which a clip may be shorter than its video and still be all of it."""
+
 CLIPS_PER_BATCH = 32
 """Windows embedded at a time."""
-
-
-@dataclass(frozen=True)
-class Generation:
-    """A generated soundtrack and how it was made."""
-
-    sound: Sound
-    video: Path | None
-    settings: dict[str, Any]
-    """Everything needed to make it again: weights and their hash, seed, decoding options, versions."""
-
-    @property
-    def sample_rate(self) -> int:
-        """Samples a second."""
-        return self.sound.sample_rate
-
-    @cached_property
-    def waveform(self) -> Float[Tensor, "1 L"]:
-        """The whole sound; ``pieces`` gives it bit by bit."""
-        return torch.cat(list(self.pieces()), dim=1)
-
-    def pieces(self) -> Iterator[Float[Tensor, "1 l"]]:
-        """The sound in consecutive pieces: an hour needs no more memory than a minute."""
-        return self.sound.pieces()
-
-    def save(self, path: str | Path) -> None:
-        """Write the video with this sound, or the sound alone where the name ends in .wav or .flac.
-
-        A JSON with the settings goes beside it, under the same name and ``.json``.
-
-        Raises:
-            MediaError: the container cannot hold the video's codec, or the suffix is unknown.
-            VABError: the path is the video itself, or cannot be written.
-        """
-        path = Path(path)
-        check_outputs([path], [self.video] if self.video else [])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix.lower() in (".wav", ".flac"):
-            media.write_audio(path, self.pieces(), self.sample_rate)
-        else:
-            if self.video is None:
-                raise ValueError("there is no video to join the sound to; save as .wav or .flac")
-            media.mux(self.video, self.pieces(), self.sample_rate, path)
-        write_atomically(path.with_suffix(path.suffix + ".json"), json.dumps(self.settings, indent=2) + "\n")
 
 
 class Pipeline:
@@ -130,7 +93,7 @@ class Pipeline:
         """
         if self._generator is None:
             raise WeightsError(
-                f"{self.provenance.get('weights', 'these weights')}: a {self.card.type!r} makes no sound from "
+                f"{self.name}: a {self.card.type!r} makes no sound from "
                 "pictures; generate with the weights of the whole model, such as 'demo'"
             )
         return self._generator
@@ -144,58 +107,181 @@ class Pipeline:
         """
         if self._refiner is None:
             raise WeightsError(
-                f"{self.provenance.get('weights', 'these weights')}: a {self.card.type!r} without a refiner; "
+                f"{self.name}: a {self.card.type!r} without a refiner; "
                 "give the weights of a coarse-to-fine stage, or of a model that was trained with --refiner"
             )
         return self._refiner
 
+    def __repr__(self) -> str:
+        codec, encoder = self.card.codec.name, self.card.encoder.name
+        return f"Pipeline({self.name!r}, {self.card.type} with {codec} and {encoder}, on {self.device})"
+
+    @property
+    def name(self) -> str:
+        """What it was loaded as."""
+        return str(self.provenance.get("weights", "these weights"))
+
     def generate(
         self,
-        video: str | Path,
+        video: str | Path | Clip,
         *,
         seed: int = 0,
-        num_steps: int | None = None,
+        steps: int | None = None,
         cfg_scale: float | None = None,
         temperature: float | None = None,
         duration: float | None = None,
-        on_window: Callable[[int], None] | None = None,
+        on_progress: Callable[[float], None] | None = None,
     ) -> Generation:
         """A soundtrack for a video, of the video's exact length (paper section 3.3).
 
         Args:
-            video: any file FFmpeg reads.
-            seed: one seed gives one sound.
-            num_steps: decoding steps; what is None is as the weights recommend.
+            video: any file FFmpeg reads, or a clip of one.
+            seed: with the clip's id, by default the file's name without suffix, it decides the sound.
+            steps: decoding steps; what is None is as the weights recommend.
             cfg_scale: guidance, 1 is none.
             temperature: noise on the confidence.
-            duration: seconds of the video to do, from its start; all of it by default.
-            on_window: called with the number of windows finished.
+            duration: seconds to do, from the start; all by default.
+            on_progress: called with the fraction of the clip that is newly done.
 
         Raises:
             MediaError: the file cannot be read or has no video.
         """
-        generator = self.generator
-        length = media.probe(Path(video)).require_video().duration
-        seconds = length if duration is None else min(duration, length)
-        visual = self.encode_video(video, duration=seconds)
-        options = self.decoding_options(num_steps=num_steps, cfg_scale=cfg_scale, temperature=temperature)
-        [sound] = generator.generate(
-            [visual], [seconds], options=options, seeds=[seed], batch_size=1, on_window=on_window
+        clip = clip_of(video)
+        [generation] = self.generate_many(
+            [clip if duration is None else replace(clip, duration=duration)],
+            seed=seed,
+            steps=steps,
+            cfg_scale=cfg_scale,
+            temperature=temperature,
+            on_progress=on_progress,
         )
-        return Generation(sound, Path(video), self.settings(seconds, seed, options))
+        return generation
+
+    def generate_many(
+        self,
+        videos: Iterable[str | Path | Clip],
+        *,
+        seed: int = 0,
+        num_samples: int = 1,
+        steps: int | None = None,
+        cfg_scale: float | None = None,
+        temperature: float | None = None,
+        select: Selector | None = None,
+        batch_size: int = 8,
+        on_progress: Callable[[float], None] | None = None,
+        on_error: Callable[[Clip, VABError], None] | None = None,
+    ) -> Iterator[Generation]:
+        """Soundtracks for many videos, ``generate``'s for each, in batches: one after the other, as they are made.
+
+        A clip's sound depends on seed, clip id and number of the sample, not on its batch or its place in the list.
+
+        Args:
+            videos: files or clips of files.
+            seed: of all of them.
+            num_samples: different soundtracks of each clip, in a row.
+            steps: decoding steps; what is None is as the weights recommend.
+            cfg_scale: guidance, 1 is none.
+            temperature: noise on the confidence.
+            select: gives one of a clip's soundtracks instead of all.
+            batch_size: clips a model pass.
+            on_progress: called with the number of clips newly done, fractions of a clip too.
+            on_error: called with a clip that cannot be done, and why; None = the error is raised.
+
+        Raises:
+            MediaError: a file cannot be read or has no video.
+            ValueError: an option is out of range.
+        """
+        if batch_size < 1 or num_samples < 1:
+            raise ValueError(f"batch_size {batch_size} and num_samples {num_samples} must be at least 1")
+        generator = self.generator
+        options = self.decoding_options(num_steps=steps, cfg_scale=cfg_scale, temperature=temperature)
+        clips = [clip_of(video) for video in videos]
+        for first in range(0, len(clips), batch_size):
+            batch: list[tuple[Clip, bool, Tensor]] = []
+            for clip in clips[first : first + batch_size]:
+                try:
+                    there, is_part = self.locate(clip)
+                    visual = self.encode_video(there.path, start=there.start, duration=there.duration)
+                    batch.append((there, is_part, visual))
+                except VABError as error:
+                    if on_error is None:
+                        raise
+                    on_error(clip, error)
+                    if on_progress:
+                        on_progress(1)
+            seconds = [clip.duration or 0.0 for clip, *_ in batch]
+            num_windows = num_samples * sum(map(generator.num_windows, seconds))
+
+            def report(count: int, share: float = len(batch) / max(1, num_windows)) -> None:
+                if on_progress:
+                    on_progress(count * share)
+
+            began = time.perf_counter()
+            sounds = iter(
+                generator.generate(
+                    [visual for *_, visual in batch for _ in range(num_samples)],
+                    [length for length in seconds for _ in range(num_samples)],
+                    options=options,
+                    seeds=[
+                        clip_seed(seed, clip.id, sample)
+                        for clip, *_ in batch
+                        for sample in range(num_samples)
+                    ],
+                    batch_size=batch_size,
+                    on_window=report,
+                )
+            )
+            took = (time.perf_counter() - began) / max(1, len(batch) * num_samples)
+            for clip, is_part, _ in batch:
+                settings = self.settings(options, seed=seed, clip=clip)
+                candidates = [
+                    Generation(
+                        next(sounds),
+                        clip,
+                        settings | {"sample": sample, "generation_seconds": round(took, 3)},
+                        is_part,
+                    )
+                    for sample in range(num_samples)
+                ]
+                try:
+                    yield from [_selected(candidates, select)] if select else candidates
+                except MediaError as error:
+                    if on_error is None:
+                        raise
+                    on_error(clip, error)
+
+    def locate(self, clip: Clip) -> tuple[Clip, bool]:
+        """A clip with its start and length in its file, and whether it is a part of the file.
+
+        Raises:
+            MediaError: the file cannot be read, has no video, or ends before the clip starts.
+            ValueError: the clip has no length.
+        """
+        if clip.duration is not None and clip.duration <= 0:
+            raise ValueError(f"{clip.path}: duration {clip.duration:g} s; give more than 0")
+        length = media.probe(clip.path).require_video().duration
+        start = start_in_file(clip, length)
+        if start >= length:
+            raise MediaError(f"{clip.path}: ends at {length:.2f} s, before the clip's start at {start:g} s")
+        seconds = min(clip.duration or length, length - start)
+        there = replace(clip, start=start, duration=seconds, may_be_cut=False)
+        return there, start > 0 or seconds < length - PART_TOLERANCE
 
     def decoding_options(self, **changes: Any) -> DecodingOptions:
         """The weights' own options with the changes that are not None."""
         given = {key: value for key, value in changes.items() if value is not None}
         return replace(self.card.decoding, **given)
 
-    def settings(self, seconds: float, seed: int, options: DecodingOptions) -> dict[str, Any]:
-        """What must be known to make a result again."""
+    def settings(self, options: DecodingOptions, *, seed: int, clip: Clip) -> dict[str, Any]:
+        """What must be known to make a clip's sound again."""
         return {
             **self.provenance,
             "seed": seed,
+            "clip": clip.id,
+            "video": clip.path.name,
+            "start": clip.start,
+            "seconds": clip.duration,
             "decoding": to_dict(options),
-            "seconds": seconds,
             "visual_fps": self.generator.visual_fps,
             "sample_rate": self.generator.sample_rate,
             "codec": to_dict(self.card.codec),
@@ -351,7 +437,7 @@ class Pipeline:
         """One batch, each clip a tensor [length, numbers]; padded to the longest, which changes nothing."""
         if not hasattr(self.model, "embed"):
             raise WeightsError(
-                f"{self.provenance.get('weights', 'these weights')}: a {self.card.type!r} embeds nothing; "
+                f"{self.name}: a {self.card.type!r} embeds nothing; "
                 "give the weights of a VAB or of its encoder"
             )
         padded = pad_sequence(list(clips), batch_first=True).to(self.device)
@@ -430,6 +516,19 @@ def _load_refiner(
     ):
         raise WeightsError(f"{path} was trained with another codec or encoder than {model_path.name}")
     return make_refiner(model.to(device, getattr(torch, dtype)), own_card)
+
+
+def _selected(candidates: Sequence[Generation], selector: Selector) -> Generation:
+    """The selector's choice, which says how it was selected."""
+    choice = selector.choose(candidates)
+    kept = candidates[choice.index]
+    selection = {
+        "by": selector.name,
+        "num_samples": len(candidates),
+        **choice.numbers,
+        **selector.provenance,
+    }
+    return replace(kept, settings=kept.settings | {"selection": selection})
 
 
 def _check_same(component: Component, loaded: Codec | VisualEncoder, path: Path) -> None:

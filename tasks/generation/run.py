@@ -1,192 +1,177 @@
-"""``vab generate``: many videos in batches; one bad file never stops the others."""
+"""``vab generate``: find clips, skip results that are there, report; ``Pipeline.generate_many`` does the rest."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 
 import vab
 from tasks.console import console, errors, progress_bar
 from tasks.generation.options import GenerateOptions
-from tasks.generation.selection import AgreementSelector, Selector, SynchronySelector
+from tasks.generation.results import Job, without_present, write
 from vab import media
-from vab.errors import MediaError, VABError
+from vab.errors import ManifestError, MediaError, VABError
+from vab.features.manifest import Clip, load_manifest
 from vab.files import check_outputs
-from vab.pipeline import Generation, Pipeline
-from vab.shapes import Tensor
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A video to do, and the results it is to have: each a file and the seeds of its candidates."""
-
-    video: Path
-    seconds: float
-    outputs: list[tuple[list[int], Path]]
-
-    @property
-    def num_sounds(self) -> int:
-        """How many are generated for it."""
-        return sum(len(seeds) for seeds, _ in self.outputs)
+from vab.generation import SaveOptions, clip_of, settings_file
+from vab.pipeline import Pipeline
+from vab.selection import AgreementSelector, Selector, SynchronySelector
 
 
 def run(options: GenerateOptions) -> int:
-    """Exit code 0, or 2 where any input failed."""
-    if options.select and options.num_samples < 2:
-        raise ValueError(f"--select {options.select} chooses among several soundtracks; add --num-samples 4")
-    if options.select == "synchrony" and options.synchformer is None:
-        raise ValueError(
-            "--select synchrony: judged by Synchformer; add --synchformer synchformer, or its file"
-        )
-    if options.select != "synchrony" and options.synchformer is not None:
-        raise ValueError("--synchformer: the judge of --select synchrony; add that too")
-    videos, failures = _find(options.inputs)
-    results = [
-        _outputs(video, name, options, num_videos=len(videos))
-        for video, name in zip(videos, _names(videos), strict=True)
+    """Exit code 0, or 2 where any clip failed or a result is there that was made otherwise."""
+    save = SaveOptions(**{field.name: getattr(options, field.name) for field in fields(SaveOptions)})
+    clips, failures = _find(options)
+    jobs = [
+        Job(clip, _outputs(clip, name, options, num_clips=len(clips)))
+        for clip, name in zip(clips, _names(clips, options), strict=True)
     ]
-    paths = [path for outputs in results for _, path in outputs]
-    check_outputs([*paths, *(path.with_suffix(f"{path.suffix}.json") for path in paths)], videos)
-    clips, num_present = [], 0
-    for video, outputs in zip(videos, results, strict=True):
-        wanted = [(seeds, path) for seeds, path in outputs if options.overwrite or not path.exists()]
-        num_present += len(outputs) - len(wanted)
-        if not wanted:
-            continue
-        try:
-            duration = media.probe(video).require_video().duration
-            clips.append(Clip(video, min(duration, options.duration or duration), wanted))
-        except MediaError as error:
-            failures.append(str(error))
-
-    num_done = 0
-    if clips:
+    outputs = [path for job in jobs for path in job.outputs.values()]
+    twice = next((path for path, count in Counter(outputs).items() if count > 1), None)
+    if twice:
+        raise VABError(
+            f"{twice}: would be the result of two clips; do them into two folders, or use a --list"
+        )
+    check_outputs([*outputs, *map(settings_file, outputs)], [clip.path for clip in clips])
+    jobs = [job for job in jobs if _can_hold(job, options, failures)]
+    num_made = num_present = 0
+    if jobs:
         pipeline = vab.load(options.weights, device=options.device, dtype=options.dtype)
         selector = _selector(options)
-        for reason in _generate_all(pipeline, clips, options, selector):
-            num_done += reason is None
-            failures += [] if reason is None else [reason]
+        if not options.overwrite:
+            jobs, num_present = without_present(jobs, pipeline, selector, options, save, failures)
+        num_made = _generate(pipeline, jobs, options, selector, save, failures)
     for failure in failures:
         errors.print(f"vab generate: {failure}", markup=False, soft_wrap=True)
     present = f", {num_present} there already (--overwrite makes them again)" if num_present else ""
     failed = f", {len(failures)} failed" if failures else ""
-    console.print(f"{num_done} made in {options.output}{present}{failed}", markup=False)
+    console.print(f"{num_made} made in {options.output}{present}{failed}", markup=False, soft_wrap=True)
     return 2 if failures else 0
+
+
+def _generate(
+    pipeline: Pipeline,
+    jobs: Sequence[Job],
+    options: GenerateOptions,
+    selector: Selector | None,
+    save: SaveOptions,
+    failures: list[str],
+) -> int:
+    """Make and write what is missing; return how many results were written."""
+    outputs = {(job.clip.id, job.clip.path): job.outputs for job in jobs}
+    num_made = 0
+    with progress_bar("clips") as progress:
+        task = progress.add_task("generating", total=len(jobs))
+        generations = pipeline.generate_many(
+            [job.clip for job in jobs],
+            seed=options.seed,
+            num_samples=options.num_samples,
+            steps=options.steps,
+            cfg_scale=options.cfg_scale,
+            temperature=options.temperature,
+            select=selector,
+            batch_size=options.batch_size,
+            on_progress=lambda share: progress.advance(task, share),
+            on_error=lambda clip, error: failures.append(str(error)),
+        )
+        for generation in generations:
+            sample = 0 if selector else generation.settings["sample"]
+            path = outputs[generation.clip.id, generation.clip.path].get(sample)
+            if path is None:  # there already
+                continue
+            try:
+                write(generation, path, save, overwrite=options.overwrite)
+                num_made += 1
+            except VABError as error:
+                failures.append(str(error))
+    return num_made
 
 
 def _selector(options: GenerateOptions) -> Selector | None:
     if options.select == "agreement":
-        return AgreementSelector(options.select_weights, device=options.device)
+        return AgreementSelector(vab.load(options.select_weights, device=options.device))
     if options.synchformer is not None:
         return SynchronySelector(options.synchformer, device=options.device)
     return None
 
 
-def _generate_all(
-    pipeline: Pipeline, clips: list[Clip], options: GenerateOptions, selector: Selector | None
-) -> Iterator[str | None]:
-    """Do the clips in batches; for each result yield None, for each failure its reason."""
-    with progress_bar("windows") as progress:
-        total = sum(pipeline.generator.num_windows(clip.seconds) * clip.num_sounds for clip in clips)
-        task = progress.add_task("generating", total=total)
-        for start in range(0, len(clips), options.batch_size):
-            batch: list[tuple[Clip, Tensor]] = []
-            for clip in clips[start : start + options.batch_size]:
-                try:
-                    batch.append((clip, pipeline.encode_video(clip.video, duration=clip.seconds)))
-                except VABError as error:
-                    progress.advance(task, pipeline.generator.num_windows(clip.seconds) * clip.num_sounds)
-                    yield str(error)
-            yield from _generate_batch(
-                pipeline, batch, options, selector, on_window=lambda count: progress.advance(task, count)
-            )
-
-
-def _generate_batch(
-    pipeline: Pipeline,
-    batch: list[tuple[Clip, Tensor]],
-    options: GenerateOptions,
-    selector: Selector | None,
-    on_window: Callable[[int], None],
-) -> Iterator[str | None]:
-    began = time.perf_counter()
-    decoding = pipeline.decoding_options(
-        num_steps=options.steps, cfg_scale=options.cfg_scale, temperature=options.temperature
-    )
-    jobs = [(clip, visual, seed) for clip, visual in batch for seeds, _ in clip.outputs for seed in seeds]
-    sounds = iter(
-        pipeline.generator.generate(
-            [visual for _, visual, _ in jobs],
-            [clip.seconds for clip, _, _ in jobs],
-            options=decoding,
-            seeds=[seed for _, _, seed in jobs],
-            batch_size=options.batch_size,
-            on_window=on_window,
-        )
-    )
-    seconds_each = round((time.perf_counter() - began) / max(1, len(jobs)), 3)
-    results = [(clip, seeds, path) for clip, _ in batch for seeds, path in clip.outputs]
-    for clip, seeds, path in results:
-        facts = {"video": clip.video.name, "generation_seconds": seconds_each}
-        candidates = [
-            Generation(next(sounds), clip.video, pipeline.settings(clip.seconds, seed, decoding) | facts)
-            for seed in seeds
-        ]
-        try:
-            _chosen(candidates, clip, selector).save(path)
-            yield None
-        except VABError as error:
-            yield str(error)
-
-
-def _chosen(candidates: list[Generation], clip: Clip, selector: Selector | None) -> Generation:
-    """The only candidate, or the selector's, which then says how it was selected."""
-    if selector is None:
-        [only] = candidates
-        return only
-    choice = selector.choose(clip.video, clip.seconds, candidates)
-    kept = candidates[choice.index]
-    selection = {**choice.numbers, **selector.provenance}
-    return replace(kept, settings=kept.settings | {"selection": selection})
-
-
-def _find(inputs: list[str]) -> tuple[list[Path], list[str]]:
-    """All videos that the inputs name, each once, and a line for each input that names none."""
-    videos: dict[Path, None] = {}
+def _find(options: GenerateOptions) -> tuple[list[Clip], list[str]]:
+    """All clips that inputs and list name, each once, and a line for each input that names none."""
+    clips: dict[Path | str, Clip] = {}
     failures = []
-    for item in inputs:
+    for item in options.inputs:
         try:
-            videos.update(dict.fromkeys(media.find_media([item])))
+            clips.update({path: clip_of(path) for path in media.find_media([item])})
         except MediaError as error:
             failures.append(str(error))
-    return list(videos), failures
+    if options.list_ is not None:
+        manifest = load_manifest(options.list_, media_root=options.media_root)
+        wanted = [clip for clip in manifest.clips if options.split in (None, clip.split)]
+        if not wanted:
+            splits = ", ".join(sorted({clip.split for clip in manifest.clips})) or "none"
+            raise ManifestError(
+                f"{options.list_}: no clip to do whose file is there; splits: {splits}; "
+                f"{len(manifest.missing)} clips have no file (--media-root says where files are)"
+            )
+        clips.update({clip.id: clip for clip in wanted})
+        if manifest.missing:
+            errors.print(
+                f"vab generate: {len(manifest.missing)} listed clips have no file (first: {manifest.missing[0]})",
+                markup=False,
+                soft_wrap=True,
+            )
+    found = list(clips.values())
+    if options.duration is not None:
+        found = [
+            replace(clip, duration=min(options.duration, clip.duration or options.duration)) for clip in found
+        ]
+    return found, failures
 
 
-def _names(videos: list[Path]) -> list[str]:
-    """A name for each video's results: its stem, with its folder's name before it where stems collide."""
-    count = Counter(video.stem for video in videos)
+def _names(clips: list[Clip], options: GenerateOptions) -> list[str]:
+    """A name for each clip's results: its id, with its folder's name before it where the ids of files collide."""
+    count = Counter(clip.id for clip in clips)
     return [
-        video.stem
-        if count[video.stem] == 1
-        else f"{video.resolve().parent.name}-{video.name.replace('.', '-')}"
-        for video in videos
+        clip.id
+        if count[clip.id] == 1
+        else f"{clip.path.resolve().parent.name}-{clip.path.name.replace('.', '-')}"
+        for clip in clips
     ]
 
 
-def _outputs(
-    video: Path, name: str, options: GenerateOptions, *, num_videos: int
-) -> list[tuple[list[int], Path]]:
-    """Seeds and file of each result; the container stays what it was, since the picture is copied."""
-    audio = options.audio_only or ("wav" if options.no_mux else None)
-    suffix = f".{audio}" if audio else video.suffix
-    is_file = options.output.suffix and not options.output.is_dir() and num_videos == 1
+def _outputs(clip: Clip, name: str, options: GenerateOptions, *, num_clips: int) -> dict[int, Path]:
+    """File of each result; the container stays what it was, since the frames are copied."""
+    is_file = options.output.suffix and not options.output.is_dir()
+    if is_file and num_clips > 1:
+        raise VABError(f"{options.output}: one file for {num_clips} clips; name a folder")
     base = options.output.with_suffix("") if is_file else options.output / name
-    if is_file and not audio:
+    suffix = ".mp4" if options.transcode else clip.path.suffix
+    if is_file:
         suffix = options.output.suffix
-    seeds = [options.seed + index for index in range(options.num_samples)]
-    if options.select or len(seeds) == 1:
-        return [(seeds, base.with_name(base.name + suffix))]
-    return [([seed], base.with_name(f"{base.name}-{index}{suffix}")) for index, seed in enumerate(seeds)]
+    if options.audio_only:
+        suffix = f".{options.audio_only}"
+    if options.select or options.num_samples == 1:
+        return {0: base.with_name(base.name + suffix)}
+    return {sample: base.with_name(f"{base.name}-{sample}{suffix}") for sample in range(options.num_samples)}
+
+
+def _can_hold(job: Job, options: GenerateOptions, failures: list[str]) -> bool:
+    """Whether the results' containers can hold the sound, and the clip's frames where they are copied."""
+    path = job.outputs[0]
+    if path.suffix.lower() in media.AUDIO_SUFFIXES:
+        return True
+    if path.suffix.lower() not in media.MUX_SUFFIXES:
+        failures.append(
+            f"{job.clip.path}: {path.suffix or 'a file without suffix'} cannot hold the new sound; add --transcode for "
+            f"an .mp4 with its frames encoded anew, or --audio-only wav; known: {' '.join(media.MUX_SUFFIXES)}"
+        )
+        return False
+    try:
+        if not options.transcode and options.duration is None:
+            media.check_mux(job.clip.path, path)
+    except MediaError as error:
+        failures.append(str(error))
+        return False
+    return True

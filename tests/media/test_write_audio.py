@@ -33,6 +33,17 @@ def test_pieces_sound_as_the_whole_in_stereo(tmp_path, name):
     assert (read_audio(tmp_path / name, 16_000) - waveform.mean(0)).abs().max() <= 2**-14
 
 
+@pytest.mark.parametrize("name", ["sound.mp3", "sound.m4a"])
+@pytest.mark.parametrize("sample_rate", [16_000, 50_000])
+def test_compressed_sound_is_as_long_and_alike(tmp_path, name, sample_rate):
+    time = torch.arange(sample_rate) / sample_rate
+    given = (0.4 * torch.sin(2 * torch.pi * 300 * time))[None]
+    write_audio(tmp_path / name, given, sample_rate)
+    back = read_audio(tmp_path / name, sample_rate)
+    assert back.shape[1] == pytest.approx(sample_rate, abs=2)
+    assert (back[:, 2000:14_000] - given[:, 2000:14_000]).abs().max() < 0.05
+
+
 def test_values_out_of_range_are_cut(tmp_path):
     write_audio(tmp_path / "loud.wav", torch.tensor([[-3.0, 3.0] * 500]), 16_000)
     back = read_audio(tmp_path / "loud.wav", 16_000)
@@ -41,8 +52,8 @@ def test_values_out_of_range_are_cut(tmp_path):
 
 
 def test_another_suffix_names_the_known_ones(tmp_path):
-    with pytest.raises(MediaError, match=r"sound\.mp3: sound alone is written as \.wav or \.flac"):
-        write_audio(tmp_path / "sound.mp3", noise(1, 100), 16_000)
+    with pytest.raises(MediaError, match=r"sound\.ogg: sound alone is written as one of \.wav \.flac"):
+        write_audio(tmp_path / "sound.ogg", noise(1, 100), 16_000)
 
 
 def test_failure_leaves_nothing(tmp_path):

@@ -20,6 +20,7 @@ from vab.config import from_dict, to_dict
 from vab.decoding.options import DecodingOptions
 from vab.errors import VABError, WeightsError
 from vab.features.batch import FeatureBatch
+from vab.features.manifest import Clip
 from vab.models.base import CodeRefiner
 from vab.models.files import Component, ModelCard, load_model, save_model
 from vab.models.vab.config import VABConfig
@@ -241,9 +242,9 @@ def chained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_pipeline_chains_a_refiner_when_the_weights_say_so(chained: Path, tmp_path: Path) -> None:
     clip = write_tiny_clip(tmp_path / "clip.mp4", 1.7)
-    windows: list[int] = []
+    done: list[float] = []
     pipeline = vab.load(chained / "chained.safetensors", device="cpu")
-    refined = pipeline.generate(clip, seed=3, on_window=windows.append)
+    refined = pipeline.generate(clip, seed=3, on_progress=done.append)
     plain = vab.load(chained / "plain.safetensors", device="cpu").generate(clip, seed=3)
     assert isinstance(refined.sound, CodedSound) and isinstance(plain.sound, CodedSound)
     assert plain.sound.codes.shape[0] == 2
@@ -252,7 +253,8 @@ def test_the_pipeline_chains_a_refiner_when_the_weights_say_so(chained: Path, tm
     seconds = media.probe(clip).require_video().duration
     assert refined.waveform.shape == plain.waveform.shape == (1, round(seconds * 16000))
     assert not torch.equal(refined.waveform, plain.waveform)
-    assert sum(windows) == pipeline.generator.num_windows(seconds) == 6
+    assert len(done) == pipeline.generator.num_windows(seconds) == 6
+    assert sum(done) == pytest.approx(1)
     assert refined.settings["refiner"]["name"] == "fine"
     assert refined.settings["refiner"]["decoding"]["num_steps"] == 3
     assert "refiner" not in plain.settings
@@ -261,7 +263,9 @@ def test_the_pipeline_chains_a_refiner_when_the_weights_say_so(chained: Path, tm
 def test_without_guidance_by_pictures_no_stage_sees_them(chained: Path, tmp_path: Path) -> None:
     pipeline = vab.load(chained / "chained.safetensors", device="cpu")
     blind = [
-        pipeline.generate(write_tiny_clip(tmp_path / f"{seed}.mp4", seed=seed), cfg_scale=0.0, seed=3)
+        pipeline.generate(
+            Clip("same", write_tiny_clip(tmp_path / f"{seed}.mp4", seed=seed)), cfg_scale=0.0, seed=3
+        )
         for seed in (1, 2)
     ]
     assert torch.equal(blind[0].waveform, blind[1].waveform)

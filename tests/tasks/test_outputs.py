@@ -1,7 +1,8 @@
-"""Commands that write beside files never write over what they read."""
+"""Commands never write over what they read, and say in one line where they cannot write."""
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,56 @@ def test_an_input_is_never_written_over(
     assert "would overwrite the input" in capsys.readouterr().err
     assert file.read_text() == "kept"
     assert list(tmp_path.iterdir()) == [file]
+
+
+WRITERS = [
+    "demo -o {out}",
+    "demo corpus --clips 1 -o {out}",
+    "demo train --quick -o {out}",
+    "generate {file} -o {out}",
+    "refine {file} -o {out}",
+    "extract {file} --store {out}",
+    "pretrain --store nowhere --out {out} --training.max_steps 1",
+    "finetune --store nowhere --out {out} --training.epochs 1",
+    "classify {file} --every 1 -o {out}",
+    "adapt --store nowhere --out {out} --training.max_steps 1",
+    "embed {file} --modality video -o {out}.json",
+    "index build {file} -o {out}",
+    "search nowhere --text dog --html {out}.html",
+    "evaluate demo -o {out}",
+    "evaluate sweep -o {out}",
+    "evaluate ablation -o {out}",
+    "evaluate refinement --store nowhere -o {out}",
+    "evaluate generation --generated {folder} --reference {folder} -o {out}.json",
+    "evaluate retrieval --store nowhere -o {out}.json",
+    "evaluate tokens --store nowhere -o {out}.json",
+    "evaluate list --source {file} -o {out}.csv",
+    "evaluate listening --systems a={folder} b={folder} -o {out}",
+    "evaluate answers {file} --key {file} -o {out}.json",
+    "bench index -o {out}.json",
+]
+
+
+@pytest.mark.parametrize("command", WRITERS)
+def test_a_place_that_cannot_be_written_is_one_line_before_any_work(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "clip.mp4"
+    file.write_text("kept")
+    out = file / "out"  # below a file nobody can write, not even root
+    words = [word.format(file=file, out=out, folder=tmp_path) for word in command.split()]
+    assert cli.main(words) == 2
+    err = capsys.readouterr().err
+    assert "cannot be written" in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(options: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", "out/report.json")
+
+    monkeypatch.setattr("tasks.info.run.run", full)
+    assert cli.main(["info"]) == 2
+    expected = "vab info: out/report.json: No space left on device; check the disk and the permissions\n"
+    assert capsys.readouterr().err == expected

@@ -50,7 +50,7 @@ def read_clip(request: ReadRequest) -> DecodedClip:
         info.require_audio()
     if request.require in ("both", "visual"):
         info.require_video()
-    start = 0.0 if clip.may_be_cut and _is_cut(clip, info.duration) else clip.start
+    start = start_in_file(clip, info.duration)
     seconds = min(clip.duration or request.clip_seconds, request.clip_seconds, info.duration - start)
     if seconds <= 0:
         raise MediaError(
@@ -71,10 +71,11 @@ def read_clip(request: ReadRequest) -> DecodedClip:
     return decoded
 
 
-def _is_cut(clip: Clip, file_seconds: float) -> bool:
-    """Whether a file is the clip itself: as short as it, or too short to be what it was cut from."""
+def start_in_file(clip: Clip, file_seconds: float) -> float:
+    """Where a clip begins: 0 in a file as short as the clip, or too short to be what it was cut from."""
     seconds = clip.duration or 0.0
-    return (
+    is_cut = clip.may_be_cut and (
         file_seconds <= seconds + CUT_TOLERANCE_SECONDS
         or file_seconds < clip.start + seconds - CUT_TOLERANCE_SECONDS
     )
+    return 0.0 if is_cut else clip.start

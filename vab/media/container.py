@@ -154,10 +154,7 @@ def frames_from(path: Path, kind: Kind, seconds: float = 0.0) -> Generator[tuple
     for seek_back in SEEK_BACKS if seconds > 0 else (None,):
         with open_input(path) as container:
             stream = require_stream(container, path, kind)
-            stream.codec_context.thread_type = "AUTO"
-            if kind == "video":
-                stream.codec_context.options = LIMITS
-            frames = _decode(container, stream, path)
+            frames = decode(container, stream, path)
             if seek_back is None:
                 yield from _timed(frames, container, stream, path, begin=0.0)
                 return
@@ -208,7 +205,11 @@ def read_packets(container: InputContainer, stream: Any, path: Path) -> Iterator
             yield packet
 
 
-def _decode(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:
+def decode(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:
+    """Frames of one stream from here on, past damaged packets."""
+    stream.codec_context.thread_type = "AUTO"
+    if stream.type == "video":
+        stream.codec_context.options = LIMITS
     num_damaged = 0
     # None last: the decoder gives up the frames that it still holds.
     for packet in chain(read_packets(container, stream, path), [None]):

@@ -65,6 +65,15 @@ def resample_blocks(
     yield resampler.resample_chunk(np.zeros((0, num_channels), np.float32), last=True).T.clip(-1, 1)
 
 
+def resample(
+    pieces: Iterable[Float[Tensor, "C l"]], source_rate: int, target_rate: int
+) -> Iterator[Float[Tensor, "C l"]]:
+    """Pieces of one sound at another rate, without seams; as many samples as the time they take, to one."""
+    num_channels, blocks = checked_blocks(pieces)
+    for block in resample_blocks(blocks, num_channels, source_rate, target_rate):
+        yield torch.from_numpy(np.ascontiguousarray(block))
+
+
 def add_audio_stream(
     container: OutputContainer, codec_name: str, sample_rate: int, num_channels: int, **settings: Any
 ) -> Any:

@@ -1,6 +1,7 @@
-"""Join a video's own pictures, untouched, with a new sound of exactly their length."""
+"""Join a video's frames, copied or encoded anew, with a new sound of exactly their length."""
 
-from collections.abc import Iterable
+import io
+from collections.abc import Callable, Iterable
 from heapq import merge
 from pathlib import Path
 
@@ -19,12 +20,15 @@ from vab.media.encode import (
 )
 from vab.media.pictures import copy_pictures
 from vab.media.probe import probe
+from vab.media.transcode import encode_pictures
 from vab.shapes import Float, Tensor
 from vab.timing import num_samples
 
 # Matroska cannot cut AAC short inside its last block of samples; Opus in it ends on the sample.
 SOUND_CODECS = {".mp4": "aac", ".m4v": "aac", ".mov": "aac", ".mkv": "libopus", ".webm": "libopus"}
+MUX_SUFFIXES = tuple(SOUND_CODECS)
 MOV_FAMILY = {".mp4", ".m4v", ".mov"}
+FORMATS = {".mp4": "mp4", ".m4v": "ipod", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 # Per channel. Six bits a sample is the most that AAC allows, and FFmpeg's encoder needs much.
 BITS_PER_SAMPLE, MAX_BITS_PER_SECOND = 6, 192_000
 # FFmpeg's default search puts noise for sound and overshoots peaks; on real clips this one comes 5 dB or
@@ -37,6 +41,11 @@ def mux(
     waveform: Float[Tensor, "C L"] | Iterable[Float[Tensor, "C L"]],
     sample_rate: int,
     out: str | Path,
+    *,
+    start: float = 0.0,
+    duration: float | None = None,
+    transcode: bool = False,
+    on_complete: Callable[[], None] | None = None,
 ) -> None:
     """Write ``out``: the video's pictures copied packet by packet, and ``waveform`` as its sound.
 
@@ -51,29 +60,35 @@ def mux(
             the pictures go by, so an hour needs no more memory than a minute.
         sample_rate: samples per second of ``waveform``; resampled only where the sound codec lacks the rate.
         out: name of the result; its suffix chooses the container.
+        start: seconds into the video, with ``transcode`` only.
+        duration: seconds of the result, where they are known; what is less than the whole needs ``transcode``.
+        transcode: encode the pictures anew instead of copying them, H.264 or in WebM VP9.
+        on_complete: called when the file is whole, before it appears under its name.
 
     Raises:
         MediaError: the video cannot be read, or the container of ``out`` cannot hold it.
         ValueError: the waveform is not as described.
     """
     video, out = Path(video), Path(out)
-    suffix = out.suffix.lower()
-    if suffix not in SOUND_CODECS:
-        raise MediaError(f"{out}: cannot write {suffix or 'no suffix'}; use one of {' '.join(SOUND_CODECS)}")
-    duration = probe(video).require_video().duration
+    suffix = _checked_suffix(out)
+    if duration is None:
+        duration = probe(video).require_video().duration - start
     num_channels, blocks = checked_blocks(waveform)
     codec_name = SOUND_CODECS[suffix]
     rate = encoder_rate(codec_name, sample_rate)
     blocks = resample_blocks(blocks, num_channels, sample_rate, rate)
     blocks = regroup(fit(blocks, num_samples(duration, rate), rate), rate)
-    options = {}
+    options = {"fflags": "+bitexact"}  # without the random numbers by which Matroska tells its files apart
     if suffix in MOV_FAMILY:
         # The end of the sound is written on the movie's clock, by default in milliseconds: too coarse.
-        options = {"movie_timescale": str(rate), "movflags": "+faststart"}
+        options |= {"movie_timescale": str(rate), "movflags": "+faststart"}
     with complete_media_file(out) as partial, open_input(video) as source:
         try:
             with av.open(str(partial), "w", container_options=options) as output:
-                pictures = copy_pictures(source, output, video, out)
+                if transcode:
+                    pictures = encode_pictures(video, output, start, duration)
+                else:
+                    pictures = copy_pictures(source, output, video, out)
                 stream = add_audio_stream(
                     output,
                     codec_name,
@@ -86,11 +101,32 @@ def mux(
                 # In order of time, so that the muxer never has to hold one stream to wait for the other.
                 for packet in merge(pictures, encode_blocks(stream, blocks), key=_decoding_time):
                     output.mux_one(packet)
+            if on_complete:
+                on_complete()
         except av.FFmpegError as error:
             raise MediaError(
                 f"{out}: cannot be written ({error.strerror}); check the folder and the disk, "
                 f"or convert {video.name} to .mp4 first"
             ) from error
+
+
+def check_mux(video: Path, out: Path) -> None:
+    """Refuse what ``mux`` would refuse, before there is a sound to join.
+
+    Raises:
+        MediaError: the container of ``out`` cannot hold the video's pictures as they are.
+    """
+    suffix = _checked_suffix(out)
+    if suffix != video.suffix.lower():
+        with open_input(video) as source, av.open(io.BytesIO(), "w", format=FORMATS[suffix]) as output:
+            copy_pictures(source, output, video, out)
+
+
+def _checked_suffix(out: Path) -> str:
+    suffix = out.suffix.lower()
+    if suffix not in SOUND_CODECS:
+        raise MediaError(f"{out}: cannot write {suffix or 'no suffix'}; use one of {' '.join(SOUND_CODECS)}")
+    return suffix
 
 
 def _decoding_time(packet: av.Packet) -> float:

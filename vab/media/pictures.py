@@ -35,7 +35,7 @@ def copy_pictures(
     except ValueError as error:
         raise MediaError(
             f"{video}: {stream.codec_context.name} video cannot be stored in {out.suffix}; "
-            f"name the output {out.stem}.mkv"
+            f"name the output {out.stem}.mkv, or encode the frames anew (--transcode)"
         ) from error
     copy.disposition = stream.disposition
     # Three things that the template leaves behind, where the source has them in its container alone.

@@ -11,9 +11,9 @@ from vab.errors import MediaError
 from vab.media.container import (
     can_seek,
     check_seconds,
+    decode,
     find_audio_stream,
     find_video_stream,
-    first_frame,
     no_stream,
     nominal_length,
     nothing_decodes,
@@ -86,10 +86,9 @@ def probe(path: str | Path) -> MediaInfo:
         stream = video_stream or audio_stream
         if stream is None:
             raise MediaError(f"{path}: holds neither video nor sound; give a sound or video file")
-        average_fps = float(video_stream.average_rate or 0) if video_stream else 0.0
         audio = _audio_info(audio_stream) if audio_stream else None
+        video = _video_info(container, video_stream, path) if video_stream else None
         duration = _duration(container, stream, path)
-    video = _video_info(path, average_fps) if video_stream else None
     return MediaInfo(path, duration, video, audio)
 
 
@@ -97,8 +96,11 @@ def _audio_info(stream: Any) -> AudioInfo:
     return AudioInfo(sample_rate=stream.codec_context.sample_rate, channels=stream.codec_context.channels)
 
 
-def _video_info(path: Path, average_fps: float) -> VideoInfo:
-    frame = first_frame(path, "video")
+def _video_info(container: InputContainer, stream: Any, path: Path) -> VideoInfo:
+    average_fps = float(stream.average_rate or 0)
+    frame = next(decode(container, stream, path), None)
+    if frame is None:
+        raise nothing_decodes(path, "video")
     width, height = upright_size(frame)
     return VideoInfo(width, height, 90 * quarter_turns(frame), average_fps)
 

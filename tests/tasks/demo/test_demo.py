@@ -67,7 +67,7 @@ def test_generated_sound_begins_when_things_happen(tmp_path: Path) -> None:
         truth = json.loads(path.read_text())
         if any(source["kind"] != "impact" or not source["on_screen"] for source in truth["sources"]):
             continue
-        generation = pipeline.generate(path.with_suffix(".mp4"), num_steps=8)
+        generation = pipeline.generate(path.with_suffix(".mp4"), steps=8)
         events.append(torch.tensor([event["time"] for event in truth["events"]], dtype=torch.float64))
         heard.append(detect_onsets(generation.waveform, generation.sample_rate))
     assert len(events) >= 4

@@ -1,8 +1,8 @@
 """Best of several soundtracks: one file, the seed of the best, and the same sound as that seed alone."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,12 @@ from toy_synchformer import synchformer_state
 
 import vab
 from tasks import cli
-from tasks.generation.selection import AgreementSelector, Choice, SynchronySelector
 from vab import media
+from vab.features.manifest import Clip
+from vab.generation import Generation
 from vab.metrics.synchformer_inputs import AV_BENCHMARK, V_AURA, View
-from vab.pipeline import Generation
+from vab.pipeline import Pipeline
+from vab.selection import AgreementSelector, Choice, SynchronySelector
 
 
 @pytest.fixture(scope="module")
@@ -35,30 +37,31 @@ def generate(folder: Path, out: str, *more: str) -> int:
 class Loudest:
     """Stands for a trained embedder: random weights hear no difference."""
 
+    name = "agreement"
     provenance = {"weights_sha256": "0"}  # noqa: RUF012
 
-    def __init__(self, weights: str, *, device: str) -> None:
-        assert weights == "some.safetensors"
+    def __init__(self, embedder: Pipeline) -> None:
+        assert embedder.name.endswith("model.safetensors")
 
-    def choose(self, video: Path, seconds: float, candidates: list[Generation]) -> Choice:
+    def choose(self, candidates: Sequence[Generation]) -> Choice:
         levels = [candidate.waveform.abs().mean().item() for candidate in candidates]
         return Choice(levels.index(max(levels)), {"agreements": levels})
 
 
 def test_the_best_is_kept_and_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.generation.run.AgreementSelector", Loudest)
-    judge = ["--select", "agreement", "--select-weights", "some.safetensors"]
-    assert generate(folder, "best", "--num-samples", "3", *judge) == 0
+    chosen_by = ["--select", "agreement", "--select-weights", str(folder / "model.safetensors")]
+    assert generate(folder, "best", "--num-samples", "3", *chosen_by) == 0
     assert generate(folder, "all", "--num-samples", "3") == 0
     assert len(list((folder / "best").glob("*.flac"))) == 2
     for name in ("clip0", "clip1"):
         settings = json.loads((folder / "best" / f"{name}.flac.json").read_text())
         levels = settings["selection"]["agreements"]
         assert len(set(levels)) == 3
-        assert settings["seed"] == levels.index(max(levels))
+        assert settings["sample"] == levels.index(max(levels))
         assert settings["selection"]["weights_sha256"]
         kept = media.read_audio(folder / "best" / f"{name}.flac", 16_000)
-        alone = media.read_audio(folder / "all" / f"{name}-{settings['seed']}.flac", 16_000)
+        alone = media.read_audio(folder / "all" / f"{name}-{settings['sample']}.flac", 16_000)
         assert torch.equal(kept, alone)
     assert "selection" not in json.loads((folder / "all" / "clip0-0.flac.json").read_text())
 
@@ -83,9 +86,9 @@ def test_agreement_is_the_cosine_of_the_embeddings(folder: Path) -> None:
     noise = 0.5 * torch.randn(1, 16_000, generator=torch.Generator().manual_seed(0))
     sounds = [torch.zeros(1, 16_000), noise]
     weights = str(folder / "model.safetensors")
-    candidates = [Generation(Made(sound), video, {}) for sound in sounds]
-    choice = AgreementSelector(weights, device="cpu").choose(video, 1.0, candidates)
+    candidates = [Generation(Made(sound), Clip("clip0", video, duration=1.0), {}) for sound in sounds]
     pipeline = vab.load(weights, device="cpu")
+    choice = AgreementSelector(pipeline).choose(candidates)
     pictures = pipeline.embed_video(video, duration=1.0)
     expected = [(pipeline.embed_audio(sound) @ pictures).item() for sound in sounds]
     assert choice.numbers == {"agreements": pytest.approx(expected)}
@@ -126,38 +129,39 @@ def test_synchrony_is_the_smallest_offset_and_of_those_alike_the_surest(
     # The likeliest answer, and how much of the probability is two seconds away.
     for sound, answer, doubt in zip(sounds, (13, 11, 9, 9), (0.0, 0.3, 0.1, 0.2), strict=True):
         sound[0, 0], sound[0, 1] = answer, doubt
-    choice = selector.choose(video, 1.0, [Generation(Made(sound), video, {}) for sound in sounds])
+    clip = Clip("clip0", video, duration=1.0)
+    choice = selector.choose([Generation(Made(sound), clip, {}) for sound in sounds])
     assert choice.index == 2
     assert choice.numbers["offsets"] == pytest.approx([0.6, 0.2, 0.2, 0.2])
     assert choice.numbers["expected_offsets"] == pytest.approx([0.6, 0.74, 0.38, 0.56])
-    selector.choose(video, 5.0, [Generation(Made(sound), video, {}) for sound in sounds])
+    selector.choose([Generation(Made(sound), replace(clip, duration=5.0), {}) for sound in sounds])
     assert network.views == [V_AURA, AV_BENCHMARK]
 
 
 def test_choosing_by_synchrony_end_to_end(folder: Path, tmp_path: Path) -> None:
     torch.save(synchformer_state(), tmp_path / "sync.pth")
-    judge = ["--select", "synchrony", "--synchformer", str(tmp_path / "sync.pth")]
-    assert generate(folder, "timed", "--num-samples", "2", *judge) == 0
+    chosen_by = ["--select", "synchrony", "--synchformer", str(tmp_path / "sync.pth")]
+    assert generate(folder, "timed", "--num-samples", "2", *chosen_by) == 0
     settings = json.loads((folder / "timed" / "clip0.flac.json").read_text())
     selection = settings["selection"]
     assert len(selection["offsets"]) == len(selection["expected_offsets"]) == 2
     assert selection["weights"] == "sync.pth"
     best = list(zip(selection["offsets"], selection["expected_offsets"], strict=True))
-    assert settings["seed"] == best.index(min(best))
+    assert settings["sample"] == best.index(min(best))
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--select", "synchrony"], "--select synchrony: judged by Synchformer; add --synchformer"),
-        (["--synchformer", "sync.pth"], "--synchformer: the judge of --select synchrony; add that too"),
+        (["--select", "synchrony"], "--select synchrony: measured by Synchformer; add --synchformer"),
+        (["--synchformer", "sync.pth"], "--synchformer: measures for --select synchrony; add that too"),
         (
             ["--select", "synchrony", "--synchformer", "absent.pth"],
             "absent.pth: neither a file nor the name of weights",
         ),
     ],
 )
-def test_a_judge_that_is_missing_is_one_line(
+def test_a_measure_that_is_missing_is_one_line(
     folder: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str
 ) -> None:
     assert generate(folder, "none", "--num-samples", "2", *more) == 2

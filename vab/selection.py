@@ -1,21 +1,23 @@
-"""Best of several soundtracks, by agreement or by synchrony: MaskVAT's beam selection (ECCV 2024) with other judges."""
+"""Best of several soundtracks, by agreement or by synchrony: MaskVAT's beam selection (ECCV 2024) by other measures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 import torchaudio
 
-import vab
 from vab.device import choose_device
+from vab.generation import Generation
 from vab.metrics.synchformer import OFFSETS, Synchformer, mean_offset
 from vab.metrics.synchformer_inputs import AV_BENCHMARK, V_AURA
-from vab.pipeline import Generation
 from vab.shapes import Float, Tensor
 from vab.weights import find, resolve, sha256_of
+
+if TYPE_CHECKING:
+    from vab.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
@@ -27,53 +29,52 @@ class Choice:
     """What they were judged by, of every candidate in the order of their seeds, under its names in the JSON."""
 
 
+@runtime_checkable
 class Selector(Protocol):
     """Chooses one of several soundtracks."""
+
+    name: str
+    """What --select calls it."""
 
     @property
     def provenance(self) -> dict[str, Any]:
         """Its weights, for the JSON beside a result: what was chosen by them must not be measured by them."""
         ...
 
-    def choose(self, video: Path, seconds: float, candidates: list[Generation]) -> Choice:
-        """The best of the candidates for the first ``seconds`` of the video; the first of equals."""
+    def choose(self, candidates: Sequence[Generation]) -> Choice:
+        """The best of the candidates for one clip; the first of equals."""
         ...
 
 
 class AgreementSelector:
-    """Chooses the soundtrack whose embedding is nearest to that of the pictures."""
+    """Chooses the soundtrack whose embedding is nearest to that of the frames."""
 
-    def __init__(self, weights: str, *, device: str = "auto") -> None:
-        """Load the embedder.
+    name = "agreement"
 
-        Args:
-            weights: of ``vab adapt``.
-            device: auto, cpu or cuda.
-
-        Raises:
-            WeightsError: absent or damaged weights.
-        """
-        self._pipeline = vab.load(weights, device=device)
+    def __init__(self, embedder: Pipeline) -> None:
+        self._embedder = embedder
 
     @property
     def provenance(self) -> dict[str, Any]:
         """Its weights."""
-        return self._pipeline.provenance
+        return self._embedder.provenance
 
-    def choose(self, video: Path, seconds: float, candidates: list[Generation]) -> Choice:
-        """The candidate that agrees best with the first ``seconds`` of the video, by ``agreements``, cosines.
+    def choose(self, candidates: Sequence[Generation]) -> Choice:
+        """The candidate that agrees best with its clip's frames, by ``agreements``, cosines.
 
         Raises:
             MediaError: the video cannot be read.
         """
-        pictures = self._pipeline.encode_video(video, duration=seconds)
-        sounds = [_at_rate(candidate, self._pipeline.codec.sample_rate) for candidate in candidates]
-        agreements = [self._pipeline.agreement(sound, pictures) for sound in sounds]
+        clip, rate = candidates[0].clip, self._embedder.codec.sample_rate
+        visual = self._embedder.encode_video(clip.path, start=clip.start, duration=clip.duration)
+        agreements = [self._embedder.agreement(_at_rate(each, rate), visual) for each in candidates]
         return Choice(agreements.index(max(agreements)), {"agreements": agreements})
 
 
 class SynchronySelector:
     """Chooses the soundtrack that Synchformer finds least early or late."""
+
+    name = "synchrony"
 
     def __init__(self, weights: str, *, device: str = "auto") -> None:
         """Load the network.
@@ -100,7 +101,7 @@ class SynchronySelector:
         """Its weights, with their licence."""
         return self._provenance
 
-    def choose(self, video: Path, seconds: float, candidates: list[Generation]) -> Choice:
+    def choose(self, candidates: Sequence[Generation]) -> Choice:
         """The candidate of the smallest DeSync, ``offsets``; of those alike, the smallest ``expected_offsets``.
 
         Offsets are answers a fifth of a second apart, so several are often alike; the mean over the probabilities of
@@ -109,8 +110,10 @@ class SynchronySelector:
         Raises:
             MediaError: the video cannot be read.
         """
-        view = AV_BENCHMARK if AV_BENCHMARK.fits(seconds) else V_AURA
-        seen = self._network.see(video, view, start=0.0, duration=seconds)
+        clip = candidates[0].clip
+        assert clip.duration is not None, "known once its sound is made"
+        view = AV_BENCHMARK if AV_BENCHMARK.fits(clip.duration) else V_AURA
+        seen = self._network.see(clip.path, view, start=clip.start, duration=clip.duration)
         sounds = [_at_rate(candidate, self._network.sample_rate) for candidate in candidates]
         answers = [self._network.answers(seen, sound, view) for sound in sounds]
         offsets = [mean_offset(each) for each in answers]
