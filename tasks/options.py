@@ -2,21 +2,53 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import functools
+import re
 import shlex
+import sys
+import textwrap
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import yaml
 from docstring_parser import parse_from_object
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from vab.config import from_dict
 
 T = TypeVar("T")
+
+
+class Parser(ArgumentParser):
+    """Mistakes in one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print the line and exit with 2."""
+        message = re.sub(r"<class '(\w+)'>", r"\1", " ".join(message.split()))
+        message = re.sub(r"\(choose from '(.*)'\)", lambda found: _braces(found[1].split("', '")), message)
+        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2) from ex
+
+
+class HelpFormatter(DefaultHelpFormatter):
+    """Help as it was written, with the default where there is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = (action.help or "").replace("%", "%%")
+        if action.default in (None, [], argparse.SUPPRESS, True, False):
+            return text
+        default = action.default
+        shown = " ".join(map(str, default)) if isinstance(default, list) else str(default)
+        return f"{text} (default: {shown})".replace("%%%%", "%%")
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Paragraphs are filled; indented lines stay."""
+        parts = [part if "\n  " in part else textwrap.fill(part, width) for part in text.split("\n\n")]
+        return "\n\n".join(parts)
 
 
 def positional(**kwargs: Any) -> Any:
@@ -42,13 +74,18 @@ def add_options(parser: ArgumentParser, options: type[Any]) -> None:
             keywords["default"] = field.default_factory()
         elif field.default is not dataclasses.MISSING:
             keywords["default"] = field.default
+        choices = _choices(types[field.name])
+        if choices:
+            keywords |= {"type": str, "choices": choices}
+        elif inner := [each for each in typing.get_args(types[field.name]) if each is not type(None)]:
+            keywords["type"] = inner[0]  # of a list, or of a value that may be left out
         if field.metadata.get("positional"):
-            parser.add_argument(field.name, nargs="*" if "default" in keywords else "+", **_items(keywords))
+            parser.add_argument(field.name, nargs="*" if "default" in keywords else "+", **keywords)
         elif types[field.name] is bool:
             parser.add_argument(_flag(field.name), action="store_true", help=keywords["help"])
         else:
             if typing.get_origin(types[field.name]) is list:
-                keywords = {**_items(keywords), "nargs": "+"}
+                keywords["nargs"] = "+"
             if "default" not in keywords:
                 keywords["required"] = True
             names = [field.metadata["short"]] if "short" in field.metadata else []
@@ -67,13 +104,20 @@ def output_paths(options: Any) -> list[Path]:
     return [getattr(options, name) for name in outputs if getattr(options, name) is not None]
 
 
+def _braces(choices: Iterable[str]) -> str:
+    return "{" + ",".join(choices) + "}"
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    """The values of a Literal, of several of them, or of one that may be left out; empty for other types."""
+    if typing.get_origin(hint) is typing.Literal:
+        return typing.get_args(hint)
+    inner = [each for each in typing.get_args(hint) if each is not type(None)]
+    return _choices(inner[0]) if len(inner) == 1 else ()
+
+
 def _flag(name: str) -> str:
     return "--" + name.rstrip("_").replace("_", "-")
-
-
-def _items(keywords: dict[str, Any]) -> dict[str, Any]:
-    """A list field takes several words, each of the list's item type."""
-    return {**keywords, "type": typing.get_args(keywords["type"])[0]}
 
 
 def command_line(command: str, options: Any) -> str:

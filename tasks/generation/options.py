@@ -16,8 +16,6 @@ class GenerateOptions:
     The frames are copied untouched, the video's own audio is replaced (--mix keeps it), and the new one is exactly as
     long. A folder, pattern or list is done in batches; re-run to resume. Beside each result a JSON says how it was
     made; a result that was made otherwise is kept, and named, unless --overwrite is given.
-
-    Example: vab generate clip.mp4 -o out/clip.mp4 --loudness -23
     """
 
     inputs: list[str] = positional(default_factory=list)

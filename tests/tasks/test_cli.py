@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
 from pathlib import Path
 
 import pytest
@@ -19,21 +21,58 @@ CONFIGS = sorted(
 )
 
 
-def test_overview_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+def test_overview_names_every_command_under_its_heading(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 0
     text = capsys.readouterr().out
-    assert all(verb in text for verb in cli.VERBS)
+    assert all(f"  {name} " in text for name in cli.COMMANDS)
+    places = [text.index(f"\n{group}:\n") for group in ("use", "train", "evaluate", "demo")]
+    assert places == sorted(places)
 
 
-@pytest.mark.parametrize("verb", sorted(cli.VERBS))
-def test_help_explains_every_option(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("family", ["index", "evaluate", "bench"])
+@pytest.mark.parametrize("more", [[], ["--help"]])
+def test_a_family_lists_its_commands(
+    family: str, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([family, *more]) == 0
+    text = capsys.readouterr().out
+    assert all((name in text) == name.startswith(family) for name in cli.COMMANDS if " " in name)
+    assert cli.main([family, "nothing"]) == 2
+    assert f"no command '{family} nothing'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+def test_help_explains_every_option_and_has_a_valid_example(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     with pytest.raises(SystemExit) as stop:
-        cli.main([*verb.split(), "--help"])
+        cli.main([*name.split(), "--help"])
     assert stop.value.code == 0
-    assert len(capsys.readouterr().out.splitlines()) > 5
+    text = capsys.readouterr().out
+    example = cli.COMMANDS[name].example
+    assert f"example:\n  vab {example}" in text
+    assert "Literal" not in text and "null" not in text
+    for field in dataclasses.fields(cli._load(cli.COMMANDS[name].options)):
+        assert field.name.rstrip("_").replace("_", "-") in text.replace("_", "-")
+    monkeypatch.chdir(Path(__file__).parents[2])
+    words = shlex.split(example)
+    assert words[: len(name.split())] == name.split()
+    cli.make_parser(name).parse_args(words[len(name.split()) :])
 
 
-def test_an_unknown_verb_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_choices_are_shown_as_they_are_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["generate", "--help"])
+    assert "--select {agreement,synchrony}" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        cli.main(["generate", "x.mp4", "--select", "loudest"])
+    err = capsys.readouterr().err
+    assert "{agreement,synchrony}" in err and "Literal" not in err
+    assert err.count("\n") == 1
+
+
+def test_an_unknown_command_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["generat"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
