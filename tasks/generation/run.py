@@ -103,11 +103,22 @@ def _find(options: GenerateOptions) -> tuple[list[Clip], list[str]]:
     failures = []
     for item in options.inputs:
         try:
-            clips.update({path: clip_of(path) for path in media.find_media([item])})
+            found = media.find_media([item])
+            if Path(item).is_dir():
+                _say_what_is_skipped(Path(item), found)
+            clips.update(
+                {path: clip_of(path) for path in found if not _is_result(path, Path(item), options.output)}
+            )
         except MediaError as error:
             failures.append(str(error))
     if options.list_ is not None:
         manifest = load_manifest(options.list_, media_root=options.media_root)
+        root = options.media_root or options.list_.parent
+        if manifest.format in ("vggsound", "audioset") and _is_below(options.output, root):
+            raise ManifestError(
+                f"{options.output}: lies in {root}, where the list's clips are looked for, so that results would be "
+                "taken for clips; choose an output outside of it, or a narrower --media-root"
+            )
         wanted = [clip for clip in manifest.clips if options.split in (None, clip.split)]
         if not wanted:
             splits = ", ".join(sorted({clip.split for clip in manifest.clips})) or "none"
@@ -122,12 +133,36 @@ def _find(options: GenerateOptions) -> tuple[list[Clip], list[str]]:
                 markup=False,
                 soft_wrap=True,
             )
-    found = list(clips.values())
+    chosen = list(clips.values())
     if options.duration is not None:
-        found = [
-            replace(clip, duration=min(options.duration, clip.duration or options.duration)) for clip in found
-        ]
-    return found, failures
+        longest = options.duration
+        chosen = [replace(clip, duration=min(longest, clip.duration or longest)) for clip in chosen]
+    return chosen, failures
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _is_result(path: Path, item: Path, output: Path) -> bool:
+    """Whether a file was found in the output folder, in passing: an earlier run's result."""
+    return output.is_dir() and path != item and _is_below(path, output) and not _is_below(item, output)
+
+
+def _say_what_is_skipped(folder: Path, found: list[Path]) -> None:
+    known = set(found)
+    skipped = Counter(
+        path.suffix.lower() or path.name
+        for path in folder.rglob("*")
+        if path not in known and path.is_file() and not path.name.startswith(".")
+    )
+    if skipped:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in skipped.most_common())
+        errors.print(
+            f"vab generate: {folder}: skipped what is no video by its suffix: {kinds}",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _names(clips: list[Clip], options: GenerateOptions) -> list[str]:

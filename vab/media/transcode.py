@@ -38,7 +38,7 @@ def encode_pictures(
     if first is None:
         raise nothing_decodes(video, "video")
     codec_name = "libvpx-vp9" if output.format.name == "webm" else "libx264"
-    stream = output.add_stream(codec_name, options=dict(SETTINGS[codec_name]))
+    stream: Any = output.add_stream(codec_name, options=dict(SETTINGS[codec_name]))
     stream.height, stream.width = first[2].shape[:2]
     stream.pix_fmt = "yuv420p"
     stream.time_base = stream.codec_context.time_base = CLOCK

@@ -14,6 +14,7 @@ from tiny import write_tiny_clip, write_tiny_model
 
 from tasks import cli
 from vab import media
+from vab.metrics.pairing import find_pairs
 
 
 @pytest.fixture(scope="module")
@@ -107,18 +108,37 @@ def test_a_json_alone_is_no_result(clip: Path, weights: Path) -> None:
     assert out.exists()
 
 
-def test_a_list_names_results_by_the_clips_ids(clip: Path, weights: Path) -> None:
-    folder = clip.parent
-    shutil.copy(clip, folder / "abcdefghijk_000030.mp4")
-    shutil.copy(clip, folder / "lmnopqrstuv.mp4")
-    (folder / "vggsound.csv").write_text(
+def test_a_list_names_results_by_the_clips_ids(
+    clip: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos, out = clip.parent / "videos", clip.parent / "out"
+    videos.mkdir()
+    shutil.copy(clip, videos / "abcdefghijk_000030.mp4")
+    shutil.copy(clip, videos / "lmnopqrstuv.mp4")
+    (clip.parent / "vggsound.csv").write_text(
         "abcdefghijk,30,dog,test\nlmnopqrstuv,0,cat,test\nabsent,0,cat,test\nlmnopqrstuv,5,cat,train\n"
     )
-    words = ["--list", folder / "vggsound.csv", "--media-root", folder, "--split", "test"]
-    assert generate(weights, *words, "-o", folder / "out", "--audio-only", "wav") == 0
-    found = sorted(path.name for path in (folder / "out").glob("*.wav"))
+    words = ["--list", clip.parent / "vggsound.csv", "--media-root", videos, "--split", "test"]
+    words += ["--audio-only", "wav"]
+    assert generate(weights, *words, "-o", out) == 0
+    found = sorted(path.name for path in out.glob("*.wav"))
     assert found == ["abcdefghijk_000030.wav", "lmnopqrstuv_000000.wav"]
-    assert generate(weights, *words, "-o", folder / "out", "--audio-only", "wav") == 0
+    pairs = find_pairs(out, videos, wanted=clip.parent / "vggsound.csv", split="test")
+    assert [pair.id for pair in pairs.pairs] == ["abcdefghijk_000030", "lmnopqrstuv_000000"]
+    assert generate(weights, *words, "-o", out) == 0
+    assert generate(weights, *words, "-o", videos / "out") == 2
+    assert "choose an output outside of it" in capsys.readouterr().err
+
+
+def test_a_folder_says_what_it_skips_and_never_takes_results_for_clips(
+    clip: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (clip.parent / "notes.txt").touch()
+    out = clip.parent / "out"
+    assert generate(weights, clip.parent, "-o", out) == 0
+    assert "skipped what is no video by its suffix: 1 .txt" in capsys.readouterr().err
+    assert generate(weights, clip.parent, "-o", out) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["clip.mp4", "clip.mp4.json"]
 
 
 def test_each_clip_of_a_list_begins_where_the_list_says(clip: Path, weights: Path) -> None:
