@@ -71,6 +71,17 @@ def test_results_keep_order_and_trouble_stays_with_its_task(tmp_path: Path) -> N
     ]
 
 
+def test_what_fails_after_decoding_stays_with_its_task() -> None:
+    def then(value: object) -> object:
+        if value == 1:
+            raise MemoryError("too large")
+        return value
+
+    with DecodePool(work, num_workers=1, lookahead=1, timeout=60.0, then=then) as workers:
+        results = list(workers.map([("echo", 1), ("echo", 2)]))
+    assert results == [Failure("MemoryError: too large"), 2]
+
+
 def test_a_task_that_hangs_is_given_up() -> None:
     with pool(num_workers=1, timeout=1.0) as workers:
         assert list(workers.map([("sleep", 60), ("echo", 1)])) == [Failure("decoding took more than 1 s"), 1]

@@ -42,7 +42,8 @@ class DecodePool(Generic[Task, Result]):
         num_workers: processes.
         lookahead: results that may wait for the consumer, which bounds memory.
         timeout: seconds after which a task is given up and its process killed.
-        then: runs on each result in this process, in one thread a worker, before it is handed out.
+        then: runs on each result in this process, in one thread a worker, before it is handed out; what it
+            raises becomes a :class:`Failure` too.
     """
 
     def __init__(
@@ -94,7 +95,12 @@ class DecodePool(Generic[Task, Result]):
             answer = worker.ask(task, self._timeout)
         finally:
             self._idle.put(worker)
-        return answer if isinstance(answer, Failure) else self._then(answer)
+        if isinstance(answer, Failure):
+            return answer
+        try:
+            return self._then(answer)
+        except Exception as error:
+            return Failure(describe(error))
 
 
 class _Worker:

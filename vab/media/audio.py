@@ -67,7 +67,7 @@ def read_audio(
     # One buffer that grows: joining a list of chunks would need room for all of them twice.
     samples = bytearray()
     for chunk in iter_audio(path, sample_rate, start=start, duration=duration):
-        samples += memoryview(chunk.numpy()).cast("B")
+        samples += chunk.numpy().tobytes()
     return torch.frombuffer(samples, dtype=torch.float32)[None] if samples else torch.zeros(1, 0)
 
 
