@@ -1,23 +1,35 @@
-"""The one place that writes on the user's screen: a console and a progress bar."""
+"""The one place that writes on the user's screen: a console and progress."""
 
 from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
+if TYPE_CHECKING:
+    from vab.pipeline import Pipeline
+
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
+SECONDS_BETWEEN_LINES = 30.0
+"""How often progress is told where there is no terminal to draw a bar on."""
+
 
 def progress_bar(unit: str) -> Progress:
-    """A bar with counts, time taken and time left."""
+    """A bar with counts, time taken and time left; without a terminal, a line now and then."""
+    if not errors.is_terminal:
+        return ProgressLines(unit)
     return Progress(
         TextColumn("[progress.description]{task.description}"),
         BarColumn(),
@@ -27,3 +39,38 @@ def progress_bar(unit: str) -> Progress:
         TimeRemainingColumn(),
         console=errors,
     )
+
+
+class ProgressLines(Progress):
+    """Progress for log files: a line every half minute."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__(disable=True)
+        self.unit = unit
+        self.told = time.monotonic()
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        """As of a bar."""
+        super().update(task_id, **changes)
+        self._tell(task_id)
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        """As of a bar."""
+        super().advance(task_id, advance)
+        self._tell(task_id)
+
+    def _tell(self, task_id: TaskID) -> None:
+        if time.monotonic() - self.told < SECONDS_BETWEEN_LINES:
+            return
+        self.told = time.monotonic()
+        task = self.tasks[self.task_ids.index(task_id)]
+        total = "" if task.total is None else f" of {task.total:g}"
+        left = "" if task.time_remaining is None else f", {task.time_remaining:.0f} s left"
+        line = f"{task.description}: {task.completed:.4g}{total} {self.unit}, {task.elapsed or 0:.0f} s{left}"
+        errors.print(line, markup=False, soft_wrap=True)
+
+
+def tell_limits(pipeline: Pipeline) -> None:
+    """Say what bundled weights know, on the error stream, so that results stay clean."""
+    if pipeline.limits:
+        errors.print(pipeline.limits, markup=False, soft_wrap=True, style="dim")

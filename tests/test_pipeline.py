@@ -205,6 +205,13 @@ def test_the_object_also_encodes_and_embeds(weights: Path, clip: Path) -> None:
         assert embedding.norm().item() == pytest.approx(1.0, abs=1e-4)
 
 
+def test_several_texts_are_embedded_as_each_alone(weights: Path) -> None:
+    pipeline = vab.load(weights)
+    both = pipeline.embed_text(["a dog", "rain"])
+    assert both.shape == (2, 32)
+    torch.testing.assert_close(both[1], pipeline.embed_text("rain"))
+
+
 def test_agreement_is_the_mean_cosine_of_windows_that_begin_together(weights: Path, clip: Path) -> None:
     pipeline = vab.load(weights)
     waveform, visual = media.read_audio(clip, 16000, duration=2.0), pipeline.encode_video(clip, duration=2.0)

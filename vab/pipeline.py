@@ -34,7 +34,7 @@ from vab.selection import Selector
 from vab.shapes import Float, Int, Tensor
 from vab.timing import num_frames
 from vab.visual import VisualEncoder, load_encoder, text_encoder
-from vab.weights import resolve, sha256_of
+from vab.weights import limits, resolve, sha256_of
 
 FRAMES_PER_BATCH = 64
 """Frames decoded and encoded at a time: what bounds memory on long videos."""
@@ -120,6 +120,11 @@ class Pipeline:
     def name(self) -> str:
         """What it was loaded as."""
         return str(self.provenance.get("weights", "these weights"))
+
+    @property
+    def limits(self) -> str | None:
+        """What bundled weights know, in a line; None for others."""
+        return limits(model_path(self.name)) if "weights" in self.provenance else None
 
     def generate(
         self,
@@ -402,15 +407,17 @@ class Pipeline:
         pictures = self.embed_frames([visual[window.frames] for window in windows])
         return (sound * pictures).sum(dim=1).mean().item()
 
-    def embed_text(self, text: str) -> Float[Tensor, " P"]:
-        """Unit-norm embedding of words: the text tower's feature as a video, a window long, that shows it all the time.
+    def embed_text(self, text: str | Sequence[str]) -> Float[Tensor, "*B P"]:
+        """Unit-norm embedding [P] of a text, [B, P] of several.
 
-        Nothing is trained for words; they come in because the text tower shares the frames' space.
+        That of a video, a window long, that shows the text tower's feature all the time: nothing is trained for text,
+        it comes in because the text tower shares the frames' space.
         """
-        feature = text_encoder(self.encoder).encode_text([text]).float().cpu()
-        return self.embed_frames([feature.expand(num_frames(self.card.window_seconds, self.visual_fps), -1)])[
-            0
-        ]
+        texts = [text] if isinstance(text, str) else list(text)
+        features = text_encoder(self.encoder).encode_text(texts).float().cpu()
+        length = num_frames(self.card.window_seconds, self.visual_fps)
+        embeddings = self.embed_frames([feature.expand(length, -1) for feature in features])
+        return embeddings[0] if isinstance(text, str) else embeddings
 
     @cached_property
     def cutter(self) -> WindowCutter:
@@ -486,7 +493,7 @@ def model_path(name: str | Path = "demo") -> Path:
     Raises:
         WeightsError: it is not there.
     """
-    return resolve("demo-vab" if str(name) == "demo" else name)
+    return resolve("demo-vab" if str(name) == "demo" else name, kind="model")
 
 
 def component_source(component: Component, model_path: Path) -> str:

@@ -225,10 +225,22 @@ def find(name: str) -> WeightsEntry | None:
     return next((entry for entry in _ENTRIES if entry.name == name), None)
 
 
-def resolve(name_or_path: str | Path) -> Path:
+def limits(name_or_path: str | Path) -> str | None:
+    """What weights know, in a line, where they are bundled ones; None for others."""
+    path = resolve(name_or_path)
+    if path.resolve().parent != _BUNDLED.resolve():
+        return None
+    return (
+        f"{name_or_path}: small bundled weights that know a rendered world (18 kinds of sources) only; "
+        "expect little of real videos"
+    )
+
+
+def resolve(name_or_path: str | Path, *, kind: Kind | None = None) -> Path:
     """The local file of named weights, downloaded if need be, or of a path.
 
-    A registered name wins over a file of the same name; write ``./name`` for the file.
+    A registered name wins over a file of the same name; write ``./name`` for the file. ``kind`` is what an error
+    offers.
 
     Raises:
         WeightsError: no such name or file; bundled weights that this installation lacks; a download that
@@ -238,7 +250,7 @@ def resolve(name_or_path: str | Path) -> Path:
     if entry is None:
         path = Path(name_or_path).expanduser()
         if not path.exists():
-            known = ", ".join(entry.name for entry in _ENTRIES)
+            known = ", ".join(entry.name for entry in _ENTRIES if kind in (None, entry.kind))
             raise WeightsError(f"{name_or_path}: neither a file nor the name of weights (known: {known})")
         return path
     if entry.is_bundled:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.classification.options import ClassifyOptions
 from tasks.classification.timeline import draw_timeline
-from tasks.console import console, errors, progress_bar
+from tasks.console import console, errors, progress_bar, tell_limits
 from vab import __version__, media
 from vab.classification import Classified, Classifier
 from vab.errors import MediaError, VABError
@@ -21,6 +21,7 @@ def run(options: ClassifyOptions) -> int:
     """Exit code 0, or 2 where any input failed."""
     files, failures = _find(options.inputs)
     classifier = Classifier.load(options.weights, device=options.device)
+    tell_limits(classifier.pipeline)
     documents = []
     with progress_bar("files") as progress:
         for file in progress.track(files, description="classifying"):

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import vab
-from tasks.console import console, errors, progress_bar
+from tasks.console import console, errors, progress_bar, tell_limits
 from tasks.generation.options import GenerateOptions
 from tasks.generation.results import Job, without_present, write
 from vab import media
@@ -39,6 +39,7 @@ def run(options: GenerateOptions) -> int:
     num_made = num_present = 0
     if jobs:
         pipeline = vab.load(options.weights, device=options.device, dtype=options.dtype)
+        tell_limits(pipeline)
         selector = _selector(options)
         if not options.overwrite:
             jobs, num_present = without_present(jobs, pipeline, selector, options, save, failures)

@@ -13,8 +13,9 @@ import torch
 from tasks.console import console
 from tasks.info.options import InfoOptions
 from vab import __version__
+from vab.codecs.loading import PRESETS
 from vab.models import model_names
-from vab.weights import cache_dir, entries
+from vab.weights import RANDOM, cache_dir, entries
 
 PACKAGES = (
     "torch", "torchvision", "torchaudio", "torchmetrics", "open_clip_torch", "encodec",
@@ -31,6 +32,7 @@ def run(options: InfoOptions) -> int:
     console.print(f"vab {facts['vab']}, Python {facts['python']}, {facts['platform']}", markup=False)
     console.print("  ".join(f"{name} {found}" for name, found in facts["packages"].items()), markup=False)
     console.print("devices: " + "; ".join(facts["devices"]), markup=False)
+    console.print("codecs for vab extract: " + ", ".join(facts["codecs"]), markup=False, soft_wrap=True)
     console.print("models: " + ", ".join(facts["models"]), markup=False)
     console.print(f"weights (downloads go to {facts['cache']}):", markup=False, soft_wrap=True)
     for entry in facts["weights"]:
@@ -54,6 +56,7 @@ def collect() -> dict[str, Any]:
         "platform": platform.platform(terse=True),
         "packages": {name: _version(name) for name in PACKAGES},
         "devices": devices,
+        "codecs": ["demo-codec", *(name for name, preset in PRESETS.items() if preset.weights != RANDOM)],
         "models": model_names(),
         "cache": str(cache_dir()),
         "weights": [

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict
+from pathlib import Path
 
 from rich.table import Table
 
-from tasks.console import console
+from tasks.console import console, tell_limits
 from tasks.retrieval.options import SearchOptions
 from tasks.retrieval.page import self_contained_page, title
 from vab.errors import ConfigError
-from vab.files import write_atomically
+from vab.files import check_outputs, write_atomically
 from vab.retrieval.search import OTHER, Index, Row, one_query
 
 
@@ -21,8 +22,11 @@ def run(options: SearchOptions) -> int:
     modality, query = one_query(options.video, options.audio, options.text)
     if options.top < 1:
         raise ConfigError(f"--top must be at least 1, not {options.top}")
+    if options.html:
+        check_outputs([options.html], [] if modality == "text" else [Path(query)])
     index = Index.open(*options.index, weights=options.weights, device=options.device)
     branch = options.in_ or OTHER[modality]
+    tell_limits(index.pipeline)
     embedding = index.embed(modality, query)
     began = time.perf_counter()
     rows = index.nearest(embedding, branch, options.top)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import torch
 
-from tasks.console import console, errors
+from tasks.console import console, errors, tell_limits
 from tasks.retrieval.options import ServeOptions
 from tasks.retrieval.page import ASSETS, served_page, title
 from tasks.retrieval.previews import LONGEST_UPLOAD, Preview, make_preview, upload_audio, upload_frames
@@ -57,6 +57,7 @@ def run(options: ServeOptions) -> int:
             raise ConfigError(f"{warning}; add --allow-remote if that is meant")
         errors.print(f"vab serve: {warning}; there is no log-in", markup=False, soft_wrap=True)
     index = Index.open(*options.index, weights=options.weights, device=options.device)
+    tell_limits(index.pipeline)
     app = make_app(index, host=options.host, max_upload_bytes=options.max_upload_mb * 1_000_000)
     console.print(f"http://{options.host}:{options.port} (stop with Ctrl-C)", markup=False)
     uvicorn.run(app, host=options.host, port=options.port, log_level="warning", timeout_keep_alive=5)

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
+import vab
 from tasks import cli
+from tasks.console import progress_bar, tell_limits
 from tasks.pretraining.options import PretrainOptions
 from vab.config import from_dict
 from vab.errors import ConfigError
@@ -118,3 +121,22 @@ def test_a_configuration_with_an_unknown_key_is_refused() -> None:
     with pytest.raises(ConfigError, match="widht"):
         values = {"store": ["s"], "out": "o", "training": {"max_steps": 1}, "model": {"widht": 3}}
         from_dict(PretrainOptions, values, source="x.yaml")
+
+
+def test_without_a_terminal_progress_is_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tasks.console.errors", Console(stderr=True, force_terminal=False))
+    with progress_bar("clips") as progress:
+        task = progress.add_task("generating", total=4)
+        progress.advance(task)
+        monkeypatch.setattr("tasks.console.SECONDS_BETWEEN_LINES", 0.0)
+        progress.advance(task)
+        progress.update(task, completed=3)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["generating: 2 of 4 clips", "generating: 3 of 4 clips"]
+
+
+def test_bundled_weights_say_what_they_know(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_limits(vab.load("demo-search", device="cpu"))
+    assert "rendered world" in capsys.readouterr().err
