@@ -6,9 +6,8 @@ from vab.media.find import VIDEO_SUFFIXES, find_media
 from vab.media.frames import iter_frames
 from vab.media.limited import decode_limited
 from vab.media.mux import MUX_SUFFIXES, check_mux, mux
-from vab.media.opus import through_opus
 from vab.media.probe import AudioInfo, MediaInfo, VideoInfo, probe
-from vab.media.sound_file import AUDIO_SUFFIXES, write_audio
+from vab.media.sound_file import AUDIO_SUFFIXES, through_opus, write_audio
 from vab.media.write import write_clip
 
 __all__ = [

@@ -1,8 +1,10 @@
-"""Sound on its way out: blocks checked, brought to a rate the encoder knows, and encoded."""
+"""What every writer here needs: audio checked, resampled and encoded, in a file that appears when complete."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import av
@@ -11,6 +13,8 @@ import soxr
 import torch
 from av.container import OutputContainer
 
+from vab.errors import MediaError
+from vab.files import complete_file
 from vab.shapes import Float, Tensor
 
 LAYOUTS = {1: "mono", 2: "stereo"}
@@ -96,3 +100,20 @@ def encode_blocks(stream: Any, blocks: Iterator[np.ndarray]) -> Iterator[av.Pack
         position += block.shape[1]
         yield from stream.encode(frame)
     yield from stream.encode(None)
+
+
+@contextmanager
+def complete_media_file(out: Path) -> Iterator[Path]:
+    """:func:`vab.files.complete_file` for a path that a user chose.
+
+    Raises:
+        MediaError: the folder cannot be made, or the path is a folder.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MediaError(f"{out}: its folder cannot be made ({error.strerror}); choose another") from error
+    if out.is_dir():
+        raise MediaError(f"{out}: is a folder; name a file inside it")
+    with complete_file(out) as partial:
+        yield partial

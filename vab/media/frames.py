@@ -8,8 +8,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from vab.media.container import frames_from, nothing_decodes
-from vab.media.orientation import quarter_turns, stand_upright, upright_size
-from vab.media.probe import probe
+from vab.media.probe import probe, quarter_turns, stand_upright, upright_size
 from vab.timing import num_frames
 
 # Bicubic with its filter widened on shrinking is what CLIP's own preprocessing does; full chroma and

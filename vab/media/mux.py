@@ -8,12 +8,12 @@ from pathlib import Path
 import av
 
 from vab.errors import MediaError
-from vab.media.atomic import complete_media_file
-from vab.media.blocks import fit, regroup
+from vab.media.audio import fit, regroup
 from vab.media.container import open_input
 from vab.media.encode import (
     add_audio_stream,
     checked_blocks,
+    complete_media_file,
     encode_blocks,
     encoder_rate,
     resample_blocks,

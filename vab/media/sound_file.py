@@ -1,15 +1,26 @@
-"""Write sound alone: WAV and FLAC of 16 bits, MP3, M4A."""
+"""Audio alone: written as WAV and FLAC of 16 bits, MP3, M4A, and taken through Opus."""
 
+import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
+import soxr
+import torch
 
 from vab.errors import MediaError
-from vab.media.atomic import complete_media_file
-from vab.media.blocks import regroup
-from vab.media.encode import add_audio_stream, checked_blocks, encode_blocks, encoder_rate, resample_blocks
+from vab.media.audio import regroup
+from vab.media.encode import (
+    COMMON_RATE,
+    add_audio_stream,
+    checked_blocks,
+    complete_media_file,
+    encode_blocks,
+    encoder_rate,
+    resample_blocks,
+)
 from vab.shapes import Float, Tensor
 
 CODECS = {".wav": "pcm_s16le", ".flac": "flac", ".mp3": "libmp3lame", ".m4a": "aac"}
@@ -20,6 +31,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "libmp3lame": {"bit_rate": 192_000},
     "aac": {"bit_rate": 192_000, "options": {"aac_coder": "fast"}},
 }
+LEAST_BITS_A_SECOND = 6000
+"""The least Opus is made for (RFC 6716, section 2.1.1)."""
 
 
 def write_audio(
@@ -58,3 +71,31 @@ def write_audio(
             raise MediaError(
                 f"{path}: cannot be written ({error.strerror}); check the folder and the disk"
             ) from error
+
+
+def through_opus(
+    waveform: Float[Tensor, "1 L"], sample_rate: int, *, bit_rate: int = LEAST_BITS_A_SECOND
+) -> tuple[Float[Tensor, "1 L"], float]:
+    """The sound after Opus at a variable rate around ``bit_rate``, and the bits a second it took without container."""
+    samples = soxr.resample(waveform[0].numpy(), sample_rate, COMMON_RATE)
+    file = io.BytesIO()
+    with av.open(file, "w", format="ogg") as container:
+        stream = container.add_stream("libopus", rate=COMMON_RATE, layout="mono")
+        stream.bit_rate = bit_rate
+        frame = av.AudioFrame.from_ndarray(samples[None].astype(np.float32), format="flt", layout="mono")
+        frame.sample_rate = COMMON_RATE
+        packets = [*stream.encode(frame), *stream.encode(None)]
+        num_bytes = sum(packet.size for packet in packets)
+        container.mux(packets)
+    file.seek(0)
+    with av.open(file, "r") as container:
+        resampler = av.AudioResampler("flt", "mono", COMMON_RATE)
+        pieces = [
+            piece.to_ndarray()[0]
+            for decoded in container.decode(audio=0)
+            for piece in resampler.resample(decoded)
+        ]
+    back = soxr.resample(np.concatenate(pieces), COMMON_RATE, sample_rate)
+    num_samples = waveform.shape[1]
+    fitted = np.pad(back, (0, max(0, num_samples - len(back))))[:num_samples]
+    return torch.from_numpy(fitted)[None], num_bytes * 8 * sample_rate / num_samples

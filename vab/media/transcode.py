@@ -12,7 +12,7 @@ import numpy as np
 from av.container import OutputContainer
 
 from vab.media.container import frames_from, nothing_decodes
-from vab.media.orientation import stand_upright
+from vab.media.probe import stand_upright
 
 CLOCK = Fraction(1, 90_000)
 # Near to transparent. Without B-frames packets leave in the order of the frames.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from vab.errors import MediaError
-from vab.media.atomic import complete_media_file
+from vab.media.encode import complete_media_file
 
 AAC_BITS_PER_SECOND = 96_000
 # One second of sound at a time goes to the encoder, so an hour needs no second copy of itself.
