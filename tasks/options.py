@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import json
 import re
 import shlex
 import sys
@@ -77,7 +78,9 @@ def add_options(parser: ArgumentParser, options: type[Any]) -> None:
         choices = _choices(types[field.name])
         if choices:
             keywords |= {"type": str, "choices": choices}
-        elif inner := [each for each in typing.get_args(types[field.name]) if each is not type(None)]:
+        elif typing.get_origin(types[field.name]) is not dict and (
+            inner := [each for each in typing.get_args(types[field.name]) if each is not type(None)]
+        ):
             keywords["type"] = inner[0]  # of a list, or of a value that may be left out
         if field.metadata.get("positional"):
             parser.add_argument(field.name, nargs="*" if "default" in keywords else "+", **keywords)
@@ -169,4 +172,6 @@ def _words(field: dataclasses.Field[Any], value: Any, prefix: str = "") -> list[
     name = f"--{prefix}{field.name}" if prefix else _flag(field.name)
     if value is True and not prefix:
         return [name]
+    if isinstance(value, Mapping):
+        return [word for key, item in value.items() for word in (f"{name}.{key}", json.dumps(item))]
     return [name, *map(str, value if isinstance(value, list | tuple) else [value])]

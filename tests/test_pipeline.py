@@ -43,7 +43,7 @@ def test_a_video_gets_sound_of_its_exact_length(weights: Path, clip: Path, tmp_p
     assert media.read_audio(tmp_path / "out.mp4", 16000).shape[1] == pytest.approx(seconds * 16000, abs=16)
     settings = json.loads((tmp_path / "out.mp4.json").read_text())
     assert (settings["seed"], settings["sample"], settings["clip"]) == (0, 0, "clip")
-    assert settings["decoding"] == {"num_steps": 3, "cfg_scale": 2.0, "temperature": 1.0}
+    assert settings["sampling"] == {"num_steps": 3, "cfg_scale": 2.0, "temperature": 1.0}
 
 
 def test_one_seed_one_sound(weights: Path, clip: Path) -> None:
@@ -274,7 +274,7 @@ def test_windows_fit_any_rate() -> None:
 
 def test_weights_of_another_codec_are_refused(weights: Path, tmp_path: Path) -> None:
     tensors, header = load_tensors(weights)
-    header["codec"]["fingerprint"] = "0" * 16
+    header["components"]["codes"]["fingerprint"] = "0" * 16
     save_tensors(tmp_path / "other.safetensors", tensors, header)
     with pytest.raises(WeightsError, match="was trained with tiny-encodec"):
         vab.load(tmp_path / "other.safetensors")
@@ -282,7 +282,7 @@ def test_weights_of_another_codec_are_refused(weights: Path, tmp_path: Path) -> 
 
 def test_weights_without_their_codec_say_where_to_put_it(weights: Path, tmp_path: Path) -> None:
     tensors, header = load_tensors(weights)
-    header["codec"]["name"] = "my-codec"
+    header["components"]["codes"]["name"] = "my-codec"
     save_tensors(tmp_path / "alone.safetensors", tensors, header)
     with pytest.raises(WeightsError, match=r"beside it \(my-codec\.safetensors\)"):
         vab.load(tmp_path / "alone.safetensors")

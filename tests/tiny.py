@@ -7,7 +7,6 @@ import torch
 
 from vab.codecs import load_codec
 from vab.config import to_dict
-from vab.decoding.options import DecodingOptions
 from vab.media import write_clip
 from vab.models.files import Component, ModelCard, save_model
 from vab.models.vab.config import VABConfig
@@ -32,6 +31,15 @@ def tiny_config(*, num_codebooks: int = 4) -> VABConfig:
     )
 
 
+def tiny_components() -> dict[str, Component]:
+    """The tiny codec and the tiny tower, as a card names them."""
+    codec, encoder = load_codec("tiny-encodec"), load_encoder("tiny-clip")
+    return {
+        "codes": Component(codec.name, codec.fingerprint),
+        "clip": Component(encoder.name, encoder.fingerprint),
+    }
+
+
 def write_tiny_model(
     path: Path,
     *,
@@ -40,7 +48,6 @@ def write_tiny_model(
     overlap_seconds: float = 0.4,
 ) -> Path:
     """Random weights of a whole system in one file, for ``vab.load``."""
-    codec, encoder = load_codec("tiny-encodec"), load_encoder("tiny-clip")
     torch.manual_seed(0)
     model = VAB(config or tiny_config())
     with torch.no_grad():  # far from uniform, so that frames and options matter
@@ -49,9 +56,8 @@ def write_tiny_model(
     card = ModelCard(
         type="vab",
         config=to_dict(model.config),
-        codec=Component(codec.name, codec.fingerprint),
-        encoder=Component(encoder.name, encoder.fingerprint),
-        decoding=DecodingOptions(num_steps=3, cfg_scale=2.0, temperature=1.0),
+        components=tiny_components(),
+        sampling={"num_steps": 3, "cfg_scale": 2.0, "temperature": 1.0},
         window_seconds=window_seconds,
         overlap_seconds=overlap_seconds,
     )

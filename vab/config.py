@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from jsonargparse import ArgumentParser
 
@@ -25,6 +25,7 @@ def from_dict(cls: type[T], values: Mapping[str, Any], *, source: str) -> T:
     Raises:
         ConfigError: an unknown key, a missing value or a value of the wrong type.
     """
+    _refuse_unknown(cls, values, source, "")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(cls, "config", fail_untyped=True)
     try:
@@ -32,6 +33,29 @@ def from_dict(cls: type[T], values: Mapping[str, Any], *, source: str) -> T:
     except Exception as error:
         reason = " ".join(str(error).replace("config.", "").split())
         raise ConfigError(f"{source}: not a valid {cls.__name__}: {reason}") from error
+
+
+def with_changes(config: T, changes: Mapping[str, Any], *, source: str) -> T:
+    """A configuration with some fields changed by name; those that are None stay.
+
+    Raises:
+        ConfigError: no such field, which names those that there are, or a value of the wrong type.
+    """
+    given = {name: value for name, value in changes.items() if value is not None}
+    return from_dict(type(config), {**to_dict(config), **given}, source=source)
+
+
+def _refuse_unknown(cls: Any, values: Mapping[str, Any], source: str, prefix: str) -> None:
+    """Name every key that is no field, and the fields that there are; nested dataclasses too."""
+    types = get_type_hints(cls)
+    known = [field.name for field in dataclasses.fields(cls)]
+    unknown = [f"{prefix}{key}" for key in values if key not in known]
+    if unknown:
+        where = f" of {prefix[:-1]}" if prefix else ""
+        raise ConfigError(f"{source}: no option {', '.join(unknown)}; known{where}: {', '.join(known)}")
+    for key, value in values.items():
+        if dataclasses.is_dataclass(types[key]) and isinstance(value, Mapping):
+            _refuse_unknown(types[key], value, source, f"{prefix}{key}.")
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,17 +16,17 @@ from torch.nn.utils.rnn import pad_sequence
 
 from vab import __version__, media
 from vab.codecs import Codec, load_codec
-from vab.config import to_dict
-from vab.decoding.options import DecodingOptions
+from vab.config import to_dict, with_changes
 from vab.device import choose_device
 from vab.errors import MediaError, VABError, WeightsError
 from vab.features.grid import TimeGrid
+from vab.features.makers import repeat_last
 from vab.features.manifest import Clip
 from vab.features.read import start_in_file
 from vab.generation import Generation, clip_of
 from vab.models import find_model
 from vab.models.base import CodeRefiner, SoundGenerator
-from vab.models.files import Component, ModelCard, load_model
+from vab.models.files import REFINER, Component, ModelCard, load_model
 from vab.models.refined import RefinedGenerator
 from vab.retrieval.windows import WindowCutter
 from vab.seeds import clip_seed
@@ -53,8 +53,7 @@ class Pipeline:
         self,
         model: Any,
         card: ModelCard,
-        codec: Codec,
-        encoder: VisualEncoder,
+        components: Mapping[str, Any],
         *,
         refiner: CodeRefiner | None = None,
         provenance: dict[str, Any],
@@ -65,24 +64,56 @@ class Pipeline:
         Args:
             model: the network, on the device.
             card: what its weights file says of it.
-            codec: the codec it was trained with.
-            encoder: the visual encoder it was trained with.
+            components: what made the streams it was trained on: a codec under "codes", visual encoders under "clip" and
+                other names.
             refiner: completes the model's codes; None = nothing does.
             provenance: what every result says of the weights.
-            device: where model, codec and encoder are.
+            device: where model and components are.
         """
         self.model = model
         self.card = card
-        self.codec = codec
-        self.encoder = encoder
+        self.components = dict(components)
         self.provenance = provenance
         self.device = torch.device(device)
         folder = find_model(card.type)
         self._refiner = folder.refiner(model, card) if folder.refiner else refiner
-        self._generator = folder.generator(model, card, codec) if folder.generator else None
+        self._generator = folder.generator(model, card, self.components) if folder.generator else None
         if self._generator is not None and self._refiner is not None:
-            self._generator = RefinedGenerator(self._generator, self._refiner, codec)
-        self.visual_fps: float = (self._generator or model.config).visual_fps
+            self._generator = RefinedGenerator(self._generator, self._refiner, self.codec)
+
+    @property
+    def codec(self) -> Codec:
+        """The codec it was trained with.
+
+        Raises:
+            WeightsError: it was trained without one.
+        """
+        return self._component("codes")
+
+    @property
+    def encoder(self) -> VisualEncoder:
+        """The visual encoder it was trained with, of the stream "clip".
+
+        Raises:
+            WeightsError: it was trained without one.
+        """
+        return self._component("clip")
+
+    def _component(self, name: str) -> Any:
+        if name not in self.components:
+            raise WeightsError(f"a {self.card.type!r} was trained without the stream {name!r}")
+        return self.components[name]
+
+    @property
+    def condition_rates(self) -> Mapping[str, float]:
+        """Streams of frames that the model takes, and at how many steps a second."""
+        maker = self._generator or self._refiner
+        return maker.condition_rates if maker else {"clip": self.model.config.visual_fps}
+
+    @property
+    def visual_fps(self) -> float:
+        """Steps of the stream "clip" a second."""
+        return self.condition_rates["clip"]
 
     @property
     def generator(self) -> SoundGenerator:
@@ -113,8 +144,8 @@ class Pipeline:
         return self._refiner
 
     def __repr__(self) -> str:
-        codec, encoder = self.card.codec.name, self.card.encoder.name
-        return f"Pipeline({self.name!r}, {self.card.type} with {codec} and {encoder}, on {self.device})"
+        names = " and ".join(component.name for component in self.card.components.values())
+        return f"Pipeline({self.name!r}, {self.card.type} with {names}, on {self.device})"
 
     @property
     def name(self) -> str:
@@ -134,6 +165,7 @@ class Pipeline:
         steps: int | None = None,
         cfg_scale: float | None = None,
         temperature: float | None = None,
+        sampling: Mapping[str, Any] | None = None,
         duration: float | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> Generation:
@@ -145,6 +177,7 @@ class Pipeline:
             steps: decoding steps; what is None is as the weights recommend.
             cfg_scale: guidance, 1 is none.
             temperature: noise on the confidence.
+            sampling: further options by name, those of the model's own.
             duration: seconds to do, from the start; all by default.
             on_progress: called with the fraction of the clip that is newly done.
 
@@ -158,6 +191,7 @@ class Pipeline:
             steps=steps,
             cfg_scale=cfg_scale,
             temperature=temperature,
+            sampling=sampling,
             on_progress=on_progress,
         )
         return generation
@@ -171,6 +205,7 @@ class Pipeline:
         steps: int | None = None,
         cfg_scale: float | None = None,
         temperature: float | None = None,
+        sampling: Mapping[str, Any] | None = None,
         select: Selector | None = None,
         batch_size: int = 8,
         on_progress: Callable[[float], None] | None = None,
@@ -187,6 +222,7 @@ class Pipeline:
             steps: decoding steps; what is None is as the weights recommend.
             cfg_scale: guidance, 1 is none.
             temperature: noise on the confidence.
+            sampling: further options by name, those of the model's own.
             select: gives one of a clip's soundtracks instead of all.
             batch_size: clips a model pass.
             on_progress: called with the number of clips newly done, fractions of a clip too.
@@ -199,15 +235,17 @@ class Pipeline:
         if batch_size < 1 or num_samples < 1:
             raise ValueError(f"batch_size {batch_size} and num_samples {num_samples} must be at least 1")
         generator = self.generator
-        options = self.decoding_options(num_steps=steps, cfg_scale=cfg_scale, temperature=temperature)
+        options = self.sampling_options(sampling, steps=steps, cfg_scale=cfg_scale, temperature=temperature)
         clips = [clip_of(video) for video in videos]
         for first in range(0, len(clips), batch_size):
-            batch: list[tuple[Clip, bool, Tensor]] = []
+            batch: list[tuple[Clip, bool, dict[str, Tensor]]] = []
             for clip in clips[first : first + batch_size]:
                 try:
                     there, is_part = self.locate(clip)
-                    visual = self.encode_video(there.path, start=there.start, duration=there.duration)
-                    batch.append((there, is_part, visual))
+                    conditions = self.encode_conditions(
+                        there.path, start=there.start, duration=there.duration
+                    )
+                    batch.append((there, is_part, conditions))
                 except VABError as error:
                     if on_error is None:
                         raise
@@ -224,7 +262,7 @@ class Pipeline:
             began = time.perf_counter()
             sounds = iter(
                 generator.generate(
-                    [visual for *_, visual in batch for _ in range(num_samples)],
+                    [conditions for *_, conditions in batch for _ in range(num_samples)],
                     [length for length in seconds for _ in range(num_samples)],
                     options=options,
                     seeds=[
@@ -272,12 +310,24 @@ class Pipeline:
         there = replace(clip, start=start, duration=seconds, may_be_cut=False)
         return there, start > 0 or seconds < length - PART_TOLERANCE
 
-    def decoding_options(self, **changes: Any) -> DecodingOptions:
-        """The weights' own options with the changes that are not None."""
-        given = {key: value for key, value in changes.items() if value is not None}
-        return replace(self.card.decoding, **given)
+    def sampling_options(
+        self,
+        sampling: Mapping[str, Any] | None = None,
+        *,
+        steps: int | None = None,
+        cfg_scale: float | None = None,
+        temperature: float | None = None,
+    ) -> Any:
+        """The options that the weights recommend, with changes: those that are common, and any by name.
 
-    def settings(self, options: DecodingOptions, *, seed: int, clip: Clip) -> dict[str, Any]:
+        Raises:
+            ConfigError: the model has no such option; names those that it has.
+        """
+        common = {"num_steps": steps, "cfg_scale": cfg_scale, "temperature": temperature}
+        given = {name: value for name, value in common.items() if value is not None}
+        return with_changes(self.card.sampling_options(), {**(sampling or {}), **given}, source="sampling")
+
+    def settings(self, options: Any, *, seed: int, clip: Clip) -> dict[str, Any]:
         """What must be known to make a clip's sound again."""
         return {
             **self.provenance,
@@ -286,11 +336,10 @@ class Pipeline:
             "video": clip.path.name,
             "start": clip.start,
             "seconds": clip.duration,
-            "decoding": to_dict(options),
-            "visual_fps": self.generator.visual_fps,
+            "sampling": to_dict(options),
+            "condition_rates": dict(self.condition_rates),
             "sample_rate": self.generator.sample_rate,
-            "codec": to_dict(self.card.codec),
-            "encoder": to_dict(self.card.encoder),
+            "components": to_dict(self.card)["components"],
             **self._refinement(),
             "device": str(self.device),
             "vab": __version__,
@@ -298,33 +347,46 @@ class Pipeline:
         }
 
     def _refinement(self) -> dict[str, Any]:
-        """What completed the codes, if anything did."""
-        if self.card.refiner is None:
+        """How the codes were completed, if they were."""
+        if REFINER not in self.card.components:
             return {}
-        return {"refiner": {**to_dict(self.card.refiner), "decoding": to_dict(self.refiner.decoding)}}
+        return {"refiner_sampling": to_dict(self.refiner.sampling)}
+
+    def encode_conditions(
+        self, video: str | Path, *, start: float = 0.0, duration: float | None = None
+    ) -> dict[str, Tensor]:
+        """What the model takes of a video's frames, by stream; see ``encode_video``."""
+        return {
+            name: self.encode_video(video, start=start, duration=duration, stream=name)
+            for name in self.condition_rates
+        }
 
     def encode_video(
-        self, video: str | Path, *, start: float = 0.0, duration: float | None = None
-    ) -> Float[Tensor, "F E"]:
-        """Frame features at the model's rate, streamed: an hour needs no more memory than a minute.
+        self, video: str | Path, *, start: float = 0.0, duration: float | None = None, stream: str = "clip"
+    ) -> Float[Tensor, "F ..."]:
+        """Frame features of a stream at the model's rate, piece by piece: an hour needs no more memory than a minute.
 
         Raises:
             MediaError: the file cannot be read or has no video.
         """
+        encoder: VisualEncoder = self._component(stream)
+        chunk = encoder.frames_per_chunk
         batches = media.iter_frames(
             Path(video),
-            self.visual_fps,
+            self.condition_rates[stream] * chunk / encoder.features_per_chunk,
             start=start,
             duration=duration,
-            max_size=self.encoder.image_size,
-            batch_size=FRAMES_PER_BATCH,
+            max_size=encoder.image_size,
+            batch_size=max(1, FRAMES_PER_BATCH // chunk) * chunk,
         )
-        return torch.cat([self.encode_frames(frames) for frames in batches])
+        return torch.cat([self.encode_frames(frames, stream) for frames in batches])
 
-    def encode_frames(self, frames: np.ndarray) -> Float[Tensor, "F E"]:
-        """Features of frames uint8 [F, height, width, 3], on the CPU."""
-        images = self.encoder.preprocess(frames).to(self.device)
-        return self.encoder.encode_frames(images).float().cpu()
+    def encode_frames(self, frames: np.ndarray, stream: str = "clip") -> Float[Tensor, "F ..."]:
+        """Features of frames uint8 [F, height, width, 3], on the CPU; a last chunk is filled up with its last frame."""
+        encoder: VisualEncoder = self._component(stream)
+        whole = -(-len(frames) // encoder.frames_per_chunk) * encoder.frames_per_chunk
+        images = repeat_last(encoder.preprocess(frames), whole)
+        return encoder.encode_frames(images.to(self.device)).float().cpu()
 
     def encode_audio(
         self,
@@ -342,7 +404,8 @@ class Pipeline:
             waveform = audio
         else:
             waveform = media.read_audio(Path(audio), self.codec.sample_rate, start=start, duration=duration)
-        return self.codec.encode(waveform[None].to(self.device))[0, : self.model.config.num_codebooks].cpu()
+        num_codebooks: int | None = getattr(self.model.config, "num_codebooks", None)
+        return self.codec.encode(waveform[None].to(self.device))[0, :num_codebooks].cpu()
 
     def embed_audio(
         self,
@@ -471,20 +534,16 @@ def load(name: str | Path = "demo", *, device: str = "auto", dtype: str = "auto"
     device = choose_device(device)
     if dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") else "float32"
-    try:
-        codec = load_codec(component_source(card.codec, path), device=device)
-        encoder = load_encoder(component_source(card.encoder, path), device=device)
-    except WeightsError as error:
-        raise WeightsError(
-            f"{path} goes with {card.codec.name} and {card.encoder.name}, as files beside it "
-            f"({card.codec.name}.safetensors) or by name: {error}"
-        ) from error
-    _check_same(card.codec, codec, path)
-    _check_same(card.encoder, encoder, path)
+    components = {
+        role: _load_component(role, component, path, device)
+        for role, component in card.components.items()
+        if role != REFINER
+    }
     provenance = {"weights": str(name), "weights_sha256": sha256_of(path)}
     model = model.to(device, getattr(torch, dtype))
-    refiner = None if card.refiner is None else _load_refiner(card, card.refiner, path, device, dtype)
-    return Pipeline(model, card, codec, encoder, refiner=refiner, provenance=provenance, device=device)
+    has_refiner = REFINER in card.components and find_model(card.type).generator is not None
+    refiner = _load_refiner(card, path, device, dtype) if has_refiner else None
+    return Pipeline(model, card, components, refiner=refiner, provenance=provenance, device=device)
 
 
 def model_path(name: str | Path = "demo") -> Path:
@@ -502,10 +561,30 @@ def component_source(component: Component, model_path: Path) -> str:
     return str(file) if file.exists() else component.name
 
 
-def _load_refiner(
-    card: ModelCard, component: Component, model_path: Path, device: str, dtype: str
-) -> CodeRefiner:
+def _load_component(role: str, component: Component, path: Path, device: str) -> Codec | VisualEncoder:
+    """The codec of a stream of codes, or the encoder of any other.
+
+    Raises:
+        WeightsError: it is not there, or is not the one of the training.
+    """
+    try:
+        source = component_source(component, path)
+        loaded = (load_codec if role == "codes" else load_encoder)(source, device=device)
+    except WeightsError as error:
+        raise WeightsError(
+            f"{path} goes with {component.name}, as a file beside it ({component.name}.safetensors) or by name: {error}"
+        ) from error
+    if loaded.fingerprint != component.fingerprint:
+        raise WeightsError(
+            f"{path.name} was trained with {component.name} {component.fingerprint}, "
+            f"found {loaded.name} {loaded.fingerprint}; put the former beside it as {component.name}.safetensors"
+        )
+    return loaded
+
+
+def _load_refiner(card: ModelCard, model_path: Path, device: str, dtype: str) -> CodeRefiner:
     """The refiner that a model's card names."""
+    component = card.components[REFINER]
     path = resolve(component_source(component, model_path))
     found = Component.of_file(path)
     if found.fingerprint != component.fingerprint:
@@ -517,10 +596,7 @@ def _load_refiner(
     make_refiner = find_model(own_card.type).refiner
     if make_refiner is None:
         raise WeightsError(f"{path}: a {own_card.type!r} refines nothing")
-    if (own_card.codec.fingerprint, own_card.encoder.fingerprint) != (
-        card.codec.fingerprint,
-        card.encoder.fingerprint,
-    ):
+    if any(card.components.get(role) != each for role, each in own_card.components.items()):
         raise WeightsError(f"{path} was trained with another codec or encoder than {model_path.name}")
     return make_refiner(model.to(device, getattr(torch, dtype)), own_card)
 
@@ -536,14 +612,6 @@ def _selected(candidates: Sequence[Generation], selector: Selector) -> Generatio
         **selector.provenance,
     }
     return replace(kept, settings=kept.settings | {"selection": selection})
-
-
-def _check_same(component: Component, loaded: Codec | VisualEncoder, path: Path) -> None:
-    if loaded.fingerprint != component.fingerprint:
-        raise WeightsError(
-            f"{path.name} was trained with {component.name} {component.fingerprint}, "
-            f"found {loaded.name} {loaded.fingerprint}; put the former beside it as {component.name}.safetensors"
-        )
 
 
 def _mean(embeddings: Float[Tensor, "B P"]) -> Float[Tensor, " P"]:

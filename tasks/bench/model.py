@@ -43,7 +43,7 @@ def _measure(path: Path, options: BenchModelOptions, device: str) -> list[str]:
     document = yaml.safe_load(path.read_text())
     folder = find_model(document.get("type", "vab"))
     config = from_dict(folder.config, document["model"], source=str(path))
-    decoding = from_dict(DecodingOptions, document["decoding"], source=str(path))
+    decoding = from_dict(DecodingOptions, document["sampling"], source=str(path))
     torch.manual_seed(0)
     model = folder.model(config).to(device)
     sizes = [_millions(model), _millions(model.blocks)]

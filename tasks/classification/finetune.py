@@ -28,7 +28,7 @@ from vab.errors import WeightsError
 from vab.features.files import read_lines
 from vab.features.store import FeatureStore
 from vab.files import check_outputs, write_atomically
-from vab.models.files import ModelCard, save_model
+from vab.models.files import REFINER, ModelCard, save_model
 from vab.models.vab.classifier import MODEL_TYPE, VABClassifier
 from vab.models.vab.encoder import VABEncoder
 from vab.models.vab.model import VAB
@@ -177,8 +177,7 @@ def _card(
     return ModelCard(
         type=MODEL_TYPE,
         config=to_dict(model.config),
-        codec=origin.card.codec,
-        encoder=origin.card.encoder,
+        components={name: each for name, each in origin.card.components.items() if name != REFINER},
         window_seconds=store.info.clip_seconds,
         provenance={
             "trained_on": f"{len(fold.train)} clips of {store.path.name}"

@@ -216,9 +216,8 @@ def _common_settings(generated: Sequence[Path]) -> dict[str, Any]:
             "weights",
             "weights_sha256",
             "seed",
-            "decoding",
-            "codec",
-            "encoder",
+            "sampling",
+            "components",
             "sample_rate",
             "vab",
         ):

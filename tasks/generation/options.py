@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tasks.options import positional, short
 
@@ -37,6 +37,8 @@ class GenerateOptions:
     """Classifier-free guidance: how closely the sound follows the video; 1 is none."""
     temperature: float | None = None
     """Noise on the confidence: higher varies more, lower is surer."""
+    sampling: dict[str, Any] = field(default_factory=dict)
+    """Sampling options of the model's own, by name: --sampling.top_k 50; a wrong name is refused with the list."""
     seed: int = 0
     """The same seed gives the same sound; each clip has noise of its own, from the seed and its name."""
     num_samples: int = 1

@@ -42,8 +42,8 @@ def without_present(
 
     A result that was made otherwise is no job either, but a failure that says what differs.
     """
-    decoding = pipeline.decoding_options(
-        num_steps=options.steps, cfg_scale=options.cfg_scale, temperature=options.temperature
+    sampling = pipeline.sampling_options(
+        options.sampling, steps=options.steps, cfg_scale=options.cfg_scale, temperature=options.temperature
     )
     todo, num_present = [], 0
     for job in jobs:
@@ -54,7 +54,7 @@ def without_present(
             del missing[sample]
             try:
                 clip, _ = pipeline.locate(job.clip)
-                wanted = pipeline.settings(decoding, seed=options.seed, clip=clip) | {"save": asdict(save)}
+                wanted = pipeline.settings(sampling, seed=options.seed, clip=clip) | {"save": asdict(save)}
                 if selector:
                     chosen = {"by": selector.name, "num_samples": options.num_samples}
                     wanted["selection"] = chosen | selector.provenance

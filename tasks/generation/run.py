@@ -72,6 +72,7 @@ def _generate(
             steps=options.steps,
             cfg_scale=options.cfg_scale,
             temperature=options.temperature,
+            sampling=options.sampling,
             select=selector,
             batch_size=options.batch_size,
             on_progress=lambda share: progress.advance(task, share),

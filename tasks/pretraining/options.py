@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from tasks.options import short
-from vab.decoding.options import DecodingOptions
-from vab.models.vab.config import VABConfig
-from vab.objectives.options import MaskedPredictionOptions
 from vab.training.options import TrainingOptions
 
 
@@ -37,9 +34,11 @@ class DataOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainOptions:
-    """Train a model to predict masked audio codes, given the frames: a VAB (paper section 3.2) or its refiner (3.3).
+    """Train a model on extracted features: a VAB (paper section 3.2), its refiner (3.3), or any other model.
 
-    Start from a file in configs/; anything in it can be overridden: --training.max_steps 100.
+    Start from a file in configs/; anything in it can be overridden: --training.max_steps 100. Which names 'model',
+    'objective' and 'sampling' have is the model's business; a wrong one is refused with the list of those that there
+    are.
     """
 
     store: list[Path]
@@ -48,18 +47,19 @@ class PretrainOptions:
     """Folder of this run: curves, checkpoints, and in the end model.safetensors."""
     training: TrainingOptions
     """How to train."""
-    type: Literal["vab", "vab-refiner"] = "vab"
-    """Which model to train: a VAB, or the coarse-to-fine stage that completes a VAB's codes."""
-    model: VABConfig = field(default_factory=VABConfig)
-    """Its size."""
-    refiner: Path | None = None
-    """Weights of a coarse-to-fine stage that is to complete this VAB's codes; its name goes into the VAB's weights."""
-    objective: MaskedPredictionOptions = field(default_factory=MaskedPredictionOptions)
-    """What is masked."""
+    type: str = "vab"
+    """Which model to train: vab, vab-refiner (the coarse-to-fine stage that completes a VAB's codes), or the name of a
+    model that another package brings."""
+    model: dict[str, Any] = field(default_factory=dict)
+    """The model's sizes: --model.num_layers 8."""
+    objective: dict[str, Any] = field(default_factory=dict)
+    """What it is trained for: --objective.condition_drop_prob 0.2."""
+    sampling: dict[str, Any] = field(default_factory=dict)
+    """Sampling options, written into the weights as recommended: --sampling.num_steps 16."""
     data: DataOptions = field(default_factory=DataOptions)
     """Clips and augmentation."""
-    decoding: DecodingOptions = field(default_factory=DecodingOptions)
-    """Written into the weights as their recommended way of generating."""
+    refiner: Path | None = None
+    """Weights of a refiner that is to complete this model's codes; its name goes into this model's weights."""
     codec_weights: str | None = None
     """Weights of the store's codec, where not its own default; 'random' to try things out."""
     resume: bool = False

@@ -1,12 +1,14 @@
-"""``vab pretrain``: a feature store and a configuration in, curves and weights out."""
+"""``vab pretrain``: feature stores and a configuration in, curves and weights out, for any model."""
 
 from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,16 +16,15 @@ from tasks.console import console
 from tasks.pretraining.options import PretrainOptions
 from tasks.pretraining.samples import SampleLogger
 from vab import __version__
-from vab.codecs import Codec, load_codec
-from vab.config import to_dict, to_record
+from vab.codecs import load_codec
+from vab.config import from_dict, to_dict, to_record
 from vab.errors import ConfigError, StoreError
 from vab.features.joined import JoinedDataset
 from vab.features.store import FeatureStore
 from vab.files import check_outputs, write_atomically
-from vab.models import find_model
-from vab.models.files import Component, ModelCard, load_model, save_model
-from vab.models.vab.config import VABConfig
-from vab.objectives.masked_prediction import MaskedPrediction
+from vab.models import ModelFolder, find_model
+from vab.models.base import ModelConfig, TrainableModel
+from vab.models.files import REFINER, Component, ModelCard, load_model, save_model
 from vab.training.folder import run_folder
 from vab.training.run import fit
 
@@ -39,27 +40,43 @@ def run(options: PretrainOptions) -> int:
 
 def _run(options: PretrainOptions) -> int:
     check_outputs([options.out / WEIGHTS], [options.refiner] if options.refiner else [])
+    folder = find_model(options.type)
+    if folder.objective is None or folder.objective_options is None:
+        raise ConfigError(f"a {options.type!r} is not trained by 'vab pretrain': it names no OBJECTIVE")
+    config: ModelConfig = from_dict(folder.config, options.model, source="model")
+    objective = from_dict(folder.objective_options, options.objective, source="objective")
+    if folder.sampling is not None:
+        sampling = to_dict(from_dict(folder.sampling, options.sampling, source="sampling"))
+        options = replace(options, sampling=sampling)
+    options = replace(options, model=to_dict(config), objective=to_dict(objective))
+
     stores = [FeatureStore(path) for path in options.store]
-    codec = load_codec(stores[0].stream("codes").maker, weights=options.codec_weights)
-    config = options.model
     for store in stores:
-        check_fits(config, store, codec)
-    refiner = None if options.refiner is None else adopt_refiner(options, options.refiner, stores[0])
-    train_data = _dataset(stores, options, is_training=True)
-    validation_data = _dataset(stores, options, is_training=False)
+        check_fits(config, store)
+    components = _audio_components(config, stores, options.codec_weights)
+    card = _card(options, config, stores[0])
+    if options.refiner is not None:
+        adopted = adopt_refiner(options, folder, config, options.refiner, stores[0])
+        card = replace(card, components=card.components | {REFINER: adopted})
+    train_data = _dataset(stores, config, options, is_training=True)
+    validation_data = _dataset(stores, config, options, is_training=False)
 
     torch.manual_seed(options.training.seed)
-    model = find_model(options.type).model(config)
-    model.code_embedding.load_codebooks(codec.codebooks[: config.num_codebooks])
+    model = folder.model(config)
+    if isinstance(model, TrainableModel):
+        try:
+            model.start_from(components)
+        except ValueError as error:
+            raise ConfigError(f"model: {error}") from error
     options.out.mkdir(parents=True, exist_ok=True)
     write_atomically(options.out / "options.json", json.dumps(to_dict(options), indent=2) + "\n")
     logged = range(min(options.data.num_logged_clips, len(validation_data)))
     samples = None
     if logged:
         clips = validation_data.__getitems__([(index, 0) for index in logged])
-        samples = SampleLogger(codec, clips, options.decoding)
+        samples = SampleLogger(card, components, clips, card.window_seconds)
     fit(
-        MaskedPrediction(model, options.objective),
+        folder.objective(model, objective),
         train_data,
         validation_data,
         options.training,
@@ -68,34 +85,43 @@ def _run(options: PretrainOptions) -> int:
         on_validation=samples,
         device=options.device,
     )
+    trained_on = train_data.describe()
     path = options.out / WEIGHTS
-    save_model(path, model, _card(options, stores[0], train_data.describe(), refiner))
-    console.print(f"trained on {train_data.describe()}; weights in {path}", markup=False)
+    save_model(path, model, replace(card, provenance={"trained_on": trained_on, **card.provenance}))
+    console.print(f"trained on {trained_on}; weights in {path}", markup=False)
     return 0
 
 
-def adopt_refiner(options: PretrainOptions, path: Path, store: FeatureStore) -> Component:
+def adopt_refiner(
+    options: PretrainOptions, folder: ModelFolder, config: ModelConfig, path: Path, store: FeatureStore
+) -> Component:
     """Copy a refiner beside the weights that are to come, under its own name or its run's.
 
     Raises:
-        ConfigError: what is trained is a refiner itself, or the two do not fit.
+        ConfigError: what is trained generates nothing itself, or the two do not fit.
         WeightsError: the file is not a model's.
         StoreError: it was trained with another codec or encoder.
     """
-    if options.type != "vab":
-        raise ConfigError("a coarse-to-fine stage has no --refiner; give it when the VAB is trained")
+    if folder.generator is None:
+        raise ConfigError(
+            f"a {options.type!r} has no --refiner; give it when the model that generates is trained"
+        )
     model, card = load_model(path)
     make_refiner = find_model(card.type).refiner
     if make_refiner is None:
         raise ConfigError(f"{path}: a {card.type!r} refines nothing; train one with configs/coarse_to_fine")
     card.check_store(store)
     refiner = make_refiner(model, card)
-    wanted = {"num_codebooks": refiner.num_coarse_codebooks, "visual_fps": refiner.visual_fps}
+    num_codebooks = getattr(config, "num_codebooks", None)
     wrong = [
-        f"model.{name} is {getattr(options.model, name)}, the refiner takes {value}"
-        for name, value in wanted.items()
-        if getattr(options.model, name) != value
+        f"the model takes {config.streams.get(name, 0):g} steps of {name!r} a second, the refiner {rate:g}"
+        for name, rate in refiner.condition_rates.items()
+        if config.streams.get(name) != rate
     ]
+    if num_codebooks != refiner.num_coarse_codebooks:
+        wrong.append(
+            f"model.num_codebooks is {num_codebooks}, the refiner takes {refiner.num_coarse_codebooks}"
+        )
     if wrong:
         raise ConfigError(f"{path}: {'; '.join(wrong)}")
     name = path.resolve().parent.name if path.name == WEIGHTS else path.stem
@@ -104,45 +130,52 @@ def adopt_refiner(options: PretrainOptions, path: Path, store: FeatureStore) -> 
     return Component.of_file(copy)
 
 
-def check_fits(model: VABConfig, store: FeatureStore, codec: Codec) -> None:
-    """The model, the store and the codec must agree.
+def check_fits(config: ModelConfig, store: FeatureStore) -> None:
+    """Model and store must agree.
 
     Raises:
-        StoreError: the store was written with another codec.
+        StoreError: the store lacks a stream that the model reads.
         ConfigError: the model's numbers are not the store's; the message lists them.
     """
-    if codec.fingerprint != store.stream("codes").fingerprint:
-        raise StoreError(
-            f"{store.path} holds codes of {store.stream('codes').maker} {store.stream('codes').fingerprint}, "
-            f"but {codec.name} here is {codec.fingerprint}"
-        )
-    wanted = {
-        "codebook_size": codec.codebook_size,
-        "codebook_dim": codec.codebook_dim,
-        "frame_rate": codec.frame_rate,
-        "visual_dim": store.stream("clip").shape[0],
-    }
-    wrong = [
-        f"model.{name} is {getattr(model, name)}, the store needs {value}"
-        for name, value in wanted.items()
-        if getattr(model, name) != value
-    ]
-    if model.num_codebooks > codec.num_codebooks:
-        wrong.append(f"model.num_codebooks is {model.num_codebooks}, the codec has {codec.num_codebooks}")
-    if wrong:
+    if wrong := config.problems({name: store.stream(name) for name in config.streams}):
         raise ConfigError(f"{store.path}: {'; '.join(wrong)}")
 
 
-def _dataset(stores: Sequence[FeatureStore], options: PretrainOptions, *, is_training: bool) -> JoinedDataset:
-    """The clips of a split in all stores that have it."""
+def _audio_components(
+    config: ModelConfig, stores: Sequence[FeatureStore], codec_weights: str | None
+) -> dict[str, Any]:
+    """The codec of each stream of codes that the model reads.
+
+    Raises:
+        StoreError: a store was written with another codec.
+    """
+    found = {}
+    for name in config.streams:
+        stream = stores[0].stream(name)
+        if stream.kind != "codes":
+            continue
+        codec = found[name] = load_codec(stream.maker, weights=codec_weights)
+        for store in stores:
+            if codec.fingerprint != (here := store.stream(name)).fingerprint:
+                raise StoreError(
+                    f"{store.path} holds codes of {here.maker} {here.fingerprint}, but {codec.name} here is "
+                    f"{codec.fingerprint}"
+                )
+    return found
+
+
+def _dataset(
+    stores: Sequence[FeatureStore], config: ModelConfig, options: PretrainOptions, *, is_training: bool
+) -> JoinedDataset:
+    """The clips of all stores to learn from, or those to measure on."""
     data = options.data
     return JoinedDataset.of_splits(
         stores,
         data.train_splits,
         data.validation_splits,
         limit=None if is_training else data.num_validation_clips,
-        num_codebooks=options.model.num_codebooks,
-        streams={"codes": None, "clip": options.model.visual_fps},
+        num_codebooks=getattr(config, "num_codebooks", None),
+        streams=config.streams,
         crop_seconds=data.crop_seconds,
         mixup_prob=data.mixup_prob if is_training else 0.0,
         roll_prob=data.roll_prob if is_training else 0.0,
@@ -150,21 +183,17 @@ def _dataset(stores: Sequence[FeatureStore], options: PretrainOptions, *, is_tra
     )
 
 
-def _card(
-    options: PretrainOptions, store: FeatureStore, trained_on: str, refiner: Component | None
-) -> ModelCard:
+def _card(options: PretrainOptions, config: ModelConfig, store: FeatureStore) -> ModelCard:
     seconds = options.data.crop_seconds or store.info.clip_seconds
+    makers: Mapping[str, Any] = {name: store.stream(name) for name in config.streams}
     return ModelCard(
         type=options.type,
-        config=to_dict(options.model),
-        codec=Component(store.stream("codes").maker, store.stream("codes").fingerprint),
-        encoder=Component(store.stream("clip").maker, store.stream("clip").fingerprint),
-        refiner=refiner,
-        decoding=options.decoding,
+        config=options.model,
+        components={name: Component(made.maker, made.fingerprint) for name, made in makers.items()},
+        sampling=options.sampling,
         window_seconds=seconds,
         overlap_seconds=seconds / 5,
         provenance={
-            "trained_on": trained_on,
             "options": to_record(options),
             "date": datetime.now(UTC).date().isoformat(),
             "vab": __version__,

@@ -2,64 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from tasks.pictures import draw_spectrogram, new_figure
-from vab.codecs import Codec
-from vab.decoding.in_windows import decode_in_windows
-from vab.decoding.masks import mask_out
-from vab.decoding.options import DecodingOptions
-from vab.decoding.windows import Windows
+from vab.codecs.sound import CodedSound
 from vab.features import FeatureBatch
-from vab.shapes import Int, Tensor
-
-
-def fill_in(model: Any, batch: FeatureBatch, options: DecodingOptions) -> list[Int[Tensor, "K S"]]:
-    """The codebooks of each clip that are not given, from its frames and those that are."""
-    is_masked = torch.zeros_like(batch.streams["codes"], dtype=torch.bool)
-    is_masked[:, model.config.num_given_codebooks :] = True
-    seconds = batch.streams["codes"].shape[2] / model.config.frame_rate
-    return decode_in_windows(
-        model,
-        list(mask_out(batch.streams["codes"], is_masked, model.config.mask_token_id)),
-        list(batch.streams["clip"]),
-        windows=Windows.of(model.config, seconds, 0.0),
-        options=options,
-        seeds=range(len(batch)),
-    )
+from vab.models import find_model
+from vab.models.base import Sound
+from vab.models.files import ModelCard
+from vab.shapes import Float, Tensor
+from vab.timing import num_samples
 
 
 class SampleLogger:
     """Generates sound for fixed clips with fixed seeds, so that progress can be compared by ear and eye."""
 
-    def __init__(self, codec: Codec, batch: FeatureBatch, options: DecodingOptions) -> None:
+    def __init__(
+        self, card: ModelCard, components: Mapping[str, Any], batch: FeatureBatch, seconds: float
+    ) -> None:
         """Keep the clips to do.
 
         Args:
-            codec: to make codes heard.
+            card: of the model that is trained.
+            components: by stream, those that make audio.
             batch: the clips, a few of the validation set.
-            options: of the decoding.
+            seconds: their length.
         """
-        self.codec = codec
+        self.card = card
+        self.components = components
         self.batch = batch
-        self.options = options
+        self.seconds = seconds
 
     @torch.no_grad()
     def __call__(self, objective: Any, board: SummaryWriter, step: int) -> None:
         """Generate, decode, log; with averaged weights where training averages."""
-        for index, codes in enumerate(fill_in(objective.model, self.batch, self.options)):
-            self._log(board, index, codes.cpu(), step)
+        truths = list(self._truths())
+        for index, sound in enumerate(self._sounds(objective.model)):
+            figure, axes = new_figure(2)
+            waveforms = {"generated": torch.cat(list(sound.pieces()), dim=1)}
+            if truths:
+                waveforms = {"true": truths[index]} | waveforms
+            name = self.batch.ids[index]
+            for row, (kind, waveform) in enumerate(waveforms.items()):
+                draw_spectrogram(axes[row], waveform, sound.sample_rate, title=f"{kind}: {name}")
+                board.add_audio(f"{name}/{kind}", waveform[0], step, sample_rate=sound.sample_rate)
+            board.add_figure(name, figure, step)
 
-    def _log(self, board: SummaryWriter, index: int, generated: torch.Tensor, step: int) -> None:
-        rate = self.codec.sample_rate
-        figure, axes = new_figure(2)
-        for row, (kind, codes) in enumerate(
-            (("true", self.batch.streams["codes"][index]), ("generated", generated))
-        ):
-            sound = self.codec.decode(codes[None].to(torch.long))[0].float().cpu().clamp(-1, 1)
-            draw_spectrogram(axes[row], sound, rate, title=f"{kind}: {self.batch.ids[index]}")
-            board.add_audio(f"{self.batch.ids[index]}/{kind}", sound[0], step, sample_rate=rate)
-        board.add_figure(self.batch.ids[index], figure, step)
+    def _sounds(self, model: Any) -> list[Sound]:
+        """Of each clip, generated from its conditions, or refined from its coarse codes too."""
+        folder = find_model(self.card.type)
+        size = len(self.batch)
+        conditions = self.batch.clips()
+        settings: dict[str, Any] = {
+            "options": self.card.sampling_options(),
+            "seeds": range(size),
+            "batch_size": size,
+        }
+        if folder.refiner is not None:
+            codes = list(self.batch.streams["codes"])
+            refined = folder.refiner(model, self.card).refine(codes, conditions, **settings)
+            return [self._heard(each) for each in refined]
+        if folder.generator is not None:
+            generator = folder.generator(model, self.card, self.components)
+            return list(generator.generate(conditions, [self.seconds] * size, **settings))
+        return []
+
+    def _truths(self) -> Iterator[Float[Tensor, "1 L"]]:
+        """What the true codes sound like, where there are codes."""
+        if "codes" in self.components:
+            for codes in self.batch.streams["codes"]:
+                yield torch.cat(list(self._heard(codes).pieces()), dim=1)
+
+    def _heard(self, codes: Tensor) -> CodedSound:
+        codec = self.components["codes"]
+        return CodedSound(codes.cpu(), codec, num_samples(self.seconds, codec.sample_rate))

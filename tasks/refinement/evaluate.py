@@ -1,4 +1,4 @@
-"""``vab evaluate refinement``: true codes in all levels, in the coarse ones, in the coarse ones refined (table 15)."""
+"""``vab evaluate refinement``: true codes in all codebooks, in the coarse ones, and those refined (table 15)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,10 @@ from rich.table import Table
 import vab
 from tasks.console import console, progress_bar
 from tasks.refinement.options import RefinementOptions
-from tasks.refinement.run import chosen_decoding, how_made
+from tasks.refinement.run import chosen_sampling, how_made
 from vab import media
 from vab.codecs.sound import CodedSound
 from vab.config import to_dict, to_record
-from vab.decoding.options import DecodingOptions
 from vab.errors import StoreError, VABError
 from vab.features.dataset import FeatureDataset
 from vab.features.store import FeatureStore
@@ -40,8 +39,8 @@ class System:
 
     name: str
     folder: str
-    num_levels: int
-    """True levels that it starts from."""
+    num_codebooks: int
+    """True codebooks that it starts from."""
     num_steps: int | None = None
     """Of refining them; None = they are heard as they are."""
 
@@ -61,12 +60,12 @@ def run(options: RefinementOptions) -> int:
         store,
         indices[: options.clips],
         num_codebooks=refiner.num_codebooks,
-        streams={"codes": None, "clip": refiner.visual_fps},
+        streams={"codes": None, **refiner.condition_rates},
     )
     systems = _systems(refiner.num_codebooks, refiner.num_coarse_codebooks, options.steps)
     settings: dict[str, Any] = {
         "options": to_record(options),
-        "decoding": to_dict(_decoding(pipeline, options)),
+        "sampling": to_dict(_sampling(pipeline, options, None)),
         "store": options.store.name,
         **how_made(pipeline),
     }
@@ -81,7 +80,7 @@ def run(options: RefinementOptions) -> int:
         "num_clips_expected": len(indices) if options.clips is None else min(options.clips, len(indices)),
         "clip_seconds": store.info.clip_seconds,
         "frame_rate": store.stream("codes").rate,
-        "visual_fps": refiner.visual_fps,
+        "condition_rates": dict(refiner.condition_rates),
         "command": f"vab evaluate refinement --split {options.split} --steps {' '.join(map(str, options.steps))}",
         **settings,
     }
@@ -91,10 +90,10 @@ def run(options: RefinementOptions) -> int:
     return 0
 
 
-def _systems(num_levels: int, num_coarse: int, steps: Sequence[int]) -> list[System]:
+def _systems(num_codebooks: int, num_coarse: int, steps: Sequence[int]) -> list[System]:
     return [
-        System(f"all {num_levels} levels", "all", num_levels),
-        System(f"first {num_coarse} levels", "coarse", num_coarse),
+        System(f"all {num_codebooks} codebooks", "all", num_codebooks),
+        System(f"first {num_coarse} codebooks", "coarse", num_coarse),
         *(
             System(f"first {num_coarse} + coarse-to-fine, {each} steps", f"refined-{each}", num_coarse, each)
             for each in steps
@@ -102,8 +101,8 @@ def _systems(num_levels: int, num_coarse: int, steps: Sequence[int]) -> list[Sys
     ]
 
 
-def _decoding(pipeline: Pipeline, options: RefinementOptions) -> DecodingOptions:
-    return chosen_decoding(pipeline.refiner, None, options.cfg_scale, options.temperature)
+def _sampling(pipeline: Pipeline, options: RefinementOptions, num_steps: int | None) -> Any:
+    return chosen_sampling(pipeline.refiner, num_steps, options.cfg_scale, options.temperature)
 
 
 def _check_same_settings(path: Path, settings: dict[str, Any]) -> None:
@@ -141,14 +140,14 @@ def _make_sounds(
                 files = [_file(data, row, system.folder, options.output) for row in rows]
                 if all(file.exists() for file in files):
                     continue
-                made = [each[: system.num_levels] for each in codes]
+                made = [each[: system.num_codebooks] for each in codes]
                 if system.num_steps is not None:
                     began = time.perf_counter()
                     made = list(
                         pipeline.refiner.refine(
                             made,
-                            list(batch.streams["clip"]),
-                            options=replace(_decoding(pipeline, options), num_steps=system.num_steps),
+                            batch.clips(),
+                            options=_sampling(pipeline, options, system.num_steps),
                             seeds=[options.seed + row for row in rows],
                             batch_size=options.batch_size,
                         )
@@ -196,11 +195,11 @@ def _measure(data: FeatureDataset, system: System, output: Path, pipeline: Pipel
 
 
 def _add_shares(metrics: dict[str, dict[str, float]], systems: Sequence[System]) -> None:
-    """How much of the gap between the coarse levels and all levels each refinement closes, where there is one."""
+    """How much of the gap between the coarse codebooks and all each refinement closes, where there is one."""
     everything, coarse, *refined = (metrics[system.name] for system in systems)
     for name in ("log_mel", "fdm"):
         gap = coarse[name] - everything[name]
-        if gap > 0:  # else the metric hears nothing of the fine levels, and there is nothing to give back
+        if gap > 0:  # else the metric hears nothing of the fine codebooks, and there is nothing to give back
             for each in refined:
                 each[f"{name}_gap_closed"] = (coarse[name] - each[name]) / gap
 

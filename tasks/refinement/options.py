@@ -11,9 +11,9 @@ from tasks.options import positional, short
 
 @dataclass(frozen=True)
 class RefineOptions:
-    """Coarse sound in, all that its codec can say out: the fine levels of the codes are made anew.
+    """Coarse audio in, the same in all codebooks of its codec out: the fine ones are made anew.
 
-    Takes sound, videos, or codes that this verb wrote before; a video's pictures help. A run that was stopped goes on.
+    Takes audio, videos, or codes that this command wrote before; a video's frames help. Re-run to resume.
     """
 
     inputs: list[Path] = positional()
@@ -25,7 +25,7 @@ class RefineOptions:
     steps: int | None = None
     """Decoding steps; what is not given here is as the weights recommend."""
     cfg_scale: float | None = None
-    """How closely the sound follows the pictures, where there are any; 1 is none."""
+    """how closely the sound follows the frames, where there are any; 1 is none."""
     temperature: float | None = None
     """Noise on the confidence."""
     seed: int = 0
@@ -40,14 +40,14 @@ class RefineOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RefinementOptions:
-    """What a coarse-to-fine stage gives back of what the coarse levels lose (paper table 15).
+    """What a coarse-to-fine stage gives back of what the coarse codebooks lose (paper table 15).
 
-    True codes of held-out clips are heard in all levels, in the coarse ones alone, and in the coarse ones refined,
+    True codes of held-out clips are heard in all codebooks, in the coarse ones alone, and in the coarse ones refined,
     and each is compared with the true sound. The sounds are kept; a run that was stopped goes on.
     """
 
     store: Path
-    """Feature store with all levels, whose sources are still where they were."""
+    """Feature store with all codebooks, whose sources are still where they were."""
     weights: str = "demo"
     """'demo', a name that 'vab info' lists, or the .safetensors file of a coarse-to-fine stage or a model with one."""
     split: str = "test"

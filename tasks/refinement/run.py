@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,12 @@ from tasks.console import console, errors, progress_bar
 from tasks.refinement.options import RefineOptions
 from vab import __version__, media
 from vab.codecs.sound import CodedSound
-from vab.config import to_dict
-from vab.decoding.options import DecodingOptions
+from vab.config import to_dict, with_changes
 from vab.errors import VABError
 from vab.files import check_outputs, write_atomically
 from vab.models.base import CodeRefiner
 from vab.pipeline import Pipeline
-from vab.shapes import Float, Int, Tensor
+from vab.shapes import Int, Tensor
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class CoarseClip:
     """What is refined."""
 
     codes: Int[Tensor, "K S"]
-    visual: Float[Tensor, "F E"] | None
-    """None = there are no pictures."""
+    conditions: Mapping[str, Tensor] | None
+    """None = there are no frames."""
     num_samples: int
     """Length of its sound."""
 
@@ -48,7 +48,7 @@ def run(options: RefineOptions) -> int:
     outputs = {path: options.output / f"{path.stem}.{options.format}" for path in options.inputs}
     check_outputs([*outputs.values(), *map(_settings_of, outputs.values())], options.inputs)
     pipeline = vab.load(options.weights, device=options.device)
-    decoding = chosen_decoding(pipeline.refiner, options.steps, options.cfg_scale, options.temperature)
+    sampling = chosen_sampling(pipeline.refiner, options.steps, options.cfg_scale, options.temperature)
     failures, num_present = [], 0
     with progress_bar("files") as progress:
         for path, out in progress.track(outputs.items(), description="refining"):
@@ -59,8 +59,8 @@ def run(options: RefineOptions) -> int:
                 clip = _read(path, pipeline)
                 [codes] = pipeline.refiner.refine(
                     [clip.codes],
-                    None if clip.visual is None else [clip.visual],
-                    options=decoding,
+                    None if clip.conditions is None else [clip.conditions],
+                    options=sampling,
                     seeds=[options.seed],
                     batch_size=1,
                 )
@@ -68,8 +68,8 @@ def run(options: RefineOptions) -> int:
             except VABError as error:
                 failures.append(str(error))
                 continue
-            facts = {"input": path.name, "has_pictures": clip.visual is not None, "seed": options.seed}
-            settings = {**facts, "decoding": to_dict(decoding), **how_made(pipeline)}
+            facts = {"input": path.name, "has_frames": clip.conditions is not None, "seed": options.seed}
+            settings = {**facts, "sampling": to_dict(sampling), **how_made(pipeline)}
             write_atomically(_settings_of(out), json.dumps(settings, indent=2) + "\n")
     for failure in failures:
         errors.print(f"vab refine: {failure}", markup=False, soft_wrap=True)
@@ -85,20 +85,19 @@ def _settings_of(out: Path) -> Path:
     return out.with_suffix(f"{out.suffix}.json")
 
 
-def chosen_decoding(
+def chosen_sampling(
     refiner: CodeRefiner, steps: int | None, cfg_scale: float | None, temperature: float | None
-) -> DecodingOptions:
-    """The weights' own options with what is not None."""
-    given: dict[str, Any] = {"num_steps": steps, "cfg_scale": cfg_scale, "temperature": temperature}
-    return replace(refiner.decoding, **{key: value for key, value in given.items() if value is not None})
+) -> Any:
+    """The options that the weights recommend, with what is not None."""
+    given = {"num_steps": steps, "cfg_scale": cfg_scale, "temperature": temperature}
+    return with_changes(refiner.sampling, given, source="sampling")
 
 
 def how_made(pipeline: Pipeline) -> dict[str, Any]:
     """What every result says of the weights and the program."""
     return {
         **pipeline.provenance,
-        "codec": to_dict(pipeline.card.codec),
-        "encoder": to_dict(pipeline.card.encoder),
+        "components": to_dict(pipeline.card)["components"],
         "num_coarse_codebooks": pipeline.refiner.num_coarse_codebooks,
         "num_codebooks": pipeline.refiner.num_codebooks,
         "sample_rate": pipeline.codec.sample_rate,
@@ -118,14 +117,14 @@ def _read(path: Path, pipeline: Pipeline) -> CoarseClip:
     if path.suffix == ".npy":
         codes = read_codes(path, num_coarse, codec.codebook_size)
         return CoarseClip(codes, None, codes.shape[1] * codec.hop_length)
-    has_pictures = media.probe(path).video is not None
+    has_frames = media.probe(path).video is not None
     waveform = media.read_audio(path, codec.sample_rate)
     codes = pipeline.encode_audio(waveform)[:num_coarse]
-    return CoarseClip(codes, pipeline.encode_video(path) if has_pictures else None, waveform.shape[1])
+    return CoarseClip(codes, pipeline.encode_conditions(path) if has_frames else None, waveform.shape[1])
 
 
 def read_codes(path: Path, num_coarse: int, codebook_size: int) -> Int[Tensor, "K S"]:
-    """The first levels of a file of codes [K, S].
+    """The first codebooks of a file of codes [K, S].
 
     Raises:
         VABError: no such file, or no such codes in it.
@@ -137,7 +136,7 @@ def read_codes(path: Path, num_coarse: int, codebook_size: int) -> Int[Tensor, "
     if not isinstance(codes, np.ndarray) or codes.ndim != 2 or codes.dtype.kind not in "iu":
         raise VABError(f"{path}: holds no codes [K, S] of whole numbers; give a .npy that 'vab refine' wrote")
     if len(codes) < num_coarse or not codes.shape[1]:
-        raise VABError(f"{path}: codes {list(codes.shape)}, at least {num_coarse} levels are needed")
+        raise VABError(f"{path}: codes {list(codes.shape)}, at least {num_coarse} codebooks are needed")
     codes = codes[:num_coarse].astype(np.int64)
     if codes.min() < 0 or codes.max() >= codebook_size:
         raise VABError(f"{path}: its codes are not all within 0..{codebook_size - 1}; it is another codec's")

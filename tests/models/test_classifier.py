@@ -124,7 +124,9 @@ def test_the_objective_learns_to_tell_three_clips_apart() -> None:
 
 def test_its_file_gives_it_back(tmp_path: Path) -> None:
     model, batch = _model(), _batch()
-    card = ModelCard(MODEL_TYPE, to_dict(model.config), Component("c", "1"), Component("e", "2"))
+    card = ModelCard(
+        MODEL_TYPE, to_dict(model.config), {"codes": Component("c", "1"), "clip": Component("e", "2")}
+    )
     save_model(tmp_path / "c.safetensors", model, card)
     again, _ = load_model(tmp_path / "c.safetensors")
     assert isinstance(again, VABClassifier)

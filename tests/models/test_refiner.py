@@ -7,14 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
-from tiny import VISUAL_FPS, tiny_config, write_tiny_clip, write_tiny_model
+from tiny import VISUAL_FPS, tiny_components, tiny_config, write_tiny_clip, write_tiny_model
 
 import vab
 from tasks.demo.benchmark.systems import encode_one, num_codebooks
 from vab import media
 from vab.checkpoint import load_tensors, save_tensors
-from vab.codecs import load_codec
 from vab.codecs.sound import CodedSound
 from vab.config import from_dict, to_dict
 from vab.decoding.options import DecodingOptions
@@ -29,7 +27,6 @@ from vab.models.vab.refine import VABRefiner
 from vab.objectives.masked_prediction import MaskedPrediction
 from vab.objectives.options import MaskedPredictionOptions, MaskRatio
 from vab.shapes import Tensor
-from vab.visual import load_encoder
 
 TINY = {
     "num_layers": 2, "num_encoder_layers": 2, "has_experts": False,
@@ -53,9 +50,8 @@ def _card(model: VAB, **changes: object) -> ModelCard:
     fields: dict[str, object] = {
         "type": "vab-refiner",
         "config": to_dict(model.config),
-        "codec": Component("c", "1"),
-        "encoder": Component("e", "2"),
-        "decoding": OPTIONS,
+        "components": {"codes": Component("c", "1"), "clip": Component("e", "2")},
+        "sampling": to_dict(OPTIONS),
         "window_seconds": 1.0,
         "overlap_seconds": 0.4,
     }
@@ -76,7 +72,8 @@ def _refine(codes: list[Tensor], visual: list[Tensor] | None, **changes: object)
     refiner = VABRefiner(model := _model(), _card(model))
     assert isinstance(refiner, CodeRefiner)
     arguments = {"options": OPTIONS, "seeds": range(len(codes)), "batch_size": 2, **changes}
-    return refiner.refine(codes, visual, **arguments)  # type: ignore[arg-type]
+    conditions = None if visual is None else [{"clip": each} for each in visual]
+    return refiner.refine(codes, conditions, **arguments)  # type: ignore[arg-type]
 
 
 def test_the_papers_size() -> None:
@@ -192,21 +189,18 @@ def test_impossible_sizes_are_refused(change: dict[str, int]) -> None:
         VABConfig(**{**TINY, **change})  # type: ignore[arg-type]
 
 
-def test_the_bundled_refiner_of_the_former_kind_gives_the_same_numbers() -> None:
-    """Its file says ``coarse_to_fine``; the logits were recorded before that model became a VAB."""
+def test_weights_of_the_former_kind_are_a_refiner() -> None:
+    """The bundled file says ``coarse_to_fine``; ``test_golden.py`` checks its numbers."""
+    assert load_tensors(ROOT / "vab/bundled/demo-refiner.safetensors")[1]["type"] == "coarse_to_fine"
     model, card = load_model(ROOT / "vab/bundled/demo-refiner.safetensors")
     config = model.config
     assert isinstance(config, VABConfig)
     assert (card.type, config.num_given_codebooks, config.alibi) == ("vab-refiner", 4, "time")
-    generator = torch.Generator().manual_seed(0)
-    codes = torch.randint(0, 256, (2, 12, 12), generator=generator)
-    visual = torch.randn(2, 2, 128, generator=generator)
-    codes[:, 4:, ::2] = config.mask_token_id
-    is_valid = torch.ones(2, 12, dtype=torch.bool)
-    is_valid[1, 9:] = False
-    logits = model(codes, visual, is_dropped=torch.tensor([False, True]), is_valid=is_valid)
-    expected = load_file(ROOT / "tests/golden/demo-refiner.safetensors")["logits"]
-    torch.testing.assert_close(logits[..., ::8], expected, atol=1e-4, rtol=1e-4)
+    assert {name: each.name for name, each in card.components.items()} == {
+        "codes": "demo-codec",
+        "clip": "demo-clip",
+    }
+    assert card.sampling_options() == DecodingOptions(num_steps=8, cfg_scale=1.0, temperature=1.0)
 
 
 def test_a_model_without_given_codebooks_does_not_refine() -> None:
@@ -218,24 +212,19 @@ def test_a_model_without_given_codebooks_does_not_refine() -> None:
 def chained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A VAB of two of the tiny codec's levels, whose card names a refiner that makes all four."""
     folder = tmp_path_factory.mktemp("chain")
-    codec, encoder = load_codec("tiny-encodec"), load_encoder("tiny-clip")
     torch.manual_seed(1)
     model = _model(
         num_codebooks=4,
         num_given_codebooks=2,
         codebook_size=64,
         codebook_dim=16,
-        visual_dim=encoder.embed_dim,
+        visual_dim=tiny_config().visual_dim,
     )
-    card = _card(
-        model,
-        codec=Component(codec.name, codec.fingerprint),
-        encoder=Component(encoder.name, encoder.fingerprint),
-    )
+    card = _card(model, components=tiny_components())
     save_model(folder / "fine.safetensors", model, card)
     plain = write_tiny_model(folder / "plain.safetensors", config=tiny_config(num_codebooks=2))
     tensors, header = load_tensors(plain)
-    header["refiner"] = to_dict(Component.of_file(folder / "fine.safetensors"))
+    header["components"]["refiner"] = to_dict(Component.of_file(folder / "fine.safetensors"))
     save_tensors(folder / "chained.safetensors", tensors, header)
     return folder
 
@@ -255,9 +244,9 @@ def test_the_pipeline_chains_a_refiner_when_the_weights_say_so(chained: Path, tm
     assert not torch.equal(refined.waveform, plain.waveform)
     assert len(done) == pipeline.generator.num_windows(seconds) == 6
     assert sum(done) == pytest.approx(1)
-    assert refined.settings["refiner"]["name"] == "fine"
-    assert refined.settings["refiner"]["decoding"]["num_steps"] == 3
-    assert "refiner" not in plain.settings
+    assert refined.settings["components"]["refiner"]["name"] == "fine"
+    assert refined.settings["refiner_sampling"]["num_steps"] == 3
+    assert "refiner" not in plain.settings["components"]
 
 
 def test_without_guidance_by_pictures_no_stage_sees_them(chained: Path, tmp_path: Path) -> None:
@@ -287,16 +276,16 @@ def test_a_refiner_that_does_not_fit_is_one_line(chained: Path, tmp_path: Path, 
     if damage == "rate":
         header["config"]["visual_fps"] = 2 * VISUAL_FPS
     elif damage == "codec":
-        header["codec"]["fingerprint"] = "0" * 16
+        header["components"]["codes"]["fingerprint"] = "0" * 16
     elif damage == "kind":
         tensors, header = load_tensors(chained / "plain.safetensors")
     if damage != "gone":
         save_tensors(fine, tensors, header)
     tensors, header = load_tensors(chained / "chained.safetensors")
     if damage not in ("gone", "another"):
-        header["refiner"] = to_dict(Component.of_file(fine))
+        header["components"]["refiner"] = to_dict(Component.of_file(fine))
     elif damage == "another":
-        header["refiner"]["fingerprint"] = "0" * 16
+        header["components"]["refiner"]["fingerprint"] = "0" * 16
     save_tensors(model, tensors, header)
     with pytest.raises(VABError) as caught:
         vab.load(model, device="cpu")

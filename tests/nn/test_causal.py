@@ -29,6 +29,21 @@ def test_cross_attention_equals_an_explicit_loop() -> None:
     torch.testing.assert_close(out, attention.out(expected))
 
 
+def test_cross_attention_with_times_knows_differences_in_time_alone() -> None:
+    torch.manual_seed(0)
+    attention = CrossAttention(width=12, context_width=5, num_heads=3)
+    x, context, at, seen = (
+        torch.randn(1, 4, 12),
+        torch.randn(1, 6, 5),
+        torch.arange(4) / 50,
+        torch.arange(6) / 5,
+    )
+    timed = attention(x, context, times=(at, seen))
+    torch.testing.assert_close(timed, attention(x, context, times=(at + 3, seen + 3)), atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(timed, attention(x, context, times=(at, seen + 1)))
+    assert not torch.allclose(timed, attention(x, context))
+
+
 def test_rotation_turns_pairs_by_time_over_period() -> None:
     torch.manual_seed(0)
     x, times = torch.randn(1, 1, 3, 6), torch.tensor([0.0, 0.3, 7.0])

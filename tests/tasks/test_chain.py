@@ -49,7 +49,7 @@ def _pretrain(store: Path, out: Path, *more: str) -> list[str]:
         "--training.validate_every": "10",
         "--training.checkpoint_every": "5",
         "--data.crop_seconds": "1",
-        "--decoding.num_steps": "2",
+        "--sampling.num_steps": "2",
         "--device": "cpu",
     }
     words = [word.lower() if word in ("True", "False") else word for pair in config.items() for word in pair]

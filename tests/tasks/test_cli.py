@@ -16,6 +16,7 @@ from tasks.console import progress_bar, tell_limits
 from tasks.pretraining.options import PretrainOptions
 from vab.config import from_dict
 from vab.errors import ConfigError
+from vab.models import find_model
 
 CONFIGS = sorted(
     path
@@ -110,16 +111,23 @@ def test_every_shipped_configuration_is_valid_and_says_its_command(path: Path) -
     assert "vab " in text.split("\ntraining:")[0]
     values = {**yaml.safe_load(text), "store": ["store"], "out": "out"}
     options = from_dict(PretrainOptions, values, source=str(path))
+    folder = find_model(options.type)
+    assert folder.objective_options is not None and folder.sampling is not None
+    config = from_dict(folder.config, options.model, source=str(path))
+    from_dict(folder.objective_options, options.objective, source=str(path))
+    from_dict(folder.sampling, options.sampling, source=str(path))
     if path.parent.name == "vab":
-        assert options.type == "vab" and options.model.num_codebooks == 4
+        assert options.type == "vab" and (config.num_codebooks, config.num_given_codebooks) == (4, 0)
     else:
         assert options.type == "vab-refiner"
-        assert (options.model.num_given_codebooks, options.model.num_predicted_codebooks) == (4, 8)
+        assert (config.num_given_codebooks, config.num_predicted_codebooks) == (4, 8)
 
 
 def test_a_configuration_with_an_unknown_key_is_refused() -> None:
-    with pytest.raises(ConfigError, match="widht"):
-        values = {"store": ["s"], "out": "o", "training": {"max_steps": 1}, "model": {"widht": 3}}
+    with pytest.raises(
+        ConfigError, match=r"no option training\.max_stepz; known of training: max_steps, batch_size"
+    ):
+        values = {"store": ["s"], "out": "o", "training": {"max_stepz": 1}}
         from_dict(PretrainOptions, values, source="x.yaml")
 
 

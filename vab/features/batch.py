@@ -34,6 +34,10 @@ class FeatureBatch:
         """True where a clip has any of a stream."""
         return self.is_valid[stream].any(dim=1)
 
+    def clips(self) -> list[dict[str, Tensor]]:
+        """The streams of each clip alone, padding included: what a generator takes as its conditions."""
+        return [{name: stream[row] for name, stream in self.streams.items()} for row in range(len(self))]
+
     def to(self, device: str | torch.device, *, non_blocking: bool = False) -> FeatureBatch:
         """The same batch with its tensors on ``device``."""
         return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))

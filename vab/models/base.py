@@ -1,25 +1,65 @@
-"""The doors for generators and refiners; how they get where they get is theirs.
+"""What a model's parts must have; how they do what they do is theirs.
 
-A generator has features of frames in, sound out. VAB and MaskVAT have codes on the way, TiVA has none: so the contract
-ends at sound, not at codes. A refiner has a codec's first levels in, all levels out.
+A generator has conditions in, sound out. VAB and MaskVAT have codes on the way, TiVA has none: so the contract ends at
+sound, not at codes. A refiner has a codec's first codebooks in, all codebooks out. What is trained is
+``vab.training.objective.Objective``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
-from vab.decoding.options import DecodingOptions
+from vab.features.info import StreamInfo
 from vab.shapes import Float, Int, Tensor
+
+
+@runtime_checkable
+class ModelConfig(Protocol):
+    """A model's ``CONFIG``: a frozen dataclass, saved inside the weights.
+
+    One with ``num_codebooks`` reads so many of the stream "codes", coarse first, and not all.
+    """
+
+    @property
+    def streams(self) -> Mapping[str, float]:
+        """Streams that it is trained on, and at how many steps a second."""
+        ...
+
+    def problems(self, streams: Mapping[str, StreamInfo]) -> list[str]:
+        """What of it does not fit a store's streams, a line each; empty where all does."""
+        ...
+
+
+@runtime_checkable
+class TrainableModel(Protocol):
+    """A ``MODEL`` that takes something over from its components before training, such as a codec's codebooks."""
+
+    def start_from(self, components: Mapping[str, Any]) -> None:
+        """Called once, before the first step.
+
+        Args:
+            components: by stream, those that make audio, such as the codec under "codes".
+
+        Raises:
+            ValueError: one does not fit the configuration.
+        """
+        ...
 
 
 @runtime_checkable
 class Sound(Protocol):
     """A generated sound, computed when asked for."""
 
-    sample_rate: int
-    num_samples: int
-    """L, exact."""
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second."""
+        ...
+
+    @property
+    def num_samples(self) -> int:
+        """L, exact."""
+        ...
 
     def pieces(self) -> Iterator[Float[Tensor, "1 l"]]:
         """The sound in consecutive pieces, on the CPU: an hour needs no more memory than a minute."""
@@ -30,12 +70,14 @@ class Sound(Protocol):
 class SoundGenerator(Protocol):
     """What ``vab generate`` needs of a model; a model's folder names its class in ``GENERATOR``.
 
-    It is built as ``GENERATOR(model, card, codec)``.
+    It is built as ``GENERATOR(model, card, components)``: the network, what its weights file says of it, and the loaded
+    components by the names that they have in the card ("codes": a codec, "clip": a visual encoder). In training, of
+    which samples are logged, the components are those that make audio.
     """
 
     sample_rate: int
-    visual_fps: float
-    """Rate of the frame features it takes."""
+    condition_rates: Mapping[str, float]
+    """Streams that it takes, and at how many steps a second."""
 
     def num_windows(self, seconds: float) -> int:
         """Passes that a clip of this length takes, for a progress bar."""
@@ -43,20 +85,20 @@ class SoundGenerator(Protocol):
 
     def generate(
         self,
-        visual: Sequence[Float[Tensor, "_ E"]],
+        conditions: Sequence[Mapping[str, Tensor]],
         seconds: Sequence[float],
         *,
-        options: DecodingOptions,
+        options: Any,
         seeds: Sequence[int],
         batch_size: int,
         on_window: Callable[[int], None] | None = None,
     ) -> Sequence[Sound]:
-        """A sound of ``seconds`` for each clip's features, one seed a clip.
+        """A sound of ``seconds`` for each clip, one seed a clip.
 
         Args:
-            visual: features at ``visual_fps``, a tensor a clip, any lengths.
+            conditions: for each clip its features by stream, a tensor [steps, ...] each, any lengths.
             seconds: length of each sound.
-            options: of the decoding.
+            options: a ``SAMPLING`` of the model's folder.
             seeds: a clip's sound depends on its own seed alone, not on its batch.
             batch_size: clips a model pass.
             on_window: called with the number of windows finished.
@@ -72,13 +114,13 @@ class CodeRefiner(Protocol):
     """
 
     num_coarse_codebooks: int
-    """Levels it takes."""
+    """Codebooks it takes."""
     num_codebooks: int
-    """K, levels it gives."""
-    visual_fps: float
-    """Rate of the frame features it takes."""
-    decoding: DecodingOptions
-    """How its weights like to be decoded."""
+    """K, codebooks it gives."""
+    condition_rates: Mapping[str, float]
+    """Streams that it takes, and at how many steps a second."""
+    sampling: Any
+    """The options that its weights recommend: a ``SAMPLING`` of its folder."""
 
     def num_windows(self, num_steps: int) -> int:
         """Passes that codes of this length take, for a progress bar."""
@@ -87,19 +129,19 @@ class CodeRefiner(Protocol):
     def refine(
         self,
         codes: Sequence[Int[Tensor, "coarse _"]],
-        visual: Sequence[Float[Tensor, "_ E"]] | None,
+        conditions: Sequence[Mapping[str, Tensor]] | None,
         *,
-        options: DecodingOptions,
+        options: Any,
         seeds: Sequence[int],
         batch_size: int,
         on_window: Callable[[int], None] | None = None,
     ) -> Sequence[Int[Tensor, "K _"]]:
-        """All levels of each clip's codes; the coarse ones stay as they are.
+        """All codebooks of each clip's codes; the coarse ones stay as they are.
 
         Args:
-            codes: a tensor a clip, any lengths; levels beyond ``num_coarse_codebooks`` are passed over.
-            visual: features at ``visual_fps``, a tensor a clip; None = sound without pictures.
-            options: of the decoding.
+            codes: a tensor a clip, any lengths; codebooks beyond ``num_coarse_codebooks`` are passed over.
+            conditions: as a generator's; None = audio without frames.
+            options: as ``sampling``.
             seeds: a clip's codes depend on its own seed alone, not on its batch.
             batch_size: clips a model pass.
             on_window: called with the number of windows finished.

@@ -11,12 +11,13 @@ from torch import nn
 
 from vab.checkpoint import load_state, load_tensors, save_tensors, sha256_of
 from vab.config import from_dict, to_dict
-from vab.decoding.options import DecodingOptions
-from vab.errors import StoreError
+from vab.errors import StoreError, WeightsError
 from vab.features.store import FeatureStore
 from vab.models import find_model
 
 FORMAT = "model"
+REFINER = "refiner"
+"""The one role in a card that is no stream's: what completes the codes."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,17 @@ class Component:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model is, what it goes with, how it likes to be decoded, where it came from."""
+    """What a model is, what it goes with, how it is best sampled, where it came from."""
 
     type: str
-    """Folder under ``vab/models``, with a variant where it is one: ``vab``, ``vab-encoder``."""
+    """A model's name, with a variant where it is one: ``vab``, ``vab-encoder``."""
     config: dict[str, Any]
     """The network's configuration."""
-    codec: Component
-    encoder: Component
-    refiner: Component | None = None
-    """What completes this model's codes; None = its sound is what its own codes give."""
-    decoding: DecodingOptions = field(default_factory=DecodingOptions)
+    components: dict[str, Component]
+    """What made each stream, by the stream's name ("codes": a codec, "clip": a visual encoder); under "refiner" what
+    completes this model's codes, if anything does."""
+    sampling: dict[str, Any] = field(default_factory=dict)
+    """Sampling options that are recommended; what is not named is as the model's ``SAMPLING`` has it."""
     window_seconds: float = 10.0
     """Length the model was trained on; longer videos are done in windows of this length."""
     overlap_seconds: float = 2.0
@@ -54,19 +55,28 @@ class ModelCard:
     provenance: dict[str, Any] = field(default_factory=dict)
     """Data, command, date, hardware, licence, measured quality."""
 
+    def sampling_options(self) -> Any:
+        """The recommended options, as a ``SAMPLING`` of the model's folder.
+
+        Raises:
+            WeightsError: such a model samples nothing.
+        """
+        kind = find_model(self.type).sampling
+        if kind is None:
+            raise WeightsError(f"a {self.type!r} samples nothing")
+        return from_dict(kind, self.sampling, source="sampling")
+
     def check_store(self, store: FeatureStore) -> None:
         """Refuse features that another codec or encoder made.
 
         Raises:
             StoreError: says which is which.
         """
-        for kind, here, wanted in (
-            ("codec", store.stream("codes"), self.codec),
-            ("encoder", store.stream("clip"), self.encoder),
-        ):
-            if here.fingerprint != wanted.fingerprint:
+        for name, wanted in self.components.items():
+            here = store.info.streams.get(name)
+            if here is not None and here.fingerprint != wanted.fingerprint:
                 raise StoreError(
-                    f"{store.path} was made with {kind} {here.maker} {here.fingerprint}, the weights go with "
+                    f"{store.path}: {name} was made with {here.maker} {here.fingerprint}, the weights go with "
                     f"{wanted.name} {wanted.fingerprint}; extract again with theirs"
                 )
 
@@ -94,8 +104,17 @@ def load_model(path: Path) -> tuple[nn.Module, ModelCard]:
 
 def _current(fields: dict[str, Any]) -> dict[str, Any]:
     """A card as it is written today, from one of any age."""
-    fields = {**fields, "config": dict(fields.get("config", {}))}
-    config = fields["config"]
+    config = fields.get("config")
+    if not isinstance(config, dict):
+        return fields
+    config = dict(config)
+    fields = {**fields, "config": config}
+    if "components" not in fields:
+        roles = {"codes": "codec", "clip": "encoder", REFINER: "refiner"}
+        found = {role: fields.pop(key, None) for role, key in roles.items()}
+        fields["components"] = {role: component for role, component in found.items() if component}
+    if "decoding" in fields:
+        fields["sampling"] = fields.pop("decoding")
     if fields.get("type") == "coarse_to_fine":
         fields["type"] = "vab-refiner"
         given = config.pop("num_coarse_codebooks", 0)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from vab.codecs.base import Codec
 from vab.codecs.sound import CodedSound
-from vab.decoding.options import DecodingOptions
 from vab.errors import WeightsError
 from vab.models.base import CodeRefiner, SoundGenerator
-from vab.shapes import Float, Tensor
+from vab.shapes import Tensor
 from vab.timing import num_samples, num_steps
 
 
 class RefinedGenerator:
-    """Generates, then refines, each clip with the same pictures and the same seed (paper section 3.3)."""
+    """Generates, then refines, each clip with the same conditions and the same seed (paper section 3.3)."""
 
     def __init__(self, generator: SoundGenerator, refiner: CodeRefiner, codec: Codec) -> None:
         """Chain the two.
@@ -26,18 +26,19 @@ class RefinedGenerator:
             codec: of both.
 
         Raises:
-            WeightsError: the two look at different numbers of frames a second.
+            WeightsError: the refiner takes a stream that the generator does not take at the same rate.
         """
-        if generator.visual_fps != refiner.visual_fps:
-            raise WeightsError(
-                f"the model takes {generator.visual_fps:g} visual frames a second, its refiner "
-                f"{refiner.visual_fps:g}; train both at one rate"
-            )
+        for name, rate in refiner.condition_rates.items():
+            if generator.condition_rates.get(name) != rate:
+                raise WeightsError(
+                    f"the refiner takes {rate:g} steps of {name!r} a second, the model "
+                    f"{generator.condition_rates.get(name, 0):g}; train both at one rate"
+                )
         self.generator = generator
         self.refiner = refiner
         self.codec = codec
         self.sample_rate = generator.sample_rate
-        self.visual_fps = generator.visual_fps
+        self.condition_rates = generator.condition_rates
 
     def num_windows(self, seconds: float) -> int:
         """Windows of both stages."""
@@ -46,32 +47,32 @@ class RefinedGenerator:
 
     def generate(
         self,
-        visual: Sequence[Float[Tensor, "_ E"]],
+        conditions: Sequence[Mapping[str, Tensor]],
         seconds: Sequence[float],
         *,
-        options: DecodingOptions,
+        options: Any,
         seeds: Sequence[int],
         batch_size: int,
         on_window: Callable[[int], None] | None = None,
     ) -> list[CodedSound]:
-        """A sound for each clip, in all levels; ``options`` are the generator's, the refiner has its own.
+        """A sound for each clip, in all codebooks; ``options`` are the generator's, the refiner has its own.
 
-        Where the guidance is 0, so that the pictures are not looked at, the refiner does not see them either.
+        Where their ``cfg_scale`` is 0, so that the conditions are not looked at, the refiner does not see them either.
 
         Raises:
             WeightsError: the generator makes no codes.
         """
         coarse = []
         for sound in self.generator.generate(
-            visual, seconds, options=options, seeds=seeds, batch_size=batch_size, on_window=on_window
+            conditions, seconds, options=options, seeds=seeds, batch_size=batch_size, on_window=on_window
         ):
             if not isinstance(sound, CodedSound):
                 raise WeightsError("a refiner completes codes, and this model makes sound without codes")
             coarse.append(sound)
         refined = self.refiner.refine(
             [sound.codes for sound in coarse],
-            visual if options.cfg_scale else None,
-            options=self.refiner.decoding,
+            conditions if getattr(options, "cfg_scale", None) != 0 else None,
+            options=self.refiner.sampling,
             seeds=seeds,
             batch_size=batch_size,
             on_window=on_window,

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from vab.nn.rotary import rotate
 from vab.shapes import Bool, Float, Tensor
 
 OTHER_SIDE = 4.0
@@ -116,8 +117,19 @@ class CrossAttention(nn.Module):
         x: Float[Tensor, "B N D"],
         context: Float[Tensor, "B M C"],
         mask: Float[Tensor, "b h n M"] | Bool[Tensor, "b h n M"] | None = None,
+        *,
+        times: tuple[Float[Tensor, " N"], Float[Tensor, " M"]] | None = None,
     ) -> Float[Tensor, "B N D"]:
-        """Attend to the context; ``mask`` as in ``attend``, such as ``is_valid[:, None, None, :]``."""
+        """Attend to the context.
+
+        Args:
+            x: what looks.
+            context: what is looked at.
+            mask: as in ``attend``, such as ``is_valid[:, None, None, :]``.
+            times: of both, in seconds, for rotary positions; None = a set without positions.
+        """
         query = split_heads(self.query(x), self.num_heads)
         key, value = (split_heads(part, self.num_heads) for part in self.key_value(context).chunk(2, dim=-1))
+        if times is not None:
+            query, key = rotate(query, times[0]), rotate(key, times[1])
         return self.out(attend(query, key, value, mask))

@@ -39,7 +39,8 @@ class CodeEmbedding(nn.Module):
         expected = (self.tables.shape[0], self.tables.shape[1] - 1, self.tables.shape[2])
         if tuple(codebooks.shape) != expected:
             raise ValueError(
-                f"the codec's codebooks are {tuple(codebooks.shape)} [K, V, Dc], the model's are {expected}"
+                f"the codec's codebooks [num_codebooks, codebook_size, codebook_dim] are {tuple(codebooks.shape)}, "
+                f"the model's {expected}"
             )
         centred = codebooks - codebooks.mean(dim=(1, 2), keepdim=True)
         self.tables[:, :-1] = centred / centred.std(dim=(1, 2), keepdim=True).clamp_min(1e-8)

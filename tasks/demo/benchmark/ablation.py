@@ -83,7 +83,7 @@ def run(options: AblationOptions) -> int:
         num_clips=min(options.clips, len(FeatureStore(options.store).select(split=SPLIT))),
         num_expected=options.clips,
         clip_seconds=CLIP_SECONDS,
-        sampling=to_dict(pipeline.card.decoding),
+        sampling=to_dict(pipeline.sampling_options()),
         seed=options.seed,
         command=command_line("evaluate ablation", options),
         training_steps=options.steps,
@@ -123,7 +123,7 @@ def _generation(folder: Path, options: AblationOptions) -> dict[str, Any]:
     """The benchmark's scores of what the model generates, and its accuracy and loss on masked codes."""
     pipeline = vab.load(folder / "model.safetensors", device=options.device)
     clips = read_clips(options.store, options.clips, pipeline)
-    sounds = generate(folder.name, clips, pipeline, pipeline.card.decoding, seed=options.seed)
+    sounds = generate(folder.name, clips, pipeline, pipeline.sampling_options(), seed=options.seed)
     tokens = measure_tokens(pipeline, FeatureStore(options.store), TokensOptions(store=options.store))
     classifier = train_classifier(pipeline, options.output, options.classifier_clips)
     return {**score(sounds, clips, SAMPLE_RATE, classifier), "tokens": tokens.metrics}

@@ -98,9 +98,9 @@ def prepare_store(output: Path, counts: dict[str, int], weights: str, pipeline: 
     options = ExtractOptions(
         inputs=[str(corpus / "manifest.csv")],
         store=store,
-        codec=component_source(card.codec, path),
-        encoder=component_source(card.encoder, path),
-        visual_fps=pipeline.generator.visual_fps,
+        codec=component_source(card.components["codes"], path),
+        encoder=component_source(card.components["clip"], path),
+        visual_fps=pipeline.visual_fps,
         clip_seconds=CLIP_SECONDS,
         device=str(pipeline.device),
     )

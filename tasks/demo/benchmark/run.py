@@ -57,8 +57,8 @@ def run(options: BenchmarkOptions) -> int:
     store = options.store or prepare_store(out, {"test": options.clips}, options.weights, pipeline)
     clips = read_clips(store, options.clips, pipeline)
     classifier = train_classifier(pipeline, out, options.classifier_clips)
-    decoding = pipeline.decoding_options(
-        num_steps=options.steps, cfg_scale=options.cfg_scale, temperature=options.temperature
+    decoding = pipeline.sampling_options(
+        steps=options.steps, cfg_scale=options.cfg_scale, temperature=options.temperature
     )
     folder = sounds_folder(out, pipeline, decoding)
     seed = options.seed

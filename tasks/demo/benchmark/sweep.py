@@ -34,7 +34,7 @@ def run(options: SweepOptions) -> int:
     store = options.store or prepare_store(out, {"test": options.clips}, options.weights, pipeline)
     clips = [clip for clip in read_clips(store, options.clips, pipeline) if clip.source]
     classifier = train_classifier(pipeline, out, options.classifier_clips)
-    recommended = pipeline.card.decoding
+    recommended = pipeline.sampling_options()
     rows: list[dict[str, Any]] = []
 
     def sounds_of(name: str, decoding: DecodingOptions, seed: int) -> list[Float[Tensor, "1 L"]]:
@@ -52,7 +52,7 @@ def run(options: SweepOptions) -> int:
     }
     for name, values in swept.items():
         for value in values:
-            decoding = replace(recommended, **{name: value})  # type: ignore[arg-type]
+            decoding = replace(recommended, **{name: value})
             add_row(name, value, sounds_of(f"{name} {value:g}", decoding, options.seed), _passes(decoding))
     samples = [
         sounds_of(f"sample {number}", recommended, options.seed + number)

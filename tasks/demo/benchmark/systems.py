@@ -81,7 +81,7 @@ def generate(
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]
             made = pipeline.generator.generate(
-                [clips[index].visual for index in batch],
+                [{"clip": clips[index].visual} for index in batch],
                 [clips[index].waveform.shape[1] / rate for index in batch],
                 options=options,
                 seeds=[seed] * len(batch),

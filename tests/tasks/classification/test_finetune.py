@@ -217,7 +217,11 @@ def test_mistakes_are_one_line(
     (tmp_path / "short.txt").write_text("hiss\nrain\n")
     other = write_tiny_model(tmp_path / "other.safetensors")
     model, card = load_model(other)
-    save_model(other, model, replace(card, codec=Component("tiny-encodec", "another")))
+    save_model(
+        other,
+        model,
+        replace(card, components=card.components | {"codes": Component("tiny-encodec", "another")}),
+    )
     for words, message in (
         ([*PLAIN, "--data.class_list", str(tmp_path / "short.txt")], "1 labels of clips are not among its 2 classes"),
         ([*PLAIN, "--data.class_list", str(tmp_path / "no.txt")], "no.txt: cannot be read as a list of classes"),

@@ -191,7 +191,7 @@ def test_a_sweep_says_what_each_choice_gives_and_costs(tmp_path: Path) -> None:
     words += ["--steps", "1", "2", "--cfg-scale", "1", "--temperature", "0", "--best-of", "1", "2"]
     assert cli.main(["evaluate", "sweep", *words]) == 0
     rows = json.loads((tmp_path / "sweep.json").read_text())["rows"]
-    recommended = vab.load("demo", device="cpu").card.decoding
+    recommended = vab.load("demo", device="cpu").sampling_options()
     assert [(row["option"], row["value"], row["passes"]) for row in rows] == [
         ("num_steps", 1, 2),
         ("num_steps", 2, 4),

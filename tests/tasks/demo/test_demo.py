@@ -97,7 +97,7 @@ def test_a_bundle_is_made_from_nothing_and_works(tmp_path: Path) -> None:
         == 0
     )
     settings = json.loads((tmp_path / "out" / f"{clip.name}.json").read_text())
-    assert settings["decoding"]["num_steps"] == 2
+    assert settings["sampling"]["num_steps"] == 2
 
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "bundle").iterdir()}
     assert cli.main(["demo", "train", "--quick", "-o", str(tmp_path), "--device", "cpu"]) == 0

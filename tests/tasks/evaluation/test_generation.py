@@ -28,7 +28,7 @@ def folders(tmp_path: Path) -> Path:
             (tmp_path / side).mkdir(exist_ok=True)
             times = [0.3 + 0.2 * index + delay, 1.2 + delay]
             write_audio(tmp_path / side / f"clip {index}.flac", [strikes(times, seconds=2.0)], RATE)
-    settings = {"seed": 0, "decoding": {"num_steps": 16}, "weights": "demo", "seconds": 2.0}
+    settings = {"seed": 0, "sampling": {"num_steps": 16}, "weights": "demo", "seconds": 2.0}
     for index in range(3):
         (tmp_path / "made" / f"clip {index}.flac.json").write_text(
             json.dumps(settings | {"seed": index // 2})
@@ -53,7 +53,7 @@ def test_report_has_what_each_number_must_carry(folders: Path, capsys: pytest.Ca
     assert report["metrics"]["odf_w"]["value"] == pytest.approx(0.02, abs=0.005)
     assert report["clip_seconds"]["median"] == 2.0
     assert (report["onset_threshold_db"], report["onset_window_seconds"]) == (4.0, 0.05)
-    assert report["generation"] == {"weights": "demo", "seed": [0, 1], "decoding": {"num_steps": 16}}
+    assert report["generation"] == {"weights": "demo", "seed": [0, 1], "sampling": {"num_steps": 16}}
     assert "--metrics onsets spectra" in report["command"]
     assert report["device"] == "cpu"
     assert {clip["id"] for clip in report["clips"]} == {f"clip {index}" for index in range(3)}

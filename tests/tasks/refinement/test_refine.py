@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import VISUAL_FPS, write_tiny_clip
+from tiny import VISUAL_FPS, tiny_components, write_tiny_clip
 
 import vab
 from tasks import cli
@@ -18,9 +18,8 @@ from vab.checkpoint import load_tensors
 from vab.codecs import DacConfig, load_codec, save_codec
 from vab.codecs.loading import random_codec
 from vab.config import to_dict
-from vab.decoding.options import DecodingOptions
 from vab.features.store import FeatureStore
-from vab.models.files import Component, ModelCard, save_model
+from vab.models.files import ModelCard, save_model
 from vab.models.vab.config import VABConfig
 from vab.models.vab.model import VAB
 from vab.visual import load_encoder
@@ -30,7 +29,6 @@ from vab.visual import load_encoder
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stage of one given and three made levels of the tiny codec."""
     path = tmp_path_factory.mktemp("weights") / "fine.safetensors"
-    codec, encoder = load_codec("tiny-encodec"), load_encoder("tiny-clip")
     torch.manual_seed(0)
     config = VABConfig(
         num_layers=1,
@@ -42,15 +40,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_given_codebooks=1,
         codebook_size=64,
         codebook_dim=16,
-        visual_dim=encoder.embed_dim,
+        visual_dim=load_encoder("tiny-clip").embed_dim,
         visual_fps=VISUAL_FPS,
     )
     card = ModelCard(
         type="vab-refiner",
         config=to_dict(config),
-        codec=Component(codec.name, codec.fingerprint),
-        encoder=Component(encoder.name, encoder.fingerprint),
-        decoding=DecodingOptions(num_steps=2, cfg_scale=1.0, temperature=1.0),
+        components=tiny_components(),
+        sampling={"num_steps": 2, "cfg_scale": 1.0, "temperature": 1.0},
         window_seconds=1.0,
         overlap_seconds=0.4,
     )
@@ -67,7 +64,7 @@ def test_sound_pictures_and_codes_are_refined(weights: Path, tmp_path: Path) -> 
     assert cli.main(words) == 0
     assert media.read_audio(out / "sound.wav", 16000).shape == (1, 20000)
     settings = json.loads((out / "clip.wav.json").read_text())
-    assert settings["has_pictures"] and settings["decoding"]["num_steps"] == 2
+    assert settings["has_frames"] and settings["sampling"]["num_steps"] == 2
 
     before = (out / "sound.wav").stat().st_mtime_ns
     assert cli.main(words) == 0
@@ -139,8 +136,8 @@ def test_what_refinement_gives_back_is_measured(
     assert document["num_clips"] == document["num_clips_expected"] == 2
     systems = document["systems"]
     assert list(systems) == [
-        "all 4 levels",
-        "first 1 levels",
+        "all 4 codebooks",
+        "first 1 codebooks",
         "first 1 + coarse-to-fine, 1 steps",
         "first 1 + coarse-to-fine, 2 steps",
     ]
@@ -210,7 +207,7 @@ def test_another_rate_goes_the_whole_way_by_configuration_alone(tmp_path: Path) 
         "cpu",
     ]
     shared += ["--training.max_steps", "2", "--training.batch_size", "2", "--training.validate_every", "2"]
-    shared += ["--training.precision", "32", "--data.crop_seconds", "1", "--decoding.num_steps", "2"]
+    shared += ["--training.precision", "32", "--data.crop_seconds", "1", "--sampling.num_steps", "2"]
 
     def pretrain(name: str, more: dict[str, object], *words: str) -> Path:
         flags = [str(word) for key, value in (sizes | more).items() for word in (f"--model.{key}", value)]
@@ -219,7 +216,7 @@ def test_another_rate_goes_the_whole_way_by_configuration_alone(tmp_path: Path) 
 
     fine = pretrain("fine", {"num_codebooks": 9, "num_given_codebooks": 4}, "--type", "vab-refiner")
     model = pretrain("coarse", {"num_codebooks": 4}, "--refiner", str(fine))
-    assert load_tensors(model)[1]["refiner"]["name"] == "fine"
+    assert load_tensors(model)[1]["components"]["refiner"]["name"] == "fine"
     (tmp_path / "dac44.safetensors").rename(tmp_path / "coarse" / "dac44.safetensors")
 
     clip = tmp_path / "clip5.mp4"

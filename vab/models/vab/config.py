@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from vab.features.info import StreamInfo
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,27 @@ class VABConfig:
             )
         if self.width % self.num_heads:
             raise ValueError(f"width {self.width} does not divide into {self.num_heads} heads")
+
+    @property
+    def streams(self) -> dict[str, float]:
+        """Streams that it is trained on, and at how many steps a second."""
+        return {"codes": self.frame_rate, "clip": self.visual_fps}
+
+    def problems(self, streams: Mapping[str, StreamInfo]) -> list[str]:
+        """What of it does not fit a store's streams."""
+        codes, clip = streams["codes"], streams["clip"]
+        found = [
+            f"model.{name} is {getattr(self, name)}, the store needs {value}"
+            for name, value in (
+                ("codebook_size", codes.codec.codebook_size if codes.codec else 0),
+                ("frame_rate", codes.rate),
+                ("visual_dim", clip.shape[0]),
+            )
+            if getattr(self, name) != value
+        ]
+        if self.num_codebooks > codes.shape[0]:
+            found.append(f"model.num_codebooks is {self.num_codebooks}, the store has {codes.shape[0]}")
+        return found
 
     @property
     def num_predicted_codebooks(self) -> int:

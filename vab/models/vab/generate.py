@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -11,6 +12,7 @@ from vab.codecs.sound import CodedSound
 from vab.decoding.in_windows import decode_in_windows
 from vab.decoding.options import DecodingOptions
 from vab.decoding.windows import Windows
+from vab.errors import WeightsError
 from vab.models.files import ModelCard
 from vab.models.vab.model import VAB
 from vab.shapes import Float, Int, Tensor
@@ -64,11 +66,20 @@ def generate_codes(
 class VABGenerator:
     """Frame features to sound: codes by windows, sound by the codec (``vab/models/base.py``)."""
 
-    def __init__(self, model: VAB, card: ModelCard, codec: Codec) -> None:
+    def __init__(self, model: VAB, card: ModelCard, components: Mapping[str, Any]) -> None:
+        """Take a model without given codebooks.
+
+        Raises:
+            WeightsError: it has some.
+        """
+        if model.config.num_given_codebooks:
+            raise WeightsError(
+                "a model with given codebooks refines and does not generate: train a 'vab-refiner'"
+            )
         self.model = model
-        self.codec = codec
-        self.sample_rate = codec.sample_rate
-        self.visual_fps = model.config.visual_fps
+        self.codec: Codec = components["codes"]
+        self.sample_rate = self.codec.sample_rate
+        self.condition_rates = {"clip": model.config.visual_fps}
         self.windows = Windows.of(model.config, card.window_seconds, card.overlap_seconds)
 
     def num_windows(self, seconds: float) -> int:
@@ -77,7 +88,7 @@ class VABGenerator:
 
     def generate(
         self,
-        visual: Sequence[Float[Tensor, "_ E"]],
+        conditions: Sequence[Mapping[str, Tensor]],
         seconds: Sequence[float],
         *,
         options: DecodingOptions,
@@ -88,7 +99,7 @@ class VABGenerator:
         """A sound for each clip; see ``generate_codes``."""
         all_codes = generate_codes(
             self.model,
-            visual,
+            [each["clip"] for each in conditions],
             [self._num_steps(length) for length in seconds],
             windows=self.windows,
             options=options,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -36,6 +38,14 @@ class VAB(Trunk):
             nn.Linear(config.width, config.codebook_size) for _ in range(config.num_predicted_codebooks)
         )
         self.apply(initialise)
+
+    def start_from(self, components: Mapping[str, Any]) -> None:
+        """Start the code embeddings from the codec's codebooks.
+
+        Raises:
+            ValueError: they have another shape than ``config`` says.
+        """
+        self.code_embedding.load_codebooks(components["codes"].codebooks[: self.config.num_codebooks])
 
     def forward(
         self,

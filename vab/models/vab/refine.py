@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -12,7 +12,7 @@ from vab.decoding.windows import Windows
 from vab.errors import WeightsError
 from vab.models.files import ModelCard
 from vab.models.vab.model import VAB
-from vab.shapes import Float, Int, Tensor
+from vab.shapes import Int, Tensor
 
 
 class VABRefiner:
@@ -31,8 +31,8 @@ class VABRefiner:
         self.model = model
         self.num_coarse_codebooks = model.config.num_given_codebooks
         self.num_codebooks = model.config.num_codebooks
-        self.visual_fps = model.config.visual_fps
-        self.decoding = card.decoding
+        self.condition_rates = {"clip": model.config.visual_fps}
+        self.sampling = card.sampling_options()
         self.windows = Windows.of(model.config, card.window_seconds, card.overlap_seconds)
 
     def num_windows(self, num_steps: int) -> int:
@@ -42,7 +42,7 @@ class VABRefiner:
     def refine(
         self,
         codes: Sequence[Int[Tensor, "coarse _"]],
-        visual: Sequence[Float[Tensor, "_ E"]] | None,
+        conditions: Sequence[Mapping[str, Tensor]] | None,
         *,
         options: DecodingOptions,
         seeds: Sequence[int],
@@ -61,7 +61,7 @@ class VABRefiner:
                 torch.cat([each[: config.num_given_codebooks].cpu(), fine])
                 for each, fine in zip(codes, masked, strict=True)
             ],
-            visual,
+            None if conditions is None else [each["clip"] for each in conditions],
             windows=self.windows,
             options=options,
             seeds=seeds,
