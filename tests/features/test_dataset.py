@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 
 from vab.features.batch import FeatureBatch
 from vab.features.dataset import FeatureDataset, keep_batch
+from vab.features.joined import JoinedDataset
 from vab.features.sampler import StepSampler
 from vab.features.store import FeatureStore
 
@@ -131,3 +132,33 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             FeatureDataset(store, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("seconds", "num_shifts"), [(1.0, 49), (5.0, 249)])
+def test_audio_alone_is_mixed_and_rolled_on_codec_steps(
+    tmp_path: Path, seconds: float, num_shifts: int
+) -> None:
+    """Speech Commands (1 s) and ESC-50 (5 s) at 1 frame a second had no and four places to be cut at."""
+    store = FeatureStore(
+        make_store(tmp_path / "store", fake_info(visual_fps=1.0, clip_seconds=seconds), [seconds] * 4)
+    )
+    store.clips.num_steps["clip"][:] = 0
+    for streams in ({"codes": None}, {"codes": None, "clip": None}):
+        training = FeatureDataset(store, streams=streams, roll_prob=1.0, is_training=True)
+        assert float(training.grid.period) == 0.02
+        first = [training[(0, seed)].streams["codes"][0, 0, 0].item() for seed in range(300)]
+        assert 0 not in first and len(set(first)) > 0.6 * min(300, num_shifts)
+        mixing = FeatureDataset(store, streams=streams, mixup_prob=1.0, is_training=True)
+        batch = mixing.__getitems__([(n, n) for n in range(4)])
+        assert batch.mix is not None and ((batch.mix > 0) & (batch.mix < 1)).all()
+
+
+def test_a_joint_grid_counts_only_streams_that_some_part_has(tmp_path: Path) -> None:
+    stores = [
+        FeatureStore(make_store(tmp_path / name, fake_info(visual_fps=1.0), [10.0] * 3)) for name in "ab"
+    ]
+    stores[0].clips.num_steps["clip"][:] = 0
+    parts = [FeatureDataset(store, roll_prob=1.0, is_training=True) for store in stores]
+    assert [float(part.grid.period) for part in parts] == [0.02, 1.0]
+    rolled = JoinedDataset(parts).__getitems__([(0, 1), (3, 2)]).streams["codes"][:, 0, 0]
+    assert (rolled % 50 == 0).all() and (rolled > 0).all()

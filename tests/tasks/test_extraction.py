@@ -114,6 +114,30 @@ def test_patterns_and_several_inputs(
     assert "0 clips done" in capsys.readouterr().out
 
 
+def test_a_stream_is_added(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = tmp_path / "store"
+    assert main(command(corpus, store)) == 0
+    (corpus / "clip3.mp4").rename(corpus / "away.mp4")
+    capsys.readouterr()
+    words = ["extract", "--store", str(store), "--add", "clip25"]
+    faster = ["--encoder", "tiny-clip", "--visual-fps", "25", "--workers", "1"]
+    assert main([*words, *faster]) == 0
+    assert "5 clips done" in capsys.readouterr().out
+    (corpus / "away.mp4").rename(corpus / "clip3.mp4")
+    assert main([*words, *faster, "--retry-failures"]) == 0
+    assert "1 clips done" in (output := capsys.readouterr().out) and "holds 6" in output
+    assert main(["extract", "--store", str(store), "--status"]) == 0
+    assert "clip25: vectors [32], 25 a second, by tiny-clip" in capsys.readouterr().out
+    batch = FeatureStore(store).read([0, 1])
+    assert batch.streams["clip25"].shape == (2, 25, 32) and batch.is_valid["clip25"].all()
+    assert main([*words, "--encoder", "tiny-clip", "--codec", "tiny-encodec"]) == 2
+    assert "by a --codec or by an --encoder, not by both" in capsys.readouterr().err
+    assert main([*words[:-1], "beats"]) == 2
+    assert "no package makes such a stream" in capsys.readouterr().err
+    assert main([*words, str(corpus / "clip0.mp4")]) == 2
+    assert "give no others" in capsys.readouterr().err
+
+
 def test_mistakes_are_one_line_and_exit_code_2(
     corpus: Path, store_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
