@@ -23,7 +23,8 @@ Tensors
 ``logits``      [B, K, S, V] raw scores
 ``is_masked``   [B, K, S]    bool, True = masked, to predict
 ``is_valid``    [B, S]       bool, True = real, False = padding
-``visual``      [B, F, E]    frame features, not normalised
+``visual``      [B, F, E]    frame features, not normalised: the stream "clip"
+``streams``     by name      "codes" [B, K, S], "clip" [B, F, E], any other [B, steps, ...]
 ``waveform``    [B, C, L]    float in [-1, 1]
 ``embedding``   [B, P]       unit norm
 ==============  ===========  ============================================================

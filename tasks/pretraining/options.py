@@ -14,10 +14,10 @@ from vab.training.options import TrainingOptions
 class DataOptions:
     """Which clips, and what is done to them (paper appendix B.3)."""
 
-    train_splits: list[str] = field(default_factory=lambda: ["train"])
-    """Clips to learn from: names of splits, for all stores, or for single ones as in vggsound=train
-    audioset=unbalanced_train,balanced_train. Stores without splits are learnt from whole."""
-    validation_splits: list[str] = field(default_factory=list)
+    train_splits: str = "train"
+    """Clips to learn from: a split of all stores, or splits of each, such as 'vggsound=train
+    audioset=unbalanced_train,balanced_train'. Stores without splits are learnt from whole."""
+    validation_splits: str = ""
     """Clips to measure on, named in the same way; by default 'validation', and in stores without it one in twenty of
     the clips to learn from, which are then not learnt from."""
     num_validation_clips: int = 64

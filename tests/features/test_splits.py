@@ -37,8 +37,8 @@ def test_each_store_has_its_own_splits_and_a_validation_part_is_cut(tmp_path: Pa
     audioset = store_of(tmp_path / "audioset", unbalanced_train=200, balanced_train=40, eval=7)
     chosen = choose_clips(
         [vggsound, audioset],
-        ["vggsound=train", "audioset=unbalanced_train,balanced_train"],
-        [],
+        "vggsound=train audioset=unbalanced_train,balanced_train",
+        "",
         streams=BOTH,
     )
     for store, clips, total in ((vggsound, chosen[0], 60), (audioset, chosen[1], 240)):
@@ -50,8 +50,8 @@ def test_each_store_has_its_own_splits_and_a_validation_part_is_cut(tmp_path: Pa
         )
     joined = JoinedDataset.of_splits(
         [vggsound, audioset],
-        ["train", "audioset=unbalanced_train,balanced_train"],
-        ["vggsound=test"],
+        "train audioset=unbalanced_train,balanced_train",
+        "vggsound=test",
         is_training=True,
         streams=BOTH,
     )
@@ -60,9 +60,9 @@ def test_each_store_has_its_own_splits_and_a_validation_part_is_cut(tmp_path: Pa
 
 def test_the_cut_depends_on_ids_alone(tmp_path: Path) -> None:
     few, many = store_of(tmp_path / "few", none=50), store_of(tmp_path / "many", none=150)
-    [of_few], [of_many] = (choose_clips([store], ["train"], [], streams=BOTH) for store in (few, many))
+    [of_few], [of_many] = (choose_clips([store], "train", "", streams=BOTH) for store in (few, many))
     assert set(ids(few, of_few.validation)) <= set(ids(many, of_many.validation))
-    [tiny] = choose_clips([store_of(tmp_path / "tiny", train=2)], ["train"], [], streams=BOTH)
+    [tiny] = choose_clips([store_of(tmp_path / "tiny", train=2)], "train", "", streams=BOTH)
     assert len(tiny.train) == len(tiny.validation) == 1
 
 
@@ -70,7 +70,7 @@ def test_clips_without_a_split_are_all_used_and_the_option_is_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = store_of(tmp_path / "store", none=30)
-    [chosen] = choose_clips([store], ["train"], [], streams=BOTH)
+    [chosen] = choose_clips([store], "train", "", streams=BOTH)
     assert sorted(chosen.train + chosen.validation) == list(range(30))
     assert "its clips have no splits: all of them are used (--data.train_splits)" in caplog.text
     assert clips_of_split(store, ["test"], option="--split") == list(range(30))
@@ -81,11 +81,11 @@ def test_clips_without_a_split_are_all_used_and_the_option_is_named(
 
 def test_a_validation_split_is_used_where_there_is_one(tmp_path: Path) -> None:
     store = store_of(tmp_path / "store", train=40, validation=3, dev=2)
-    [chosen] = choose_clips([store], ["train"], [], streams=BOTH)
+    [chosen] = choose_clips([store], "train", "", streams=BOTH)
     assert len(chosen.train) == 40 and ids(store, chosen.validation) == [f"validation-{n}" for n in range(3)]
-    [chosen] = choose_clips([store], ["train"], ["dev"], streams=BOTH)
+    [chosen] = choose_clips([store], "train", "dev", streams=BOTH)
     assert ids(store, chosen.validation) == ["dev-0", "dev-1"]
-    [chosen] = choose_clips([store], ["train", "dev"], ["dev"], streams=BOTH)
+    [chosen] = choose_clips([store], "train dev", "dev", streams=BOTH)
     assert len(chosen.train) == 40, "what is measured on is not learnt from"
 
 
@@ -93,18 +93,18 @@ def test_a_validation_split_is_used_where_there_is_one(tmp_path: Path) -> None:
     ("train", "validation", "message"),
     [
         (
-            ["train"],
-            [],
+            "train",
+            "",
             r"two: no clips in split 'train' with codes, clip; it has: other; .*--data.train_splits",
         ),
-        (["one=train", "two=other,odd"], [], r"two: no clips in split 'odd'"),
-        (["one=train", "two=other"], ["test"], r"one: no clips in split 'test' .*--data.validation_splits"),
-        (["one=train", "three=other"], [], r"--data.train_splits three=: no such store among one, two"),
-        (["one=train", "two=other"], ["one=train"], r"one: no clips left to learn from"),
+        ("one=train two=other,odd", "", r"two: no clips in split 'odd'"),
+        ("one=train two=other", "test", r"one: no clips in split 'test' .*--data.validation_splits"),
+        ("one=train three=other", "", r"--data.train_splits three=: no such store among one, two"),
+        ("one=train two=other", "one=train", r"one: no clips left to learn from"),
     ],
 )
 def test_a_store_that_contributes_nothing_is_an_error(
-    tmp_path: Path, train: list[str], validation: list[str], message: str
+    tmp_path: Path, train: str, validation: str, message: str
 ) -> None:
     stores = [store_of(tmp_path / "one", train=4), store_of(tmp_path / "two", other=4)]
     with pytest.raises(StoreError, match=message):

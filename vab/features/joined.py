@@ -47,8 +47,8 @@ class JoinedDataset(Dataset[FeatureBatch]):
     def of_splits(
         cls,
         stores: Sequence[FeatureStore],
-        train_splits: Sequence[str],
-        validation_splits: Sequence[str],
+        train_splits: str,
+        validation_splits: str,
         *,
         is_training: bool,
         limit: int | None = None,

@@ -27,8 +27,8 @@ class ChosenClips:
 
 def choose_clips(
     stores: Sequence[FeatureStore],
-    train_splits: Sequence[str],
-    validation_splits: Sequence[str],
+    train_splits: str,
+    validation_splits: str,
     *,
     streams: Collection[str],
 ) -> list[ChosenClips]:
@@ -36,9 +36,9 @@ def choose_clips(
 
     Args:
         stores: opened stores.
-        train_splits: names such as ``train``, for every store, and for single ones ``STORE=NAME,NAME``, such as
-            ``audioset=unbalanced_train,balanced_train``; STORE is the name of the folder. A store whose clips have no
-            splits is learnt from whole.
+        train_splits: names between spaces: such as ``train`` for every store, and ``STORE=NAME,NAME`` for single
+            ones, such as ``audioset=unbalanced_train,balanced_train``; STORE is the name of the folder. A store whose
+            clips have no splits is learnt from whole.
         validation_splits: the same. Where none is named, the split ``validation``, or in a store without it a share
             of the training clips, chosen by their ids, which are then not learnt from.
         streams: what a clip must have.
@@ -109,11 +109,11 @@ def _share(store: FeatureStore, clips: Sequence[int]) -> list[int]:
     return [clip for clip in clips if place[clip] < VALIDATION_SHARE] or [min(clips, key=place.__getitem__)]
 
 
-def _by_store(stores: Sequence[FeatureStore], splits: Sequence[str], option: str) -> list[list[str]]:
+def _by_store(stores: Sequence[FeatureStore], splits: str, option: str) -> list[list[str]]:
     """The names that hold for each store."""
     folders = [store.path.resolve().name for store in stores]
-    shared = [entry for entry in splits if "=" not in entry]
-    single = dict(entry.split("=", 1) for entry in splits if "=" in entry)
+    shared = [entry for entry in splits.split() if "=" not in entry]
+    single = dict(entry.split("=", 1) for entry in splits.split() if "=" in entry)
     if unknown := sorted(single.keys() - set(folders)):
         raise StoreError(f"{option} {unknown[0]}=: no such store among {', '.join(folders)}")
     return [single[folder].split(",") if folder in single else shared for folder in folders]
