@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jsonargparse import ActionConfigFile, set_parsing_settings
+from jsonargparse import ActionConfigFile, set_loader, set_parsing_settings
+from yaml import YAMLError
 
-from tasks.options import HelpFormatter, Parser, add_options, build, output_paths
+from tasks.options import MOST_SHOWN, HelpFormatter, Parser, add_options, build, output_paths
 from vab import __version__
+from vab.config import load_yaml
 from vab.errors import StoppedError, VABError
 from vab.files import check_writable
 
@@ -294,7 +296,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             check_writable(path)
         return _load(command.run)(given)
     except (VABError, ValueError) as error:
-        print(f"vab {name}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"vab {name}: {' '.join(str(error).split())[:MOST_SHOWN]}", file=sys.stderr)
         return 2
     except StoppedError as error:
         remedy = "re-run with --resume to resume" if "resume" in parsed else "re-run to resume"
@@ -319,6 +321,7 @@ def make_parser(name: str) -> Parser:
     command = COMMANDS[name]
     options = _load(command.options)
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    set_loader("yaml", load_yaml, exceptions=(YAMLError,))
     parser = Parser(
         prog=f"vab {name}",
         description=inspect.cleandoc(options.__doc__ or command.summary),

@@ -24,12 +24,16 @@ from vab.config import from_dict
 T = TypeVar("T")
 
 
+MOST_SHOWN = 2000
+"""Characters of an error: it may quote what a file holds."""
+
+
 class Parser(ArgumentParser):
     """Mistakes in one line."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the line and exit with 2."""
-        message = re.sub(r"<class '(\w+)'>", r"\1", " ".join(message.split()))
+        message = re.sub(r"<class '(\w+)'>", r"\1", " ".join(message.split()))[:MOST_SHOWN]
         message = re.sub(r"\(choose from '(.*)'\)", lambda found: _braces(found[1].split("', '")), message)
         print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
         raise SystemExit(2) from ex

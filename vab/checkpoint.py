@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from vab.download import sha256_of
 from vab.errors import WeightsError
@@ -19,6 +23,8 @@ from vab.files import complete_file
 from vab.shapes import Tensor
 
 __all__ = [
+    "build_for",
+    "check_finite",
     "fingerprint",
     "load_state",
     "load_tensors",
@@ -28,6 +34,8 @@ __all__ = [
     "save_tensors",
     "sha256_of",
 ]
+
+T = TypeVar("T", bound=Any)
 
 HEADER_KEY = "vab"
 """The one metadata key of our files; its value is the header as JSON."""
@@ -70,7 +78,7 @@ def load_tensors(
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get(HEADER_KEY, "{}"))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: not a readable safetensors file ({one_line(error)})") from error
     if expected_format is not None:
         if not isinstance(header, dict) or header.get("format") != expected_format:
@@ -120,6 +128,49 @@ def load_torch_state(path: Path, what: str) -> dict[str, Tensor]:
     return state
 
 
+def build_for(build: Callable[[], T], tensors: Mapping[str, Tensor], source: Path | str) -> T:
+    """Build the network that a header describes, but not before it is known to fit the tensors beside it.
+
+    It is built without memory first, and given up where it grows beyond what the file could fill.
+
+    Args:
+        build: makes the network; any error of it is taken for the header's.
+        tensors: state dict of the file.
+        source: named in the error.
+
+    Raises:
+        WeightsError: the header describes no network, or one of other tensors.
+    """
+    most = 4 * len(tensors) + 1000
+    names: list[str] = []
+
+    def count(_: torch.nn.Module, name: str, __: Any) -> None:
+        names.append(name)
+        if len(names) > most:
+            raise WeightsError(
+                f"{source}: its header describes a network of more than the {len(tensors)} tensors it holds"
+            )
+
+    hooks = [
+        register_module_parameter_registration_hook(count),
+        register_module_buffer_registration_hook(count),
+    ]
+    try:
+        with torch.device("meta"):
+            outline = build()
+    except WeightsError:
+        raise
+    except Exception as error:
+        raise WeightsError(
+            f"{source}: its header describes no network that can be built ({type(error).__name__}: {one_line(error)})"
+        ) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+    _check_shapes(getattr(outline, "model", outline).state_dict(), tensors, source)
+    return build()
+
+
 def load_state(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: Path | str) -> None:
     """Load a state dict strictly, halves widened to what the module holds.
 
@@ -127,8 +178,12 @@ def load_state(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: P
         WeightsError: keys missing, left over, or of another shape, or numbers that are not finite; one line that
             names a few.
     """
+    _check_shapes(module.state_dict(), tensors, source)
     check_finite(tensors, source)
-    expected = module.state_dict()
+    module.load_state_dict(dict(tensors), strict=True)
+
+
+def _check_shapes(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: Path | str) -> None:
     missing = sorted(expected.keys() - tensors.keys())
     extra = sorted(tensors.keys() - expected.keys())
     misshapen = sorted(
@@ -141,7 +196,6 @@ def load_state(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: P
     ]
     if problems:
         raise WeightsError(f"{source}: weights do not fit the architecture: {'; '.join(problems)}")
-    module.load_state_dict(dict(tensors), strict=True)
 
 
 def check_finite(tensors: Mapping[str, Tensor], source: Path | str) -> None:

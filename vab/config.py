@@ -7,11 +7,65 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+import yaml
 from jsonargparse import ArgumentParser
 
 from vab.errors import ConfigError
 
 T = TypeVar("T")
+
+MOST_DEPTH = 32
+"""Of lists and mappings in a document."""
+MOST_CHARACTERS = 1_000_000
+"""In a document."""
+
+
+def check_ranges(config: Any, **ranges: tuple[float, float]) -> None:
+    """Refuse fields whose number lies outside of [lowest, highest], as NaN does; None only where it is the default.
+
+    Raises:
+        ValueError: names the field, the range and the number.
+    """
+    optional = {field.name for field in dataclasses.fields(config) if field.default is None}
+    for name, (lowest, highest) in ranges.items():
+        value = getattr(config, name)
+        if value is None and name in optional:
+            continue
+        if value is None or not lowest <= value <= highest:
+            raise ValueError(f"{name} must be in [{lowest:g}, {highest:g}], not {value}")
+
+
+def load_yaml(text: str) -> Any:
+    """Read YAML of bounded size and depth; an alias, by which a page can stand for gigabytes, is refused.
+
+    Raises:
+        yaml.YAMLError: says what is wrong.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise yaml.YAMLError(f"more than {MOST_CHARACTERS} characters")
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_DEPTH:
+            raise yaml.YAMLError(f"more than {MOST_DEPTH} lists or mappings inside each other")
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError(f"the alias *{event.anchor}; write out what it stands for")
+    return yaml.load(text, Loader=yaml.CSafeLoader)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ConfigError: it cannot be read, or holds something else.
+    """
+    try:
+        document = load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())[:500]})") from error
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: not a mapping of options to values")
+    return document
 
 
 def from_dict(cls: type[T], values: Mapping[str, Any], *, source: str) -> T:
@@ -31,7 +85,7 @@ def from_dict(cls: type[T], values: Mapping[str, Any], *, source: str) -> T:
     try:
         return parser.instantiate(parser.parse_object({"config": dict(values)})).config
     except Exception as error:
-        reason = " ".join(str(error).replace("config.", "").split())
+        reason = " ".join(str(error).replace("config.", "").split())[:500]
         raise ConfigError(f"{source}: not a valid {cls.__name__}: {reason}") from error
 
 

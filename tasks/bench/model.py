@@ -7,12 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import yaml
 from rich.table import Table
 
 from tasks.bench.options import BenchModelOptions
 from tasks.console import console
-from vab.config import from_dict
+from vab.config import from_dict, read_yaml
 from vab.decoding.in_windows import decode_in_windows
 from vab.decoding.masks import mask_out
 from vab.decoding.options import DecodingOptions
@@ -40,7 +39,7 @@ def run(options: BenchModelOptions) -> int:
 
 
 def _measure(path: Path, options: BenchModelOptions, device: str) -> list[str]:
-    document = yaml.safe_load(path.read_text())
+    document = read_yaml(path)
     folder = find_model(document.get("type", "vab"))
     config = from_dict(folder.config, document["model"], source=str(path))
     decoding = from_dict(DecodingOptions, document["sampling"], source=str(path))

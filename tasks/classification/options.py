@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.options import positional, short
+from vab.config import check_ranges
 from vab.objectives.options import ClassificationOptions
 from vab.training.options import TrainingOptions
 
@@ -35,6 +36,7 @@ class DataOptions:
     """Whether clips of rare classes are drawn more often."""
 
     def __post_init__(self) -> None:
+        check_ranges(self, mixup_prob=(0, 1), roll_prob=(0, 1))
         if len(self.folds) == 1:
             raise ValueError("data.folds needs at least two splits; for one use data.test_splits")
 
@@ -63,8 +65,8 @@ class ScheduleOptions:
     """Steps between two checkpoints; a killed run resumes at the last."""
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise ValueError(f"training.epochs must be at least 1, not {self.epochs}")
+        check_ranges(self, epochs=(1, 10**6), batch_size=(1, 2**14), accumulate=(1, 10**4))
+        self.for_clips(1)  # the rest has the ranges of any training
 
     def for_clips(self, num_clips: int) -> TrainingOptions:
         """The same in optimiser steps."""
@@ -121,6 +123,7 @@ class FinetuneOptions:
     """auto, cpu or cuda."""
 
     def __post_init__(self) -> None:
+        check_ranges(self, masked_epochs=(0, 10**6))
         if self.baseline and (self.freeze or self.scratch or self.masked_epochs):
             raise ValueError("--baseline has no VAB that --freeze, --scratch or --masked-epochs could change")
         if self.baseline and self.data.multilabel:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.options import short
+from vab.config import check_ranges
 from vab.training.options import TrainingOptions
 
 
@@ -30,6 +31,16 @@ class DataOptions:
     """How often a clip is rolled in time."""
     num_logged_clips: int = 2
     """Validation clips whose true and generated sound is logged."""
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            num_validation_clips=(1, 10**6),
+            crop_seconds=(0.01, 3600),
+            mixup_prob=(0, 1),
+            roll_prob=(0, 1),
+            num_logged_clips=(0, 1000),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.options import positional, short
+from vab.config import check_ranges
 from vab.objectives.options import ContrastiveOptions
 from vab.retrieval.options import IndexKind
 from vab.training.options import TrainingOptions
@@ -30,6 +31,15 @@ class AdaptDataOptions:
     """How often a clip is the start of one and the end of another (temporal mixup)."""
     roll_prob: float = 0.1
     """How often a clip is rolled in time."""
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            num_validation_clips=(1, 10**6),
+            crop_seconds=(0.01, 3600),
+            mixup_prob=(0, 1),
+            roll_prob=(0, 1),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ import torch
 from vab.codecs.encodec import EncodecCodec, EncodecConfig, build_encodec
 from vab.codecs.frozen import library_warnings_hidden
 from vab.codecs.loading import ENCODEC_24KHZ, load_codec, random_codec
+from vab.config import from_dict
 from vab.errors import ConfigError
 
 TINY = EncodecConfig(n_filters=4, dimension=16, codebook_size=64)
@@ -94,10 +95,10 @@ def test_config_is_checked() -> None:
         EncodecConfig(codebook_size=1000)
     with pytest.raises(ConfigError, match="norm"):
         EncodecConfig(norm="time_group_norm")
-    with pytest.raises(ConfigError, match="unknown EnCodec settings: bins"):
-        EncodecConfig.from_dict({"bins": 3})
-    assert EncodecConfig.from_dict(dataclasses.asdict(TINY)) == TINY
-    assert EncodecConfig.from_dict({"ratios": [4, 2]}).hop_length == 8
+    with pytest.raises(ConfigError, match="bins"):
+        from_dict(EncodecConfig, {"bins": 3}, source="test")
+    assert from_dict(EncodecConfig, dataclasses.asdict(TINY), source="test") == TINY
+    assert from_dict(EncodecConfig, {"ratios": [4, 2]}, source="test").hop_length == 8
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import torch
 
 from vab.codecs import SpectralCodec, SpectralConfig, load_codec, save_codec
 from vab.codecs.spectral import MDCT, ResidualQuantiser, nearest_entries
+from vab.config import from_dict
 from vab.errors import ConfigError
 
 
@@ -85,4 +86,4 @@ def test_file(tmp_path: Path) -> None:
     codes = codec.encode(torch.randn(1, 1, 3200))
     assert torch.equal(again.decode(codes), codec.decode(codes))
     with pytest.raises(ConfigError, match="hops"):
-        SpectralConfig.from_dict({"hops": 1})
+        from_dict(SpectralConfig, {"hops": 1}, source="test")

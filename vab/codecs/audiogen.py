@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from vab.codecs.encodec import EncodecConfig
+from vab.config import from_dict, load_yaml
 from vab.errors import ConfigError, WeightsError
 from vab.shapes import Tensor
 
@@ -53,7 +54,7 @@ def read_audiocraft(content: Mapping[str, Any], path: Path) -> tuple[EncodecConf
             "use that repository's own file"
         )
     try:
-        root = yaml.safe_load(content["xp.cfg"])
+        root = load_yaml(content["xp.cfg"])
         config = _config(_resolve(root.get("seanet"), root), _resolve(root.get("rvq"), root), root, path)
     except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError, ConfigError) as error:
         raise WeightsError(f"{path}: its configuration is not that of a mono EnCodec ({error})") from error
@@ -82,7 +83,8 @@ def _config(
     if "pad_mode" not in seanet:
         # It changes no shape, only the first and last moments of a clip, so loading may go on.
         logger.warning("%s: no pad mode in its configuration; taking 'constant'", path)
-    return EncodecConfig.from_dict(
+    return from_dict(
+        EncodecConfig,
         {
             **{key: seanet[key] for key in _SAME_NAMES if key in seanet},
             "sample_rate": int(_resolve(root["sample_rate"], root)),
@@ -90,7 +92,8 @@ def _config(
             "pad_mode": seanet.get("pad_mode", "constant"),
             "num_codebooks": rvq["n_q"],
             "codebook_size": rvq["bins"],
-        }
+        },
+        source=str(path),
     )
 
 

@@ -7,6 +7,9 @@ from typing import Protocol, runtime_checkable
 
 from vab.shapes import Float, Int, Tensor
 
+SAMPLE_RATES = (1_000, 768_000)
+"""Lowest and highest that a codec may have."""
+
 
 @runtime_checkable
 class Codec(Protocol):

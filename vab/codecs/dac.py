@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import nn
 
+from vab.codecs.base import SAMPLE_RATES
 from vab.codecs.frozen import FrozenCodec, library_warnings_hidden
 from vab.codecs.pieces import Chain, reach
+from vab.config import check_ranges, from_dict
 from vab.errors import ConfigError, WeightsError
 from vab.shapes import Float, Tensor
 
@@ -38,6 +40,7 @@ class DacConfig:
     codebook_dim: int = 8
 
     def __post_init__(self) -> None:
+        check_ranges(self, sample_rate=SAMPLE_RATES, hop_length=(1, 10**5))
         if math.prod(self.encoder_rates) != math.prod(self.decoder_rates):
             raise ConfigError(
                 f"encoder_rates {self.encoder_rates} and decoder_rates {self.decoder_rates} disagree"
@@ -47,19 +50,6 @@ class DacConfig:
     def hop_length(self) -> int:
         """Samples a codec step."""
         return math.prod(self.encoder_rates)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> DacConfig:
-        """From parsed JSON or YAML.
-
-        Raises:
-            ConfigError: an unknown key.
-        """
-        unknown = sorted(values.keys() - cls.__dataclass_fields__.keys())
-        if unknown:
-            raise ConfigError(f"unknown DAC settings: {', '.join(unknown)}")
-        rates = {key: tuple(values[key]) for key in ("encoder_rates", "decoder_rates") if key in values}
-        return cls(**{**values, **rates})
 
 
 DAC_44KHZ = DacConfig(
@@ -107,7 +97,7 @@ def read_dac(content: Mapping[str, Any], path: Path) -> tuple[DacConfig, dict[st
     try:
         # The file lists every argument of the training run's class; those of training are passed over.
         values = {field: arguments[name] for field, name in fields.items() if name in arguments}
-        config = DacConfig.from_dict(values)
+        config = from_dict(DacConfig, values, source=str(path))
     except (ConfigError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: its constructor arguments are not a DAC's ({error})") from error
     return config, dict(content["state_dict"])

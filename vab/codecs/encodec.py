@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import nn
 
+from vab.codecs.base import SAMPLE_RATES
 from vab.codecs.frozen import FrozenCodec, library_warnings_hidden
 from vab.codecs.pieces import Chain, reach
+from vab.config import check_ranges
 from vab.errors import ConfigError
 from vab.shapes import Float, Tensor
 
@@ -57,6 +59,7 @@ class EncodecConfig:
     compress: int = 2
 
     def __post_init__(self) -> None:
+        check_ranges(self, sample_rate=SAMPLE_RATES, hop_length=(1, 10**5))
         if self.norm not in _LOCAL_NORMS:
             raise ConfigError(f"norm must be one of {', '.join(_LOCAL_NORMS)}, not {self.norm!r}")
         if self.codebook_size < 2 or self.codebook_size & (self.codebook_size - 1):
@@ -71,18 +74,6 @@ class EncodecConfig:
     def codebook_dim(self) -> int:
         """Width of a codebook vector: the network's latent width."""
         return self.dimension
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> EncodecConfig:
-        """From parsed JSON or YAML.
-
-        Raises:
-            ConfigError: an unknown key.
-        """
-        unknown = sorted(values.keys() - cls.__dataclass_fields__.keys())
-        if unknown:
-            raise ConfigError(f"unknown EnCodec settings: {', '.join(unknown)}")
-        return cls(**{**values, "ratios": tuple(values.get("ratios", cls.ratios))})
 
 
 def build_encodec(config: EncodecConfig) -> EncodecModel:

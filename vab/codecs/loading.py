@@ -15,6 +15,7 @@ from vab.codecs.dac import DacCodec, DacConfig, build_dac
 from vab.codecs.encodec import EncodecCodec, EncodecConfig, build_encodec
 from vab.codecs.frozen import FrozenCodec
 from vab.codecs.spectral import SpectralCodec, SpectralConfig, build_spectral
+from vab.config import from_dict
 from vab.errors import ConfigError, WeightsError
 from vab.shapes import Tensor
 from vab.weights import RANDOM, entries, find, resolve
@@ -99,7 +100,10 @@ def load_codec(
             if num_codebooks is None and preset.num_codebooks is not None:
                 num_codebooks = min(preset.num_codebooks, config.num_codebooks)
         has_name = preset is not None or find(name) is not None
-        codec = _build(config, name=name if has_name else Path(name).stem, num_codebooks=num_codebooks)
+        short_name = name if has_name else Path(name).stem
+        codec = checkpoint.build_for(
+            lambda: _build(config, name=short_name, num_codebooks=num_codebooks), state, path
+        )
         checkpoint.load_state(codec.model, state, path)
     return codec.requires_grad_(False).to(device)
 
@@ -174,11 +178,10 @@ def _read(path: Path, preset: CodecPreset | None) -> tuple[Config, dict[str, Ten
 
 def _config_of(header: Mapping[str, Any], path: Path) -> Config:
     """The configuration in the header of our own format."""
-    kinds: tuple[type[EncodecConfig] | type[DacConfig] | type[SpectralConfig], ...]
-    kinds = (EncodecConfig, DacConfig, SpectralConfig)
+    kinds: dict[str, Any] = {kind.kind: kind for kind in (EncodecConfig, DacConfig, SpectralConfig)}
     try:
-        return {kind.kind: kind for kind in kinds}[header["type"]].from_dict(header["config"])
-    except (KeyError, TypeError, AttributeError, ConfigError) as error:
+        return from_dict(kinds[header["type"]], header["config"], source=str(path))
+    except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
         raise WeightsError(f"{path}: its header describes no codec that vab knows ({error})") from error
 
 

@@ -8,17 +8,17 @@ CPU. Here every layer runs once a codec step. The blocks are ConvNeXt's (arXiv 2
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from vab.codecs.base import SAMPLE_RATES
 from vab.codecs.frozen import FrozenCodec
 from vab.codecs.pieces import Chain, reach
-from vab.errors import ConfigError
+from vab.config import check_ranges
 from vab.shapes import Float, Int, Tensor
 
 COMPRESSION = 0.5
@@ -46,17 +46,8 @@ class SpectralConfig:
     num_codebooks: int = 12
     codebook_size: int = 256
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> SpectralConfig:
-        """From parsed JSON or YAML.
-
-        Raises:
-            ConfigError: an unknown key.
-        """
-        unknown = sorted(values.keys() - cls.__dataclass_fields__.keys())
-        if unknown:
-            raise ConfigError(f"unknown settings of a spectral codec: {', '.join(unknown)}")
-        return cls(**values)
+    def __post_init__(self) -> None:
+        check_ranges(self, sample_rate=SAMPLE_RATES, hop_length=(1, 4096))
 
 
 class MDCT(nn.Module):

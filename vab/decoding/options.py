@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vab.config import check_ranges
+
 
 @dataclass(frozen=True)
 class DecodingOptions:
@@ -17,9 +19,4 @@ class DecodingOptions:
     """Gumbel noise on the confidence at the first step, falling to none at the last (paper tables 16 to 18)."""
 
     def __post_init__(self) -> None:
-        if self.num_steps < 1:
-            raise ValueError(f"num_steps must be at least 1, not {self.num_steps}")
-        if self.cfg_scale < 0:
-            raise ValueError(f"cfg_scale must not be negative, not {self.cfg_scale}")
-        if self.temperature < 0:
-            raise ValueError(f"temperature must not be negative, not {self.temperature}")
+        check_ranges(self, num_steps=(1, 10**5), cfg_scale=(0, 1e6), temperature=(0, 1e6))

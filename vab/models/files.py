@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from vab.checkpoint import load_state, load_tensors, save_tensors, sha256_of
-from vab.config import from_dict, to_dict
+from vab.checkpoint import build_for, load_state, load_tensors, save_tensors, sha256_of
+from vab.config import check_ranges, from_dict, to_dict
 from vab.errors import StoreError, WeightsError
 from vab.features.store import FeatureStore
 from vab.models import find_model
@@ -55,6 +55,9 @@ class ModelCard:
     provenance: dict[str, Any] = field(default_factory=dict)
     """Data, command, date, hardware, licence, measured quality."""
 
+    def __post_init__(self) -> None:
+        check_ranges(self, window_seconds=(0.01, 3600), overlap_seconds=(0, self.window_seconds))
+
     def sampling_options(self) -> Any:
         """The recommended options, as a ``SAMPLING`` of the model's folder.
 
@@ -97,7 +100,8 @@ def load_model(path: Path) -> tuple[nn.Module, ModelCard]:
     fields = {key: value for key, value in header.items() if key not in ("format", "version")}
     card = from_dict(ModelCard, _current(fields), source=str(path))
     folder = find_model(card.type)
-    model: nn.Module = folder.model(from_dict(folder.config, card.config, source=str(path)))
+    config = from_dict(folder.config, card.config, source=str(path))
+    model: nn.Module = build_for(lambda: folder.model(config), tensors, path)
     load_state(model, {name: value.float() for name, value in tensors.items()}, path)
     return model.eval().requires_grad_(False), card
 

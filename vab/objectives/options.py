@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from vab.config import check_ranges
+
 
 @dataclass(frozen=True)
 class MaskRatio:
@@ -23,8 +25,7 @@ class MaskRatio:
             raise ValueError(
                 f"mask ratio needs 0 <= minimum <= maximum <= 1, not {self.minimum} and {self.maximum}"
             )
-        if self.std <= 0:
-            raise ValueError(f"mask ratio needs std > 0, not {self.std}")
+        check_ranges(self, mean=(-10, 10), std=(1e-6, 1e6))
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class MaskedPredictionOptions:
     label_smoothing: float = 0.1
     """Of the cross-entropy over masked tokens."""
 
+    def __post_init__(self) -> None:
+        check_ranges(self, condition_drop_prob=(0, 1), label_smoothing=(0, 1))
+
 
 @dataclass(frozen=True)
 class ClassificationOptions:
@@ -45,6 +49,9 @@ class ClassificationOptions:
 
     label_smoothing: float = 0.1
     """Of the binary cross-entropy: how far every target moves towards 1 / classes."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, label_smoothing=(0, 1))
 
 
 @dataclass(frozen=True)
@@ -64,5 +71,4 @@ class ContrastiveOptions:
                 f"temperature {self.temperature:g} must be at least minimum_temperature "
                 f"{self.minimum_temperature:g}, and both positive"
             )
-        if self.chunk_size is not None and self.chunk_size < 1:
-            raise ValueError(f"chunk_size must be at least 1, not {self.chunk_size}")
+        check_ranges(self, temperature=(0, 1000), chunk_size=(1, 10**5))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from vab.config import check_ranges
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
@@ -46,7 +48,21 @@ class TrainingOptions:
     """Steps between two checkpoints; a killed run resumes at the last."""
 
     def __post_init__(self) -> None:
-        if self.max_steps < 1 or self.batch_size < 1 or self.accumulate < 1:
-            raise ValueError("max_steps, batch_size and accumulate must be at least 1")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay must be in [0, 1), not {self.ema_decay}")
+        check_ranges(
+            self,
+            max_steps=(1, 10**9),
+            batch_size=(1, 2**14),
+            accumulate=(1, 10**4),
+            learning_rate=(0, 100),
+            warmup_steps=(0, 10**9),
+            weight_decay=(0, 100),
+            gradient_clip=(0, 1e9),
+            ema_decay=(0, 1 - 1e-9),
+            seed=(0, 2**63 - 1),
+            num_workers=(0, 256),
+            log_every=(1, 10**9),
+            validate_every=(1, 10**9),
+            checkpoint_every=(1, 10**9),
+        )
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be in [0, 1), not {self.betas}")

@@ -126,9 +126,9 @@ def _load_own(name: str, weights: str | Path | None, dtype: torch.dtype) -> Open
     tensors, header = checkpoint.load_tensors(path, expected_format=FORMAT)
     try:
         config, preprocess = header["config"], Preprocess.from_dict(header["preprocess"])
-        model = build_open_clip(config)
-    except (KeyError, TypeError, AttributeError, ConfigError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
         raise WeightsError(f"{path}: its header describes no encoder that vab knows ({error})") from error
+    model = checkpoint.build_for(lambda: build_open_clip(config), tensors, path)
     checkpoint.load_state(model, tensors, path)
     short_name = name if _is_own_name(name) else Path(name).stem
     return OpenClipEncoder(model, config, preprocess, name=short_name, dtype=dtype)
@@ -185,7 +185,7 @@ def _read_json(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """``model_cfg`` and ``preprocess_cfg`` of a file in either of open_clip's two layouts."""
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: not a readable JSON file ({checkpoint.one_line(error)})") from error
     config = content.get("model_cfg", content) if isinstance(content, dict) else {}
     if not {"embed_dim", "vision_cfg", "text_cfg"} <= config.keys():

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from vab.config import check_ranges, from_dict
 from vab.errors import ConfigError
 from vab.shapes import Float, Tensor
 
@@ -32,6 +33,7 @@ class Preprocess:
     fill_color: int = 0
 
     def __post_init__(self) -> None:
+        check_ranges(self, size=(1, 4096))
         if self.interpolation not in ("bicubic", "bilinear"):
             raise ConfigError(f"interpolation must be bicubic or bilinear, not {self.interpolation!r}")
         if self.resize_mode not in ("shortest", "longest", "squash"):
@@ -54,7 +56,7 @@ class Preprocess:
         for key in ("mean", "std"):
             if key in known:
                 known[key] = tuple(known[key])
-        return cls(**known)
+        return from_dict(cls, known, source="preprocess_cfg")
 
     def __call__(self, frames: np.ndarray) -> Float[Tensor, "F 3 size size"]:
         """Frames uint8 [F, height, width, 3] of any size, resized, cropped and normalised.

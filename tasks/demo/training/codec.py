@@ -63,7 +63,7 @@ class WaveformPieces(Dataset[Tensor]):
         return torch.from_numpy(np.stack(pieces)).float().div(32768)[:, None]
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen, or Fabric could not move it to a device
 class CodedPieces:
     """Sound, and the codes of a little more than it."""
 

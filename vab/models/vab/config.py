@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from vab.config import check_ranges
 from vab.features.info import StreamInfo
 
 
@@ -45,6 +46,19 @@ class VABConfig:
     much as the steps they span; or index in the joint sequence (kept for comparison)."""
 
     def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            num_layers=(1, 1000),
+            width=(1, 10**5),
+            num_heads=(1, 1000),
+            feed_forward_ratio=(1, 100),
+            num_codebooks=(1, 1000),
+            codebook_size=(2, 2**20),
+            codebook_dim=(1, 10**5),
+            frame_rate=(0.1, 10**4),
+            visual_dim=(1, 10**5),
+            visual_fps=(0.01, 1000),
+        )
         if not 0 < self.num_encoder_layers <= self.num_layers:
             raise ValueError(
                 f"num_encoder_layers must be in [1, {self.num_layers}], not {self.num_encoder_layers}"
