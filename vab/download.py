@@ -6,10 +6,10 @@ import hashlib
 import logging
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
+
+from filelock import FileLock
 
 from vab.errors import WeightsError
 
@@ -52,7 +52,7 @@ def download(url: str, path: Path, *, sha256: str | None = None, attempts: int =
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    with _locked(path.with_name(path.name + ".lock")):
+    with FileLock(path.with_name(path.name + ".lock")):
         if path.is_file():
             return
         for attempt in range(1, attempts + 1):
@@ -113,19 +113,6 @@ def _fetch(url: str, part: Path) -> None:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-@contextmanager
-def _locked(lock: Path) -> Iterator[None]:
-    """Hold an advisory lock that the system releases even after ``kill -9``."""
-    try:
-        import fcntl
-    except ImportError:  # not a POSIX system: downloads are not serialised there
-        yield
-        return
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _reason(error: BaseException) -> str:
