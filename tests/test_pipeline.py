@@ -101,6 +101,28 @@ def test_a_clip_that_cannot_be_read_stops_the_others_only_when_nobody_listens(
     assert sum(done) == pytest.approx(2)
 
 
+def test_running_out_of_memory_on_one_clip_is_that_clips_failure(
+    weights: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = vab.load(weights)
+    large = Path(shutil.copy(clip, tmp_path / "large.mp4"))
+    encode = pipeline.encode_video
+
+    def encode_small(path: Path, **stretch: float) -> torch.Tensor:
+        if path == large:
+            raise MemoryError("too large")
+        return encode(path, **stretch)
+
+    monkeypatch.setattr(pipeline, "encode_video", encode_small)
+    errors: list[str] = []
+    made = list(
+        pipeline.generate_many(
+            [large, clip], on_error=lambda which, error: errors.append(f"{which.id} {error}")
+        )
+    )
+    assert (errors, [each.clip.id for each in made]) == (["large too large"], ["clip"])
+
+
 def test_a_part_of_a_video_is_generated_and_cut_out(weights: Path, clip: Path, tmp_path: Path) -> None:
     pipeline = vab.load(weights)
     generation = pipeline.generate(Clip("part", clip, start=0.5, duration=1.0))

@@ -18,7 +18,7 @@ from vab import __version__, media
 from vab.codecs import Codec, load_codec
 from vab.config import to_dict, with_changes
 from vab.device import choose_device
-from vab.errors import MediaError, VABError, WeightsError
+from vab.errors import MediaError, WeightsError
 from vab.features.grid import TimeGrid
 from vab.features.makers import repeat_last
 from vab.features.manifest import Clip
@@ -209,7 +209,7 @@ class Pipeline:
         select: Selector | None = None,
         batch_size: int = 8,
         on_progress: Callable[[float], None] | None = None,
-        on_error: Callable[[Clip, VABError], None] | None = None,
+        on_error: Callable[[Clip, Exception], None] | None = None,
     ) -> Iterator[Generation]:
         """Soundtracks for many videos, ``generate``'s for each, in batches: one after the other, as they are made.
 
@@ -226,7 +226,7 @@ class Pipeline:
             select: gives one of a clip's soundtracks instead of all.
             batch_size: clips a model pass.
             on_progress: called with the number of clips newly done, fractions of a clip too.
-            on_error: called with a clip that cannot be done, and why; None = the error is raised.
+            on_error: called with a clip that cannot be done, and with any error, memory included; None = it is raised.
 
         Raises:
             MediaError: a file cannot be read or has no video.
@@ -246,7 +246,7 @@ class Pipeline:
                         there.path, start=there.start, duration=there.duration
                     )
                     batch.append((there, is_part, conditions))
-                except VABError as error:
+                except Exception as error:
                     if on_error is None:
                         raise
                     on_error(clip, error)

@@ -12,7 +12,7 @@ from tasks.console import console, errors, progress_bar, tell_limits
 from tasks.generation.options import GenerateOptions
 from tasks.generation.results import Job, without_present, write
 from vab import media
-from vab.errors import ManifestError, MediaError, VABError
+from vab.errors import ManifestError, MediaError, VABError, describe
 from vab.features.manifest import Clip, load_manifest
 from vab.files import check_outputs
 from vab.generation import SaveOptions, clip_of, settings_file
@@ -76,7 +76,7 @@ def _generate(
             select=selector,
             batch_size=options.batch_size,
             on_progress=lambda share: progress.advance(task, share),
-            on_error=lambda clip, error: failures.append(str(error)),
+            on_error=lambda clip, error: failures.append(_failure(clip, error)),
         )
         for generation in generations:
             sample = 0 if selector else generation.settings["sample"]
@@ -89,6 +89,10 @@ def _generate(
             except VABError as error:
                 failures.append(str(error))
     return num_made
+
+
+def _failure(clip: Clip, error: Exception) -> str:
+    return str(error) if isinstance(error, VABError) else f"{clip.path}: {describe(error)}"
 
 
 def _selector(options: GenerateOptions) -> Selector | None:
