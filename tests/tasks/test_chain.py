@@ -99,10 +99,8 @@ def test_trained_weights_generate_and_are_measured(store: Path, tmp_path: Path) 
     )
     document = json.loads(report.read_text())
     assert document["conditions"]["num_clips"] == 2
-    # Hardly trained, it is as unsure as chance has it.
-    assert document["metrics"]["all_masked/loss_with_vision"] == pytest.approx(
-        -math.log(document["chance"]), rel=0.2
-    )
+    # The random codec says one thing of noise most of the time, which a few steps are enough to learn.
+    assert 0 < document["metrics"]["all_masked/loss_with_vision"] < -math.log(document["chance"]) / 2
 
     clips = sorted(store.parent.glob("clip*.mp4"))[:3]
     bad = tmp_path / "bad.mp4"
