@@ -1,32 +1,39 @@
-"""``vab demo train``: the bundled weights from nothing, each stage with the project's own commands."""
+"""``vab demo train``: the recipe of the bundled weights, each stage a configuration and the function of its command."""
 
 from __future__ import annotations
 
 import json
-import platform
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+import yaml
 
-from tasks.cli import main
+from tasks.classification.finetune import run as finetune
+from tasks.classification.options import FinetuneOptions
 from tasks.console import console, progress_bar
 from tasks.demo.options import TrainOptions
+from tasks.demo.training import material
 from tasks.demo.training.codec import (
     CodecReconstruction,
     CodePieces,
     DecoderReconstruction,
     WaveformPieces,
 )
-from tasks.demo.training.quantisers import DacQuantiser, EncodecQuantiser, Quantiser
-from tasks.demo.training.tower import FrameCaptions, TowerObjective
-from tasks.demo.world import frame_captions, write_corpus
-from tasks.demo.world.truth import NUM_STATE_QUANTITIES, visible_state
-from vab import __version__, media, timing
+from tasks.demo.training.options import Amounts, CodecOptions, TowerOptions
+from tasks.demo.training.quantisers import DacQuantiser, EncodecQuantiser
+from tasks.demo.training.tower import TowerObjective
+from tasks.demo.world import write_corpus
+from tasks.demo.world.truth import NUM_STATE_QUANTITIES
+from tasks.extraction.options import ExtractOptions
+from tasks.extraction.run import run as extract
+from tasks.options import command_line, read_options
+from tasks.pretraining.options import PretrainOptions
+from tasks.pretraining.run import run as pretrain
+from tasks.retrieval.adapt import run as adapt
+from tasks.retrieval.options import AdaptOptions
 from vab.codecs import (
     DacCodec,
     DacConfig,
@@ -36,448 +43,276 @@ from vab.codecs import (
     build_encodec,
     save_codec,
 )
-from vab.codecs.frozen import FrozenCodec
-from vab.errors import ConfigError, StoppedError, VABError
-from vab.files import complete_file, write_atomically
+from vab.config import from_dict
+from vab.errors import ConfigError, VABError
+from vab.files import write_atomically
 from vab.models.files import load_model, save_model
+from vab.provenance import made_with
 from vab.training.folder import run_folder
 from vab.training.options import TrainingOptions
 from vab.training.run import fit
 from vab.visual import OpenClipEncoder, Preprocess, build_open_clip, save_encoder
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-SAMPLE_RATE = 16_000
 VISUAL_FPS = 8.0
-CAPTIONED_FPS = 4.0
-CLIP_SECONDS = 10.0
-ENCODEC = EncodecConfig(
-    sample_rate=SAMPLE_RATE,
-    n_filters=32,
-    dimension=16,  # as many as four bytes a step can fill
-    ratios=(2, 4, 5, 8),  # most of the rate goes in the first step down: twice the filters for the same time
-    lstm=0,
-    num_codebooks=4,
-    codebook_size=256,
-)
-DAC = DacConfig(
-    sample_rate=SAMPLE_RATE,
-    encoder_dim=16,
-    encoder_rates=(8, 5, 4, 2),  # for the same reason
-    latent_dim=16,
-    decoder_dim=256,
-    decoder_rates=(2, 4, 5, 8),
-    num_codebooks=12,
-    codebook_size=256,
-)
-TOWER: dict[str, Any] = {
-    "embed_dim": 128,
-    "vision_cfg": {"image_size": 96, "layers": 6, "width": 192, "head_width": 48, "patch_size": 12},
-    "text_cfg": {"context_length": 40, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 3},
-}
 
 
 @dataclass(frozen=True)
 class System:
-    """What is made for one architecture of codec; corpus and tower serve both."""
+    """Configurations of what is trained for one codec; corpus and tower serve both."""
 
     suffix: str
     """Of the names of its folders and files."""
-    new_codec: Callable[[], FrozenCodec]
-    """Untrained."""
-    quantiser: Callable[[Any], Quantiser]
-    """Around a codec's network."""
-    codec_steps: int
+    codec: str
     vab: str
-    """Configuration of its VAB."""
     refiner: str | None
-    """Configuration of the stage that completes its codes; None = the VAB makes all levels."""
+    """Of the stage that completes its codes; None: the VAB makes all codebooks."""
     is_adapted: bool
     """Whether its VAB is adapted for search and for classes."""
 
 
 SYSTEMS = {
-    "dac": System(
-        suffix="",
-        new_codec=lambda: DacCodec(build_dac(DAC), DAC),
-        quantiser=DacQuantiser,
-        codec_steps=1600,
-        vab="vab/demo.yaml",
-        refiner="coarse_to_fine/demo.yaml",
-        is_adapted=True,
-    ),
-    "encodec": System(
-        suffix="-encodec",
-        new_codec=lambda: EncodecCodec(build_encodec(ENCODEC), ENCODEC),
-        quantiser=EncodecQuantiser,
-        codec_steps=5000,
-        vab="vab/demo_encodec.yaml",
-        refiner=None,
-        is_adapted=False,
-    ),
+    "dac": System("", "codec/demo.yaml", "vab/demo.yaml", "coarse_to_fine/demo.yaml", True),
+    "encodec": System("-encodec", "codec/demo_encodec.yaml", "vab/demo_encodec.yaml", None, False),
 }
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How much of everything."""
-
-    num_clips: dict[str, int]
-    num_codec_and_tower_clips: int
-    """Of the training clips, the first, from which codec and tower learn. These they know by heart; what learns from
-    their features should meet others too."""
-    codec: TrainingOptions
-    decoder: TrainingOptions
-    """Of the codec, alone and on the codes that it has by then."""
-    tower: TrainingOptions
-    overrides: tuple[str, ...]
-    """Of the models' configurations."""
-    classifier_overrides: tuple[str, ...]
-    """Of the classifier's, which counts in epochs."""
-
-
-def full_plan(seed: int, system: System) -> Plan:
-    """Over three hours on two cores."""
-    return Plan(
-        num_clips={"train": 2400, "validation": 64, "test": 200},
-        num_codec_and_tower_clips=1600,
-        codec=TrainingOptions(
-            max_steps=system.codec_steps,
-            batch_size=8,
-            learning_rate=1e-3,
-            warmup_steps=200,
-            betas=(0.8, 0.99),
-            precision="32",
-            seed=seed,
-            validate_every=1000,
-            checkpoint_every=500,
-        ),
-        decoder=TrainingOptions(
-            max_steps=2000,
-            batch_size=8,
-            learning_rate=1e-3,
-            warmup_steps=100,
-            betas=(0.8, 0.99),
-            precision="32",
-            seed=seed,
-            validate_every=500,
-            checkpoint_every=250,
-        ),
-        tower=TrainingOptions(
-            max_steps=2000,
-            batch_size=128,
-            learning_rate=1e-3,
-            warmup_steps=100,
-            betas=(0.9, 0.98),
-            weight_decay=0.05,
-            precision="bf16",
-            seed=seed,
-            validate_every=250,
-            checkpoint_every=100,
-        ),
-        overrides=(f"--training.seed={seed}",),
-        classifier_overrides=(f"--training.seed={seed}",),
-    )
-
-
-def quick_plan(seed: int) -> Plan:
-    """Minutes: proves that every stage runs, not that it learns much."""
-    few: dict[str, Any] = {"seed": seed, "log_every": 1, "validate_every": 10, "checkpoint_every": 10}
-    return Plan(
-        num_clips={"train": 24, "validation": 4, "test": 4},
-        num_codec_and_tower_clips=12,
-        codec=TrainingOptions(max_steps=20, batch_size=4, learning_rate=1e-3, precision="32", **few),
-        decoder=TrainingOptions(max_steps=20, batch_size=4, learning_rate=1e-3, precision="32", **few),
-        tower=TrainingOptions(max_steps=20, batch_size=16, learning_rate=1e-3, **few),
-        overrides=(
-            f"--training.seed={seed}",
-            "--training.max_steps=20",
-            "--training.batch_size=4",
-            "--training.warmup_steps=2",
-            "--training.log_every=1",
-            "--training.validate_every=10",
-            "--training.checkpoint_every=10",
-        ),
-        classifier_overrides=(f"--training.seed={seed}", "--training.epochs=1", "--training.batch_size=4"),
-    )
-
-
 def run(options: TrainOptions) -> int:
-    """All stages; one that is finished is skipped, one that was stopped goes on."""
+    """All stages; one that is finished is skipped, one that was stopped is resumed."""
     with run_folder(options.output):
-        return _run(options)
+        return Recipe(options).run()
 
 
-def _run(options: TrainOptions) -> int:
-    system = SYSTEMS[options.codec]
-    plan = quick_plan(options.seed) if options.quick else full_plan(options.seed, system)
-    out = options.output
-    (out / "bundle").mkdir(parents=True, exist_ok=True)
-    _claim(options)
-    vab_weights = _weights(options, "vab")
-    stages = [
-        ("corpus", out / "corpus" / "manifest.csv", _corpus),
-        ("codec", _weights(options, "codec"), _codec),
-        ("visual tower", _tower_weights(options), _tower),
-        ("features", out / f"features{system.suffix}.done", _features),
-    ]
-    if system.refiner is not None:
-        stages.append(("coarse-to-fine stage", _weights(options, "refiner"), _refiner))
-    stages.append(("VAB", vab_weights, _vab))
-    if system.is_adapted:
-        stages.append(("encoder for search", _weights(options, "search"), _search))
-        stages.append(("classifier", _weights(options, "classes"), _classes))
-    for name, result, stage in stages:
-        if result.exists():
-            console.print(f"{name}: there already, {result}", markup=False)
-            continue
-        began = time.perf_counter()
-        stage(options, plan)
-        console.print(f"{name}: {time.perf_counter() - began:.0f} s, {result}", markup=False)
-    console.print(f"try it: vab generate VIDEO --weights {vab_weights}", markup=False)
-    return 0
+class Recipe:
+    """One run: its options, how much of everything, and its stages."""
 
-
-def _claim(options: TrainOptions) -> None:
-    """Note what a folder's stages are of, so that a toy run's are never taken for the real ones.
-
-    Raises:
-        ConfigError: they are of something else.
-    """
-    path = options.output / "options.json"
-    ours = {"seed": options.seed, "quick": options.quick}
-    if path.exists() and (theirs := json.loads(path.read_text())) != ours:
-        words = f"--seed {theirs['seed']}{' --quick' * theirs['quick']}"
-        raise ConfigError(
-            f"{options.output} holds stages of 'vab demo train {words}'; give another folder with -o"
+    def __init__(self, options: TrainOptions) -> None:
+        self.options = options
+        self.system = SYSTEMS[options.codec]
+        self.out = options.output
+        amounts = CONFIGS / "demo" / ("quick.yaml" if options.quick else "full.yaml")
+        self.amounts = from_dict(
+            Amounts, yaml.safe_load(amounts.read_text(encoding="utf-8")), source=str(amounts)
         )
-    write_atomically(path, json.dumps(ours) + "\n")
+        self.store = self.out / f"store{self.system.suffix}"
 
+    def run(self) -> int:
+        """Every stage whose result is not there yet; exit code 0."""
+        (self.out / "bundle").mkdir(parents=True, exist_ok=True)
+        self._check_same_run()
+        stages = [
+            ("corpus", self.out / "corpus" / "manifest.csv", self.corpus),
+            ("codec", self.weights("codec"), self.codec),
+            ("visual tower", self.tower_weights, self.tower),
+            ("features", self.out / f"features{self.system.suffix}.done", self.features),
+        ]
+        if self.system.refiner is not None:
+            stages.append(("coarse-to-fine stage", self.weights("refiner"), self.refiner))
+        stages.append(("VAB", self.weights("vab"), self.vab))
+        if self.system.is_adapted:
+            stages.append(("encoder for search", self.weights("search"), self.search))
+            stages.append(("classifier", self.weights("classes"), self.classes))
+        for name, result, stage in stages:
+            if result.exists():
+                console.print(f"{name}: there already, {result}", markup=False)
+                continue
+            began = time.perf_counter()
+            stage()
+            console.print(f"{name}: {time.perf_counter() - began:.0f} s, {result}", markup=False)
+        console.print(f"try it: vab generate VIDEO --weights {self.weights('vab')}", markup=False)
+        return 0
 
-def _corpus(options: TrainOptions, plan: Plan) -> None:
-    with progress_bar("clips") as progress:
-        task = progress.add_task("rendering", total=sum(plan.num_clips.values()))
-        write_corpus(
-            options.output / "corpus",
-            plan.num_clips,
-            seed=options.seed,
-            duration=CLIP_SECONDS,
-            workers=options.workers,
-            progress=lambda done, total: progress.update(task, completed=done),
+    def corpus(self) -> None:
+        """Render the clips."""
+        with progress_bar("clips") as progress:
+            task = progress.add_task("rendering", total=sum(self.amounts.num_clips.values()))
+            write_corpus(
+                self.out / "corpus",
+                self.amounts.num_clips,
+                seed=self.options.seed,
+                duration=material.CLIP_SECONDS,
+                workers=self.options.workers,
+                progress=lambda done, total: progress.update(task, completed=done),
+            )
+
+    def codec(self) -> None:
+        """Train the codec, then its decoder alone on the codes that the codec gives by then."""
+        training = self._training()
+        options = read_options(
+            CodecOptions, CONFIGS / self.system.codec, {"training": training, "decoder_training": training}
+        )
+        torch.manual_seed(self.options.seed)
+        codec: DacCodec | EncodecCodec
+        quantiser: DacQuantiser | EncodecQuantiser
+        if options.type == "dac":
+            dac = from_dict(DacConfig, options.network, source=self.system.codec)
+            codec = DacCodec(build_dac(dac), dac)
+            quantiser = DacQuantiser(codec.model)
+        else:
+            encodec = from_dict(EncodecConfig, options.network, source=self.system.codec)
+            codec = EncodecCodec(build_encodec(encodec), encodec)
+            quantiser = EncodecQuantiser(codec.model)
+        rate, second = codec.sample_rate, int(codec.frame_rate)
+        train = material.waveforms(self.out, "train", rate, self.amounts.num_codec_and_tower_clips)
+        validation = material.waveforms(self.out, "validation", rate)
+        fit(
+            CodecReconstruction(codec.model, quantiser, warmup_batches=options.training.max_steps // 4),
+            WaveformPieces(train, rate),
+            WaveformPieces(validation, 4 * rate),
+            options.training,
+            self.out / f"codec{self.system.suffix}",
+            resume=True,
+            device=self.options.device,
+        )
+        codec.model.eval()
+        train_codes, validation_codes = (
+            material.codes(self.out / "cache" / f"codes-{split}{self.system.suffix}.npy", codec, sounds)
+            for split, sounds in (("train", train), ("validation", validation))
+        )
+        fit(
+            DecoderReconstruction(codec, quantiser),
+            CodePieces(train, train_codes, second),
+            CodePieces(validation, validation_codes, 4 * second),
+            options.decoder_training,
+            self.out / f"decoder{self.system.suffix}",
+            resume=True,
+            device=self.options.device,
+        )
+        save_codec(
+            codec,
+            self.weights("codec"),
+            self._provenance(options.training) | {"decoder_steps": options.decoder_training.max_steps},
         )
 
+    def tower(self) -> None:
+        """Train the visual encoder."""
+        options = read_options(TowerOptions, CONFIGS / "visual" / "demo.yaml", {"training": self._training()})
+        torch.manual_seed(self.options.seed)
+        model = build_open_clip(options.network)
+        preprocess = Preprocess(size=options.network["vision_cfg"]["image_size"])
+        encoder = OpenClipEncoder(model, options.network, preprocess, name="demo-clip")
+        size, rate = preprocess.size, options.frames_per_second
+        fit(
+            TowerObjective(
+                model, encoder.tokenise, preprocess.mean, preprocess.std, num_quantities=NUM_STATE_QUANTITIES
+            ),
+            material.captioned_frames(self.out, "train", size, rate, self.amounts.num_codec_and_tower_clips),
+            material.captioned_frames(self.out, "validation", size, rate),
+            options.training,
+            self.out / "tower",
+            resume=True,
+            device=self.options.device,
+        )
+        save_encoder(encoder, self.tower_weights, self._provenance(options.training), dtype=torch.float16)
 
-def _codec(options: TrainOptions, plan: Plan) -> None:
-    torch.manual_seed(options.seed)
-    system = SYSTEMS[options.codec]
-    codec = system.new_codec()
-    quantiser = system.quantiser(codec.model)
-    train = _waveforms(options.output, "train", plan.num_codec_and_tower_clips)
-    validation = _waveforms(options.output, "validation")
-    fit(
-        CodecReconstruction(codec.model, quantiser, warmup_batches=plan.codec.max_steps // 4),
-        WaveformPieces(train, SAMPLE_RATE),
-        WaveformPieces(validation, 4 * SAMPLE_RATE),
-        plan.codec,
-        options.output / f"codec{system.suffix}",
-        resume=True,
-        device=options.device,
-    )
-    train_codes, validation_codes = (
-        _codes(options, codec, sounds, split)
-        for sounds, split in ((train, "train"), (validation, "validation"))
-    )
-    second = int(codec.frame_rate)
-    fit(
-        DecoderReconstruction(codec, quantiser),
-        CodePieces(train, train_codes, second),
-        CodePieces(validation, validation_codes, 4 * second),
-        plan.decoder,
-        options.output / f"decoder{system.suffix}",
-        resume=True,
-        device=options.device,
-    )
-    provenance = {**_provenance(options, plan.codec), "decoder_steps": plan.decoder.max_steps}
-    save_codec(codec, _weights(options, "codec"), provenance)
+    def features(self) -> None:
+        """Extract codes and visual features of the corpus."""
+        options = ExtractOptions(
+            inputs=[str(self.out / "corpus" / "manifest.csv")],
+            store=self.store,
+            codec=str(self.weights("codec")),
+            encoder=str(self.tower_weights),
+            visual_fps=VISUAL_FPS,
+            clip_seconds=material.CLIP_SECONDS,
+            workers=self.options.workers,
+            device=self.options.device,
+        )
+        if extract(options):
+            raise VABError(f"{self.store}: no features could be extracted; failures.jsonl has the reasons")
+        (self.out / f"features{self.system.suffix}.done").touch()
 
+    def refiner(self) -> None:
+        """Pretrain the coarse-to-fine stage."""
+        assert self.system.refiner is not None
+        self._pretrain("refiner", self.system.refiner)
 
-def _tower(options: TrainOptions, plan: Plan) -> None:
-    torch.manual_seed(options.seed)
-    model = build_open_clip(TOWER)
-    preprocess = Preprocess(size=TOWER["vision_cfg"]["image_size"])
-    encoder = OpenClipEncoder(model, TOWER, preprocess, name="demo-clip")
-    fit(
-        TowerObjective(
-            model, encoder.tokenise, preprocess.mean, preprocess.std, num_quantities=NUM_STATE_QUANTITIES
-        ),
-        _frame_captions(options.output, "train", plan.num_codec_and_tower_clips),
-        _frame_captions(options.output, "validation"),
-        plan.tower,
-        options.output / "tower",
-        resume=True,
-        device=options.device,
-    )
-    save_encoder(
-        encoder,
-        _tower_weights(options),
-        _provenance(options, plan.tower),
-        dtype=torch.float16,
-    )
+    def vab(self) -> None:
+        """Pretrain the VAB."""
+        refiner = {} if self.system.refiner is None else {"refiner": str(self.weights("refiner"))}
+        self._pretrain("vab", self.system.vab, refiner)
 
+    def search(self) -> None:
+        """Adapt the VAB for search."""
+        out = self.out / "search"
+        given = {
+            "weights": str(self.weights("vab")),
+            "store": [str(self.store)],
+            "out": str(out),
+            "training": self._training(),
+        }
+        adapt(read_options(AdaptOptions, CONFIGS / "retrieval" / "demo.yaml", given, self._running))
+        _halve(out / "encoder.safetensors", self.weights("search"))
 
-def _features(options: TrainOptions, plan: Plan) -> None:
-    out, suffix = options.output, SYSTEMS[options.codec].suffix
-    _command(
-        "extract", str(out / "corpus" / "manifest.csv"), "--store", str(out / f"store{suffix}"),
-        "--codec", str(_weights(options, "codec")), "--encoder", str(_tower_weights(options)),
-        "--visual-fps", str(VISUAL_FPS), "--clip-seconds", str(CLIP_SECONDS), "--workers", str(options.workers),
-        "--device", options.device,
-    )  # fmt: skip
-    (out / f"features{suffix}.done").touch()
+    def classes(self) -> None:
+        """A linear probe: on Foley world it is ahead of a short fine-tuning, and takes a minute."""
+        out = self.out / "classes"
+        given = {
+            "init": str(self.weights("vab")),
+            "store": str(self.store),
+            "out": str(out),
+            "freeze": True,
+            "training": {**self.amounts.classifier_training, "seed": self.options.seed},
+        }
+        finetune(
+            read_options(FinetuneOptions, CONFIGS / "classification" / "demo.yaml", given, self._running)
+        )
+        _halve(out / "model.safetensors", self.weights("classes"))
 
+    def weights(self, kind: str) -> Path:
+        """File of a codec or model of the system that is made."""
+        return self.out / "bundle" / f"demo-{kind}{self.system.suffix}.safetensors"
 
-def _refiner(options: TrainOptions, plan: Plan) -> None:
-    config = SYSTEMS[options.codec].refiner
-    assert config is not None
-    _pretrain(options, plan, "refiner", config)
+    @property
+    def tower_weights(self) -> Path:
+        """File of the visual encoder."""
+        return self.out / "bundle" / "demo-clip.safetensors"
 
+    def _pretrain(self, kind: str, config: str, more: dict[str, Any] | None = None) -> None:
+        out = self.out / f"{kind}{self.system.suffix}"
+        given = {
+            "store": [str(self.store)],
+            "out": str(out),
+            "codec_weights": str(self.weights("codec")),
+            "training": self._training(),
+        }
+        pretrain(read_options(PretrainOptions, CONFIGS / config, given, more or {}, self._running))
+        _halve(out / "model.safetensors", self.weights(kind))
 
-def _vab(options: TrainOptions, plan: Plan) -> None:
-    system = SYSTEMS[options.codec]
-    refiner = () if system.refiner is None else ("--refiner", str(_weights(options, "refiner")))
-    _pretrain(options, plan, "vab", system.vab, *refiner)
+    def _training(self) -> dict[str, Any]:
+        """What replaces the training options of a configuration."""
+        return {**self.amounts.training, "seed": self.options.seed}
 
+    @property
+    def _running(self) -> dict[str, Any]:
+        return {"resume": True, "device": self.options.device}
 
-def _pretrain(options: TrainOptions, plan: Plan, kind: str, config: str, *more: str) -> None:
-    """A model from its configuration."""
-    out, suffix = options.output, SYSTEMS[options.codec].suffix
-    run_folder = out / f"{kind}{suffix}"
-    _command(
-        "pretrain", "--config", str(CONFIGS / config), *plan.overrides,
-        "--store", str(out / f"store{suffix}"), "--out", str(run_folder),
-        "--codec-weights", str(_weights(options, "codec")), *more, "--resume", "--device", options.device,
-    )  # fmt: skip
-    _halve(run_folder / "model.safetensors", _weights(options, kind))
+    def _check_same_run(self) -> None:
+        """Note what a folder's stages are of, so that a quick run's are never taken for the real ones.
 
+        Raises:
+            ConfigError: they are of something else.
+        """
+        path = self.out / "options.json"
+        ours = {"seed": self.options.seed, "quick": self.options.quick}
+        if path.exists() and (theirs := json.loads(path.read_text())) != ours:
+            words = f"--seed {theirs['seed']}{' --quick' * theirs['quick']}"
+            raise ConfigError(
+                f"{self.out} holds stages of 'vab demo train {words}'; give another folder with -o"
+            )
+        write_atomically(path, json.dumps(ours) + "\n")
 
-def _search(options: TrainOptions, plan: Plan) -> None:
-    out = options.output / "search"
-    _command(
-        "adapt", "--config", str(CONFIGS / "retrieval/demo.yaml"), *plan.overrides,
-        "--weights", str(_weights(options, "vab")), "--store", str(options.output / "store"), "--out", str(out),
-        "--resume", "--device", options.device,
-    )  # fmt: skip
-    _halve(out / "encoder.safetensors", _weights(options, "search"))
-
-
-def _classes(options: TrainOptions, plan: Plan) -> None:
-    """A linear probe: on Foley world it is ahead of a short fine-tuning, and takes a minute."""
-    out = options.output / "classes"
-    _command(
-        "finetune", "--config", str(CONFIGS / "classification/demo.yaml"), *plan.classifier_overrides,
-        "--init", str(_weights(options, "vab")), "--store", str(options.output / "store"), "--out", str(out),
-        "--freeze", "--resume", "--device", options.device,
-    )  # fmt: skip
-    _halve(out / "model.safetensors", _weights(options, "classes"))
+    def _provenance(self, training: TrainingOptions) -> dict[str, Any]:
+        what = TrainOptions(codec=self.options.codec, quick=self.options.quick, seed=self.options.seed)
+        return {
+            "trained_on": "Foley world, rendered by this project",
+            "command": command_line("demo train", what),
+            "steps": training.max_steps,
+            "licence": "Apache-2.0",
+            **made_with(),
+        }
 
 
 def _halve(trained: Path, bundled: Path) -> None:
     """The same weights at half the size."""
     model, card = load_model(trained)
     save_model(bundled, model, card, dtype=torch.float16)
-
-
-def _weights(options: TrainOptions, kind: str) -> Path:
-    """File of a codec or model of the system that is made."""
-    return options.output / "bundle" / f"demo-{kind}{SYSTEMS[options.codec].suffix}.safetensors"
-
-
-def _tower_weights(options: TrainOptions) -> Path:
-    return options.output / "bundle" / "demo-clip.safetensors"
-
-
-def _command(*arguments: str) -> None:
-    """Run another verb, so that the demo proves the commands that everybody uses."""
-    console.print(f"vab {' '.join(arguments)}", markup=False, style="dim")
-    code = main(arguments)
-    if code > 128:
-        raise StoppedError(f"'vab {arguments[0]}' was stopped; what it did so far is kept", code - 128)
-    if code:
-        raise VABError(
-            f"'vab {arguments[0]}' failed with exit code {code}; what it did so far is kept, run again"
-        )
-
-
-def _clips(out: Path, split: str, num_clips: int | None) -> list[Path]:
-    return sorted((out / "corpus" / split).glob("*.mp4"))[:num_clips]
-
-
-def _waveforms(out: Path, split: str, num_clips: int | None = None) -> np.ndarray:
-    """Sound of a split's first clips, int16 [clips, L], decoded once."""
-    cache = out / "cache" / f"waveforms-{split}.npy"
-    if not cache.exists():
-        clips = _clips(out, split, num_clips)
-        length = timing.num_samples(CLIP_SECONDS, SAMPLE_RATE)
-        waveforms = np.zeros((len(clips), length), np.int16)
-        with progress_bar("clips") as progress:
-            for row, clip in enumerate(progress.track(clips, description=f"sound of {split}")):
-                sound = media.read_audio(clip, SAMPLE_RATE, duration=CLIP_SECONDS)[0].numpy()
-                waveforms[row] = np.clip(sound * 32768, -32768, 32767)
-        with complete_file(cache) as partial:
-            np.save(partial, waveforms)
-    return np.load(cache, mmap_mode="r")
-
-
-def _codes(options: TrainOptions, codec: FrozenCodec, waveforms: np.ndarray, split: str) -> np.ndarray:
-    """Codes of a split's sounds, uint8 [clips, K, S], encoded once."""
-    cache = options.output / "cache" / f"codes-{split}{SYSTEMS[options.codec].suffix}.npy"
-    if not cache.exists():
-        codec.model.eval()
-        rows = []
-        with progress_bar("clips") as progress:
-            for sound in progress.track(waveforms, description=f"codes of {split}"):
-                waveform = torch.tensor(sound, device=codec.device).float().div(32768)
-                rows.append(codec.encode(waveform[None, None])[0].to("cpu", torch.uint8).numpy())
-        with complete_file(cache) as partial:
-            np.save(partial, np.stack(rows))
-    return np.load(cache, mmap_mode="r")
-
-
-def _frame_captions(out: Path, split: str, num_clips: int | None = None) -> FrameCaptions:
-    """Frames of a split's first clips at the tower's size, decoded once, with captions from the truths."""
-    clips = _clips(out, split, num_clips)
-    size = TOWER["vision_cfg"]["image_size"]
-    cache = out / "cache" / f"frames-{split}.npy"
-    num_frames = timing.num_frames(CLIP_SECONDS, CAPTIONED_FPS)
-    if not cache.exists():
-        frames = np.zeros((len(clips), num_frames, size, size, 3), np.uint8)
-        with progress_bar("clips") as progress:
-            for row, clip in enumerate(progress.track(clips, description=f"frames of {split}")):
-                pieces = media.iter_frames(clip, CAPTIONED_FPS, duration=CLIP_SECONDS, max_size=size)
-                frames[row] = np.concatenate(list(pieces))
-        with complete_file(cache) as partial:
-            np.save(partial, frames)
-    truths = [json.loads(clip.with_suffix(".json").read_text()) for clip in clips]
-    times = timing.frame_times(num_frames, CAPTIONED_FPS).numpy()
-    return FrameCaptions(
-        np.load(cache, mmap_mode="r"),
-        times,
-        lambda index, time, generator: frame_captions(truths[index], time, generator),
-        lambda index, time: visible_state(truths[index], time),
-    )
-
-
-def _provenance(options: TrainOptions, training: TrainingOptions) -> dict[str, Any]:
-    words = [f"--seed {options.seed}"]
-    if options.codec != "dac":
-        words.append(f"--codec {options.codec}")
-    if options.quick:
-        words.append("--quick")
-    return {
-        "trained_on": "Foley world, rendered by this project",
-        "command": f"vab demo train {' '.join(words)}",
-        "steps": training.max_steps,
-        "licence": "Apache-2.0",
-        "vab": __version__,
-        "torch": torch.__version__,
-        "machine": platform.machine(),
-    }

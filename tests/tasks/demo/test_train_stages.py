@@ -1,14 +1,19 @@
-"""``vab demo train``: the stages of each codec's system and what they are told; the training itself is elsewhere."""
+"""``vab demo train``: the stages of each codec's system and what they are given; the training itself is elsewhere."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from tiny import write_tiny_model
 
 from tasks import cli
 from tasks.demo import train
+from tasks.demo.training.options import Amounts, CodecOptions, TowerOptions
+from tasks.options import read_options
+from vab.config import from_dict
 
 
 @pytest.mark.parametrize("codec", ["dac", "encodec"])
@@ -25,36 +30,57 @@ def test_the_models_of_a_system_are_trained_in_order_and_go_together(
     ):
         there.parent.mkdir(parents=True, exist_ok=True)
         there.touch()
-    told: list[list[str]] = []
+    given: list[Any] = []
 
-    def pretend(words: list[str]) -> int:
-        told.append(list(words))
-        out = Path(words[words.index("--out") + 1])
-        out.mkdir()
-        write_tiny_model(out / ("encoder.safetensors" if words[0] == "adapt" else "model.safetensors"))
+    def pretend(options: Any) -> int:
+        given.append(options)
+        options.out.mkdir()
+        name = "encoder.safetensors" if type(options).__name__ == "AdaptOptions" else "model.safetensors"
+        write_tiny_model(options.out / name)
         return 0
 
-    monkeypatch.setattr(train, "main", pretend)
-    assert cli.main(["demo", "train", "--codec", codec, "-o", str(tmp_path)]) == 0
+    for name in ("pretrain", "adapt", "finetune"):
+        monkeypatch.setattr(train, name, pretend)
+    assert cli.main(["demo", "train", "--codec", codec, "--seed", "3", "-o", str(tmp_path)]) == 0
 
-    def value(words: list[str], name: str) -> Path:
-        return Path(words[words.index(name) + 1])
-
-    rooms = {"dac": ["coarse_to_fine", "vab", "retrieval", "classification"], "encodec": ["vab"]}[codec]
-    assert [value(words, "--config").parent.name for words in told] == rooms
-    for words in told:
-        assert value(words, "--config").is_file()
-        assert value(words, "--store") == tmp_path / f"store{suffix}"
-        if words[0] == "pretrain":
-            assert value(words, "--codec-weights") == bundle / f"demo-codec{suffix}.safetensors"
+    stages = {"dac": ["refiner", "vab", "search", "classes"], "encodec": ["vab-encodec"]}[codec]
+    assert [options.out.name for options in given] == stages
+    store = tmp_path / f"store{suffix}"
+    for options in given:
+        assert options.store in (store, [store])
+        assert options.training.seed == 3 and options.resume
+    pretrained = given[:2] if codec == "dac" else given
+    assert {options.codec_weights for options in pretrained} == {
+        str(bundle / f"demo-codec{suffix}.safetensors")
+    }
     if codec == "dac":
-        assert value(told[1], "--refiner") == bundle / "demo-refiner.safetensors"
-        assert value(told[2], "--weights") == bundle / "demo-vab.safetensors"
-        assert value(told[3], "--init") == bundle / "demo-vab.safetensors"
+        assert given[1].refiner == bundle / "demo-refiner.safetensors"
+        assert given[2].weights == given[3].init == str(bundle / "demo-vab.safetensors")
+        assert given[3].freeze
     for made in {"dac": ("refiner", "vab", "search", "classes"), "encodec": ("vab",)}[codec]:
         assert (bundle / f"demo-{made}{suffix}.safetensors").is_file()
-    assert cli.main(["demo", "train", "--codec", codec, "-o", str(tmp_path)]) == 0
-    assert len(told) == len(rooms)  # what is there is not made again
+    assert cli.main(["demo", "train", "--codec", codec, "--seed", "3", "-o", str(tmp_path)]) == 0
+    assert len(given) == len(stages)  # what is there is not made again
+
+
+@pytest.mark.parametrize("name", ["codec/demo", "codec/demo_encodec", "visual/demo"])
+def test_the_configurations_of_codec_and_tower_are_valid(name: str) -> None:
+    options: Any = read_options(
+        TowerOptions if name.startswith("visual") else CodecOptions,
+        train.CONFIGS / f"{name}.yaml",
+        {"training": {"max_steps": 7}},
+    )
+    assert options.training.max_steps == 7 and options.training.batch_size > 1
+    assert options.network
+
+
+def test_a_quick_run_makes_little_of_everything() -> None:
+    full, quick = (
+        from_dict(Amounts, yaml.safe_load((train.CONFIGS / f"demo/{name}.yaml").read_text()), source=name)
+        for name in ("full", "quick")
+    )
+    assert full.num_clips.keys() == quick.num_clips.keys()
+    assert not full.training and quick.training["max_steps"] < 100
 
 
 def test_a_folder_of_one_run_is_not_gone_on_with_as_another(

@@ -1,0 +1,85 @@
+"""What codec and tower learn from: audio, codes and captioned frames of a corpus, decoded once and kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from tasks.console import progress_bar
+from tasks.demo.training.tower import FrameCaptions
+from tasks.demo.world import frame_captions
+from tasks.demo.world.truth import visible_state
+from vab import media, timing
+from vab.codecs.frozen import FrozenCodec
+from vab.files import complete_file
+
+CLIP_SECONDS = 10.0
+T = TypeVar("T")
+
+
+def clip_files(out: Path, split: str, num_clips: int | None = None) -> list[Path]:
+    """The first videos of a split of the corpus."""
+    return sorted((out / "corpus" / split).glob("*.mp4"))[:num_clips]
+
+
+def waveforms(out: Path, split: str, sample_rate: int, num_clips: int | None = None) -> np.ndarray:
+    """Audio of a split's first clips, int16 [clips, L], memory-mapped."""
+
+    def of(clip: Path) -> np.ndarray:
+        sound = media.read_audio(clip, sample_rate, duration=CLIP_SECONDS)[0].numpy()
+        return np.clip(sound * 32768, -32768, 32767).astype(np.int16)
+
+    path = out / "cache" / f"waveforms-{split}.npy"
+    return _kept(path, f"audio of {split}", clip_files(out, split, num_clips), of)
+
+
+def codes(path: Path, codec: FrozenCodec, waveforms: np.ndarray) -> np.ndarray:
+    """Codes of int16 waveforms, uint8 [clips, K, S], memory-mapped.
+
+    Args:
+        path: where they are kept.
+        codec: in evaluation mode.
+        waveforms: [clips, L].
+    """
+
+    def of(sound: np.ndarray) -> np.ndarray:
+        waveform = torch.tensor(sound, device=codec.device).float().div(32768)
+        return codec.encode(waveform[None, None])[0].to("cpu", torch.uint8).numpy()
+
+    return _kept(path, "codes", waveforms, of)
+
+
+def captioned_frames(
+    out: Path, split: str, size: int, frames_per_second: float, num_clips: int | None = None
+) -> FrameCaptions:
+    """Frames of a split's first clips at the tower's size, with captions and state from the ground truth."""
+    num_frames = timing.num_frames(CLIP_SECONDS, frames_per_second)
+
+    def of(clip: Path) -> np.ndarray:
+        return np.concatenate(
+            list(media.iter_frames(clip, frames_per_second, duration=CLIP_SECONDS, max_size=size))
+        )
+
+    clips = clip_files(out, split, num_clips)
+    truths = [json.loads(clip.with_suffix(".json").read_text()) for clip in clips]
+    return FrameCaptions(
+        _kept(out / "cache" / f"frames-{split}.npy", f"frames of {split}", clips, of),
+        timing.frame_times(num_frames, frames_per_second).numpy(),
+        lambda index, time, generator: frame_captions(truths[index], time, generator),
+        lambda index, time: visible_state(truths[index], time),
+    )
+
+
+def _kept(path: Path, name: str, sources: Iterable[T], of: Callable[[T], np.ndarray]) -> np.ndarray:
+    """One array a source, stacked; made once."""
+    if not path.exists():
+        with progress_bar("clips") as progress:
+            rows = [of(source) for source in progress.track(list(sources), description=name)]
+        with complete_file(path) as partial:
+            np.save(partial, np.stack(rows))
+    return np.load(path, mmap_mode="r")
