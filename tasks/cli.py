@@ -240,6 +240,13 @@ COMMANDS = {
         "tasks.evaluation.options:RetrievalOptions",
         "tasks.evaluation.retrieval:run",
     ),
+    "evaluate results": Command(
+        "evaluate",
+        "write the page of results from the JSON files of measurements",
+        "evaluate results -o docs/results.md",
+        "tasks.evaluation.options:ResultsOptions",
+        "tasks.evaluation.results:run",
+    ),
     "bench model": Command(
         "evaluate",
         "size and speed of a configuration on this machine",

@@ -202,3 +202,17 @@ class CodecOptions:
     """Folder for the numbers and the picture."""
     device: str = "auto"
     """auto, cpu or cuda."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsOptions:
+    """Write the page of results: the text of a template, its tables and numbers from the JSON files beside it.
+
+    Each file is what a benchmark wrote: 'evaluate demo', 'sweep', 'ablation', 'refinement', 'tokens', 'retrieval', or
+    'finetune'. To bring a new measurement in, copy its JSON into the folder and run this again.
+    """
+
+    source: Path = Path("docs/results")
+    """Folder of template.md and the JSON files."""
+    output: Path = short("o", default=Path("docs/results.md"))
+    """The page."""

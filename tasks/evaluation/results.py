@@ -1,0 +1,269 @@
+"""``vab evaluate results``: the page of results, written from the JSON files of measurements and a template."""
+
+from __future__ import annotations
+
+import functools
+import json
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.console import console
+from tasks.evaluation.options import ResultsOptions
+from vab.errors import ConfigError
+from vab.files import check_outputs, write_atomically
+
+TEMPLATE = "template.md"
+_PLACE = re.compile(r"\{\{\s*(.*?)\s*\}\}")
+_TABLE = "table "
+_NUMBERS = {
+    "f1_50ms": "F1 ±50 ms",
+    "f1_100ms": "F1 ±100 ms",
+    "loudness": "loudness r",
+    "brightness": "brightness r",
+    "class": "class",
+}
+_SWEPT = {
+    "num_steps": "{:g} steps",
+    "cfg_scale": "guidance {:g}",
+    "temperature": "temperature {:g}",
+    "best of": "best of {:g}",
+}
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Text in columns."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def __str__(self) -> str:
+        lines = [self.head, ["---"] * len(self.head), *self.rows]
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def run(options: ResultsOptions) -> int:
+    """Write the page."""
+    check_outputs([options.output], options.source.glob("*"))
+    write_atomically(options.output, page(options.source))
+    console.print(str(options.output), markup=False)
+    return 0
+
+
+def page(source: Path) -> str:
+    """The template with its places filled in.
+
+    ``{{ table NAME ... }}`` is the table of one or more measurements of one benchmark, with their conditions;
+    ``{{ NAME: KEY.KEY }}`` a number of one, ``{{ NAME: KEY.KEY / KEY.KEY }}`` or with ``-`` of two of its numbers,
+    either with ``| FORMAT`` as Python has it.
+
+    Raises:
+        ConfigError: a file is absent or damaged, or has not what the template asks for.
+    """
+    template = source / TEMPLATE
+    if not template.is_file():
+        raise ConfigError(f"{template}: no such file; it holds the text of the page")
+
+    @functools.cache
+    def read(name: str) -> Document:
+        path = source / f"{name}.json"
+        try:
+            document: Document = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path}: not a measurement's JSON ({error})") from error
+        return document
+
+    def filled(match: re.Match[str]) -> str:
+        place = match[1]
+        try:
+            if place.startswith(_TABLE):
+                names = place.removeprefix(_TABLE).split()
+                return _table_of(names, [read(name) for name in names])
+            name, _, rest = place.partition(":")
+            return _number(read(name), rest)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ConfigError(f"{template}: {{{{ {place} }}}} cannot be filled in ({error!r})") from error
+
+    return _PLACE.sub(filled, template.read_text(encoding="utf-8"))
+
+
+def _number(document: Document, rest: str) -> str:
+    what, _, form = (part.strip() for part in rest.partition("|"))
+    for sign, of in ((" / ", operator.truediv), (" - ", operator.sub)):
+        if sign in what:
+            value = of(*(_value(document, path) for path in what.split(sign)))
+            break
+    else:
+        value = _value(document, what)
+    return f"{value:{form}}".replace("%", " %")
+
+
+def _value(document: Document, path: str) -> Any:
+    return functools.reduce(operator.getitem, path.strip().split("."), document)
+
+
+def _table_of(names: Sequence[str], documents: Sequence[Document]) -> str:
+    [kind] = {document["benchmark"] for document in documents}
+    conditions = "\n".join(
+        f"- `{name}.json`: {_conditions(document)}" for name, document in zip(names, documents, strict=True)
+    )
+    return f"{_TABLES[kind](documents)}\n\n{conditions}"
+
+
+def _conditions(document: Document) -> str:
+    """In one line; what is unknown, as of transcribed measurements, is left out."""
+    known = {name: value for name, value in document["conditions"].items() if value is not None}
+    sampling = known.get("sampling")
+    length = f" of {known['clip_seconds']:g} s" if "clip_seconds" in known else ""
+    said = [f"{known['num_clips']} of {known['num_expected']} clips{length} ({known['clips']})"]
+    if "codec" in known:
+        said.append(f"codec {known['codec']} at {known['frame_rate']:g} steps a second")
+    if "visual_fps" in known:
+        said.append(f"{known['visual_fps']:g} frames a second")
+    if "weights" in known:
+        said.append(f"weights {known['weights']}")
+    if sampling:
+        said.append(", ".join(f"{name} {value:g}" for name, value in sampling.items()))
+    said += [f"{name} {known[name]}" for name in ("seed", "device") if name in known]
+    said.append(f"`{known['command']}`")
+    if "transcribed_from" in document:
+        said.append(f"transcribed from {document['transcribed_from']}")
+    else:
+        said.append(f"vab {known['vab']}, {known['date']}")
+    return "; ".join(said)
+
+
+def _scores(row: Document) -> list[str]:
+    forms = {"class": ".1%", "loudness": ".2f", "brightness": ".2f"}
+    return [f"{row[name]:{forms.get(name, '.3f')}}".replace("%", " %") for name in _NUMBERS if name in row]
+
+
+def _heads(row: Document) -> list[str]:
+    """With the number of clips that each score comes from."""
+    counts = row["num_clips"]
+    return [
+        f"{title} ({counts['f1' if name.startswith('f1') else name]} clips)"
+        for name, title in _NUMBERS.items()
+        if name in row
+    ]
+
+
+def _demo(documents: Sequence[Document]) -> Table:
+    systems = [
+        (f"{document['conditions']['weights']}: {name}" if len(documents) > 1 else name, row)
+        for document in documents
+        for name, row in document["systems"].items()
+    ]
+    return Table(["", *_heads(systems[0][1])], [[name, *_scores(row)] for name, row in systems])
+
+
+def _sweep(documents: Sequence[Document]) -> Table:
+    rows = [row for document in documents for row in document["rows"]]
+    return Table(
+        ["", "passes", *_heads(rows[0])],
+        [[_SWEPT[row["option"]].format(row["value"]), str(row["passes"]), *_scores(row)] for row in rows],
+    )
+
+
+def _ablation(documents: Sequence[Document]) -> Table:
+    rows = [row for document in documents for row in document["rows"]]
+    columns: dict[str, Callable[[Document], float]] = {}
+    if "tokens" in rows[0]:
+        columns["loss, all masked"] = lambda row: row["tokens"]["all_masked/loss_with_vision"]
+    if "retrieval" in rows[0]:
+        columns["frames to audio R@1"] = lambda row: row["retrieval"]["visual to audio"]
+    if "probe" in rows[0]:
+        columns["probe on frames, mAP"] = operator.itemgetter("probe")
+    return Table(
+        ["", *(_heads(rows[0]) if "num_clips" in rows[0] else []), *columns],
+        [
+            [
+                f"{row['what']} {row['value']}",
+                *_scores(row),
+                *(f"{number(row):.3f}" for number in columns.values()),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _refinement(documents: Sequence[Document]) -> Table:
+    def cells(numbers: Document, metric: str, form: str) -> list[str]:
+        share = numbers.get(f"{metric}_gap_closed")
+        return [f"{numbers[metric]:{form}}", "" if share is None else f"{share:.0%}".replace("%", " %")]
+
+    return Table(
+        ["", "log-mel distance, dB", "gap closed", "Frechet distance (MFCC)", "gap closed"],
+        [
+            [name, *cells(numbers, "log_mel", ".2f"), *cells(numbers, "fdm", ".0f")]
+            for document in documents
+            for name, numbers in document["systems"].items()
+        ],
+    )
+
+
+def _tokens(documents: Sequence[Document]) -> Table:
+    rows = []
+    for document in documents:
+        metrics = document["metrics"]
+        for prefix, masked in (("all_masked/", "all codes masked"), ("", "the paper's mask ratios")):
+            for name, form in (("loss", ".3f"), ("accuracy", ".2%")):
+                values = (metrics[f"{prefix}{name}_{way}_vision"] for way in ("with", "without"))
+                rows.append(
+                    [f"{masked}: {name}", *(f"{value:{form}}".replace("%", " %") for value in values)]
+                )
+    return Table(["", "with frames", "without"], rows)
+
+
+def _retrieval(documents: Sequence[Document]) -> Table:
+    rows = []
+    for document in documents:
+        for direction, found in document["metrics"].items():
+            label = (
+                direction if direction == "chance" else f"{document['conditions']['weights']}: {direction}"
+            )
+            recalls = [f"{100 * found[f'recall_{count}']:.1f} %" for count in (1, 5, 10)]
+            median = found["median_rank"]
+            rows.append([label, *recalls, "" if median is None else f"{median:g}"])
+    return Table(["", "R@1", "R@5", "R@10", "median rank"], rows)
+
+
+def _classification(documents: Sequence[Document]) -> Table:
+    def cell(document: Document, name: str) -> str:
+        value, spread = (document[part].get(name) for part in ("mean", "standard_deviation"))
+        if value is None:
+            return ""
+        form = "{:.1f} %".format if name == "accuracy" else "{:.3f}".format
+        scale = 100 if name == "accuracy" else 1
+        return form(scale * value) + (f" ± {scale * spread:.2g}" if spread else "")
+
+    return Table(
+        ["", "from", "given", "accuracy", "mAP"],
+        [
+            [
+                document["method"],
+                document["conditions"].get("weights") or "nothing",
+                document["modality"],
+                cell(document, "accuracy"),
+                cell(document, "mean_average_precision"),
+            ]
+            for document in documents
+        ],
+    )
+
+
+_TABLES: dict[str, Callable[[Sequence[Document]], Table]] = {
+    "demo": _demo,
+    "sweep": _sweep,
+    "ablation": _ablation,
+    "refinement": _refinement,
+    "tokens": _tokens,
+    "retrieval": _retrieval,
+    "classification": _classification,
+}

@@ -1,0 +1,92 @@
+"""The page of results: what stands in it is what the measurements' files say."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import cli
+from tasks.evaluation.results import page
+
+DOCS = Path(__file__).parents[3] / "docs"
+FILES = sorted((DOCS / "results").glob("*.json"))
+CONDITIONS: dict[str, Any] = {
+    "clips": "store/test",
+    "num_clips": 7,
+    "num_expected": 8,
+    "clip_seconds": 10.0,
+    "codec": "demo-codec",
+    "frame_rate": 50.0,
+    "visual_fps": 8.0,
+    "sampling": {"num_steps": 16, "cfg_scale": 5.0},
+    "seed": 0,
+    "device": "cpu",
+    "command": "vab evaluate demo",
+    "weights": "demo",
+    "vab": "0.1.0+gabc",
+    "date": "2026-01-01",
+}
+
+
+def write(folder: Path, template: str, **documents: dict[str, Any]) -> None:
+    (folder / "template.md").write_text(template)
+    for name, document in documents.items():
+        (folder / f"{name}.json").write_text(json.dumps({"conditions": CONDITIONS, **document}))
+
+
+def test_the_page_is_what_the_command_writes(tmp_path: Path) -> None:
+    written = tmp_path / "results.md"
+    assert cli.main(["evaluate", "results", "--source", str(DOCS / "results"), "-o", str(written)]) == 0
+    assert written.read_text() == (DOCS / "results.md").read_text(), "run 'vab evaluate results'"
+
+
+def test_every_measurement_that_is_kept_is_shown_and_carries_its_conditions() -> None:
+    template = (DOCS / "results" / "template.md").read_text()
+    used = {
+        name
+        for place in re.findall(r"\{\{ (.*?) \}\}", template)
+        for name in (place.split()[1:] if place.startswith("table ") else [place.split(":")[0]])
+    }
+    assert used == {path.stem for path in FILES}
+    for path in FILES:
+        conditions = json.loads(path.read_text())["conditions"]
+        assert {"clips", "num_clips", "num_expected", "command", "seed", "device"} <= conditions.keys(), path
+
+
+def test_tables_numbers_and_conditions(tmp_path: Path) -> None:
+    counts = {"f1": 3, "loudness": 2, "brightness": 1, "class": 5}
+    row = {"f1_50ms": 0.5, "f1_100ms": 0.75, "loudness": 0.1, "brightness": 0.2, "class": 0.6}
+    write(
+        tmp_path,
+        "{{ table a }}\n{{ a: systems.ours.class / systems.ours.f1_50ms | .1f }} {{ a: systems.ours.class | .0% }}",
+        a={"benchmark": "demo", "systems": {"ours": {**row, "num_clips": counts}}},
+    )
+    text = page(tmp_path)
+    assert "| ours | 0.500 | 0.750 | 0.10 | 0.20 | 60.0 % |" in text
+    assert "F1 ±50 ms (3 clips)" in text and "class (5 clips)" in text
+    assert text.endswith("1.2 60 %")
+    for told in ("7 of 8 clips of 10 s", "num_steps 16, cfg_scale 5", "`vab evaluate demo`", "0.1.0+gabc"):
+        assert told in text
+
+
+def test_ablations_with_other_measures(tmp_path: Path) -> None:
+    rows = [{"what": "alibi", "value": "index", "retrieval": {"visual to audio": 0.25}, "probe": 0.5}]
+    write(tmp_path, "{{ table a }}", a={"benchmark": "ablation", "rows": rows})
+    assert "| alibi index | 0.250 | 0.500 |" in page(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "place", ["table absent", "absent: metrics.loss", "a: metrics.absent", "a: metrics.loss | q"]
+)
+def test_what_cannot_be_filled_in_is_one_line(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, f"{{{{ {place} }}}}", a={"benchmark": "tokens", "metrics": {"loss": 1.0}})
+    out = tmp_path / "out.md"
+    assert cli.main(["evaluate", "results", "--source", str(tmp_path), "-o", str(out)]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "\n" not in error and str(tmp_path) in error and not out.exists()
