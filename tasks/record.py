@@ -17,9 +17,9 @@ def conditions(
     num_clips: int,
     num_expected: int,
     clip_seconds: float,
-    codec: str,
-    frame_rate: float,
-    visual_fps: float,
+    codec: str | None,
+    frame_rate: float | None,
+    visual_fps: float | None,
     sampling: dict[str, Any] | None,
     seed: int | None,
     device: str,
@@ -33,7 +33,7 @@ def conditions(
         num_clips: clips of it that were measured.
         num_expected: clips of it, or as many as were asked for.
         clip_seconds: length of each clip.
-        codec: name of the codec whose codes were used.
+        codec: name of the codec whose codes were used; None: of several, or none.
         frame_rate: steps of that codec a second.
         visual_fps: visual frames a second.
         sampling: options of the decoding; None: nothing was sampled.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,10 @@ from tasks.classification.protocol import Fold, plan_folds
 from tasks.classification.report import report
 from tasks.classification.training import STREAMS_OF, build_classifier, finetune, go_on_masked, probabilities
 from tasks.console import console
-from vab import __version__
+from tasks.options import command_line
+from tasks.record import conditions
 from vab.config import to_dict, to_record
+from vab.device import choose_device
 from vab.errors import WeightsError
 from vab.features.files import read_lines
 from vab.features.store import FeatureStore
@@ -32,6 +32,7 @@ from vab.models.files import REFINER, ModelCard, save_model
 from vab.models.vab.classifier import MODEL_TYPE, VABClassifier
 from vab.models.vab.encoder import VABEncoder
 from vab.models.vab.model import VAB
+from vab.provenance import made_with
 from vab.training.folder import run_folder
 
 PREDICTIONS = "predictions.parquet"
@@ -84,7 +85,7 @@ def _run(options: FinetuneOptions) -> int:
         options.out,
         is_multilabel=options.data.multilabel,
         title=f"{method(options)} on {store.path.name}, {_what_it_is_given(options)}",
-        facts=_facts(options, store, counts, origin),
+        facts=_facts(options, store, counts, origin, sum(len(one.ids) for one in done.values())),
     )
     return 0
 
@@ -184,9 +185,7 @@ def _card(
             + (f", all folds but {fold.name}" if fold.name else ""),
             "started_from": {"weights": Path(options.init).stem, "sha256": origin.sha256},
             "options": to_record(options),
-            "date": datetime.now(UTC).date().isoformat(),
-            "vab": __version__,
-            "machine": platform.machine(),
+            **made_with(),
         },
     )
 
@@ -226,18 +225,34 @@ def _print_speed(fold: Fold, options: FinetuneOptions, seconds: float) -> None:
 
 
 def _facts(
-    options: FinetuneOptions, store: FeatureStore, counts: dict[str, int], origin: Origin | None
+    options: FinetuneOptions,
+    store: FeatureStore,
+    counts: dict[str, int],
+    origin: Origin | None,
+    num_tested: int,
 ) -> dict[str, Any]:
+    splits = options.data.folds or options.data.test_splits
+    streams = store.info.streams.values()
+    codes = next((stream for stream in streams if stream.kind == "codes"), None)
+    visual = next((stream for stream in streams if stream.source == "video"), None)
     return {
         "method": method(options),
         "modality": "audio" if options.baseline else options.modality,
-        "store": store.path.name,
         "clips": counts,
-        "clip_seconds": store.info.clip_seconds,
-        "streams": to_dict(store.info)["streams"],
         "started_from": None if origin is None else {"weights": options.init, "sha256": origin.sha256},
-        "options": to_record(options),
-        "seed": options.training.seed,
-        "vab": __version__,
-        "machine": platform.machine(),
+        "conditions": conditions(
+            clips=f"{store.path.name}/{', '.join(splits)}",
+            num_clips=num_tested,
+            num_expected=num_tested,
+            clip_seconds=store.info.clip_seconds,
+            codec=None if codes is None else codes.maker,
+            frame_rate=None if codes is None else codes.rate,
+            visual_fps=None if visual is None else visual.rate,
+            sampling=None,
+            seed=options.training.seed,
+            device=str(choose_device(options.device)),
+            command=command_line("finetune", replace(options, resume=False)),
+            weights=None if origin is None else Path(options.init).stem,
+            streams=to_dict(store.info)["streams"],
+        ),
     }

@@ -61,6 +61,7 @@ def report(
             soft_wrap=True,
         )
     document = {
+        "benchmark": "classification",
         "mean": {name: _finite(value) for name, value in _over_folds(scores, np.mean).items()},
         "standard_deviation": {name: _finite(value) for name, value in _over_folds(scores, np.std).items()},
         "folds": {

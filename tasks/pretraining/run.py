@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ import torch
 from tasks.console import console
 from tasks.pretraining.options import PretrainOptions
 from tasks.pretraining.samples import SampleLogger
-from vab import __version__
 from vab.codecs import load_codec
 from vab.config import from_dict, to_dict, to_record
 from vab.errors import ConfigError, StoreError
@@ -25,6 +22,7 @@ from vab.files import check_outputs, write_atomically
 from vab.models import ModelFolder, find_model
 from vab.models.base import ModelConfig, TrainableModel
 from vab.models.files import REFINER, Component, ModelCard, load_model, save_model
+from vab.provenance import made_with
 from vab.training.folder import run_folder
 from vab.training.run import fit
 
@@ -195,9 +193,6 @@ def _card(options: PretrainOptions, config: ModelConfig, store: FeatureStore) ->
         overlap_seconds=seconds / 5,
         provenance={
             "options": to_record(options),
-            "date": datetime.now(UTC).date().isoformat(),
-            "vab": __version__,
-            "torch": torch.__version__,
-            "machine": platform.machine(),
+            **made_with(),
         },
     )

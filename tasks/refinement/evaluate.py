@@ -16,6 +16,8 @@ from rich.table import Table
 
 import vab
 from tasks.console import console, progress_bar
+from tasks.options import command_line
+from tasks.record import conditions, of_pipeline, write_record
 from tasks.refinement.options import RefinementOptions
 from tasks.refinement.run import chosen_sampling, how_made
 from vab import media
@@ -73,19 +75,20 @@ def run(options: RefinementOptions) -> int:
     seconds = _make_sounds(data, systems, pipeline, options)
     metrics = {system.name: _measure(data, system, options.output, pipeline) for system in systems}
     _add_shares(metrics, systems)
-    document = {
-        "systems": metrics,
-        "seconds_a_clip": seconds,
-        "num_clips": len(data),
-        "num_clips_expected": len(indices) if options.clips is None else min(options.clips, len(indices)),
-        "clip_seconds": store.info.clip_seconds,
-        "frame_rate": store.stream("codes").rate,
-        "condition_rates": dict(refiner.condition_rates),
-        "command": f"vab evaluate refinement --split {options.split} --steps {' '.join(map(str, options.steps))}",
-        **settings,
-    }
-    write_atomically(options.output / "refinement.json", json.dumps(document, indent=2) + "\n")
-    _show(metrics, f"{len(data)} clips of {options.store.name}/{options.split}")
+    clips = f"{options.store.name}/{options.split}"
+    measured = conditions(
+        clips=clips,
+        num_clips=len(data),
+        num_expected=len(indices) if options.clips is None else options.clips,
+        clip_seconds=store.info.clip_seconds,
+        sampling=settings["sampling"],
+        seed=options.seed,
+        command=command_line("evaluate refinement", options),
+        **of_pipeline(pipeline),
+    )
+    numbers = {"systems": metrics, "seconds_a_clip": seconds}
+    write_record(options.output / "refinement.json", "refinement", numbers, measured)
+    _show(metrics, f"{len(data)} clips of {clips}")
     console.print(f"numbers in {options.output / 'refinement.json'}", markup=False)
     return 0
 

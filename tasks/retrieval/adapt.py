@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import platform
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import torch
 
 from tasks.console import console
 from tasks.retrieval.options import AdaptOptions
-from vab import __version__
 from vab.config import to_dict, to_record
 from vab.features.joined import JoinedDataset
 from vab.features.store import FeatureStore
@@ -20,6 +17,7 @@ from vab.models.files import ModelCard
 from vab.models.vab.encoder import VABEncoder, load_encoder_of, save_encoder
 from vab.objectives.contrastive import ContrastiveAdaptation
 from vab.pipeline import load, model_path
+from vab.provenance import made_with
 from vab.training.folder import run_folder
 from vab.training.run import fit
 from vab.weights import sha256_of
@@ -65,10 +63,7 @@ def _run(options: AdaptOptions) -> int:
         "from": {"weights": path.stem, "sha256": sha256_of(path), "init": options.init},
         "temperature": objective.temperature,
         "options": to_record(options),
-        "date": datetime.now(UTC).date().isoformat(),
-        "vab": __version__,
-        "torch": torch.__version__,
-        "machine": platform.machine(),
+        **made_with(),
     }
     save_encoder(written, encoder, _card(card, options, stores[0].info.clip_seconds, provenance))
     console.print(f"adapted on {train_data.describe()}; weights in {written}", markup=False)

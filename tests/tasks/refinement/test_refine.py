@@ -133,7 +133,7 @@ def test_what_refinement_gives_back_is_measured(
     words += ["--split", "train", "--steps", "1", "2", "--batch-size", "2", "-o", str(tmp_path / "out")]
     assert cli.main(words) == 0
     document = json.loads((tmp_path / "out" / "refinement.json").read_text())
-    assert document["num_clips"] == document["num_clips_expected"] == 2
+    assert document["conditions"]["num_clips"] == document["conditions"]["num_expected"] == 2
     systems = document["systems"]
     assert list(systems) == [
         "all 4 codebooks",
