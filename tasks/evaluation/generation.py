@@ -29,7 +29,6 @@ from vab.metrics.joint import ClapScorer, ImageBindScorer, Wav2ClipScorer
 from vab.metrics.pairing import Problem
 from vab.metrics.panns import PannsTagger
 from vab.metrics.passt import PasstTagger
-from vab.metrics.published import TaggerScorer, VGGishScorer
 from vab.metrics.scorer import Scorer
 from vab.metrics.scorers import (
     AgreementScorer,
@@ -39,6 +38,8 @@ from vab.metrics.scorers import (
     EventScorer,
     OnsetScorer,
     SpectrumScorer,
+    TaggerScorer,
+    VGGishScorer,
 )
 from vab.metrics.synchformer import Synchformer
 from vab.metrics.synchrony import SynchronyScorer

@@ -5,7 +5,7 @@ import torch
 
 from vab.metrics.clips import ClipMean, PooledOnsetScores
 from vab.metrics.curves import wasserstein_seconds
-from vab.metrics.latents import code_vectors
+from vab.metrics.scorers import code_vectors
 
 
 def test_mean_over_clips():

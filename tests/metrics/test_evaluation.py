@@ -15,7 +15,7 @@ from vab.errors import ManifestError, MediaError, WeightsError
 from vab.media import find_sample_faults, write_audio
 from vab.metrics.evaluation import EvaluationError, evaluate
 from vab.metrics.pairing import find_pairs, inspect
-from vab.metrics.published import TaggerScorer
+from vab.metrics.published import Tagging
 from vab.metrics.scorer import Column, Scorer
 from vab.metrics.scorers import (
     AgreementScorer,
@@ -25,8 +25,8 @@ from vab.metrics.scorers import (
     EventScorer,
     OnsetScorer,
     SpectrumScorer,
+    TaggerScorer,
 )
-from vab.metrics.tagging import Tagging
 
 RATE = 16_000
 TIMES = {"a": [0.3, 0.9, 1.5], "b": [0.5, 1.7], "c": [0.2, 0.65, 1.1, 1.4]}

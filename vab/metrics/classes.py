@@ -1,4 +1,4 @@
-"""What a classifier hears in generated sound: KL divergence, inception score, accuracy; all from probabilities."""
+"""What a classifier says of generated sound: KL divergence, inception score, accuracy; all from probabilities."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from vab import media
 from vab.errors import MediaError, WeightsError
 from vab.metrics.frechet import ClipFrechetDistance
 from vab.metrics.pairing import PairedSound
-from vab.metrics.scorer import Column, Scorer, both_sounds, few_rows
+from vab.metrics.scorer import Column, Scorer, beside_truth, both_sounds, few_rows
 from vab.metrics.wav2clip import WIDTH
 from vab.shapes import Float, Tensor
 from vab.visual.base import VisualEncoder
@@ -76,7 +76,6 @@ class ClapScorer(Scorer):
         self._num_clips, self._num_worded, self._width = 0, 0, 0
 
     def add(self, sound: PairedSound) -> dict[str, float]:
-        """Three cosines of one clip."""
         ours, theirs = (self._clap.embed_audio(each) for each in both_sounds(sound, self._clap.sample_rate))
         self._frechet.update(ours, theirs)
         self._num_clips, self._width = self._num_clips + 1, len(ours)
@@ -86,18 +85,13 @@ class ClapScorer(Scorer):
         if words:
             self._num_worded += 1
             meaning = self._clap.embed_text(words)
-            numbers |= {
-                "clap_text": (ours @ meaning).item(),
-                "clap_text_of_truth": (theirs @ meaning).item(),
-            }
+            numbers |= beside_truth("clap_text", (ours @ meaning).item(), (theirs @ meaning).item())
         return numbers
 
     def of_set(self) -> dict[str, float]:
-        """The distance."""
         return {"fd_clap": self._frechet.compute()}
 
     def warnings(self) -> list[str]:
-        """Where the set is small, or has no words."""
         few = few_rows("fd_clap", self._num_clips, self._width)
         if self._num_worded:
             return few
@@ -118,7 +112,6 @@ class ImageBindScorer(Scorer):
         self._model = model
 
     def add(self, sound: PairedSound) -> dict[str, float]:
-        """Of one clip, and of its true sound."""
         clip = sound.pair.reference
         try:
             pictures = self._model.embed_video(clip.path, start=clip.start, duration=sound.seconds)
@@ -128,7 +121,7 @@ class ImageBindScorer(Scorer):
             (self._model.embed_audio(each) @ pictures).item()
             for each in both_sounds(sound, self._model.sample_rate)
         )
-        return {"imagebind": ours, "imagebind_of_truth": theirs}
+        return beside_truth("imagebind", ours, theirs)
 
 
 class Wav2ClipScorer(Scorer):
@@ -167,7 +160,7 @@ class Wav2ClipScorer(Scorer):
             pictures = self._pictures(self._encoder, sound)
         except MediaError:
             return numbers
-        return numbers | {"cc": (ours @ pictures).item(), "cc_of_truth": (theirs @ pictures).item()}
+        return numbers | beside_truth("cc", (ours @ pictures).item(), (theirs @ pictures).item())
 
     @staticmethod
     @torch.inference_mode()
@@ -186,5 +179,4 @@ class Wav2ClipScorer(Scorer):
         return F.normalize(torch.cat(features).mean(dim=0), dim=0)
 
     def settings(self) -> dict[str, Any]:
-        """Which pictures."""
         return {} if self._encoder is None else {"cc_encoder": self._encoder.name, "cc_fps": _CC_FPS}

@@ -15,7 +15,7 @@ from torch import nn
 
 from vab.checkpoint import load_state, load_torch_file
 from vab.errors import WeightsError
-from vab.metrics.tagging import Tagging
+from vab.metrics.published import Tagging
 from vab.shapes import Float, Tensor
 from vab.weights import resolve
 

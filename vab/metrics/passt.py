@@ -13,11 +13,9 @@ from typing import Any
 
 import torch
 
-from vab.checkpoint import load_state, load_torch_state
 from vab.errors import ConfigError
-from vab.metrics.tagging import Tagging
+from vab.metrics.published import Tagging, load_published
 from vab.shapes import Float, Tensor
-from vab.weights import resolve
 
 SAMPLE_RATE = 32_000
 WINDOW_SECONDS = 10.0
@@ -45,11 +43,8 @@ class PasstTagger:
             WeightsError: the file is absent, damaged or another.
         """
         front_end, model = build()
-        path = resolve(weights)
-        state = load_torch_state(path, "PaSST; use the file that 'vab info' names")
-        load_state(model, state, path)
         self._front_end = front_end.to(device)
-        self._model = model.eval().requires_grad_(False).to(device)
+        self._model = load_published("PaSST", weights, lambda state: model, device=device)
         self._device = device
 
     @torch.inference_mode()

@@ -1,97 +1,71 @@
-"""Scorers on published networks, for users who have their weights."""
+"""What networks published by others share: how their files are loaded, and what tells the classes of a sound."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar, runtime_checkable
 
-from vab.metrics.classes import InceptionScore, kl_divergence
-from vab.metrics.frechet import ClipFrechetDistance
-from vab.metrics.pairing import PairedSound
-from vab.metrics.scorer import Column, FrechetOfClips, Scorer, both_sounds, few_rows
-from vab.metrics.tagging import Tagger
-from vab.metrics.vggish import SAMPLE_RATE as VGGISH_RATE
-from vab.metrics.vggish import VGGishFeatures
+from torch import nn
 
+from vab.checkpoint import load_state, load_torch_state
+from vab.errors import WeightsError
+from vab.shapes import Float, Tensor
+from vab.weights import resolve
 
-class VGGishScorer(Scorer):
-    """FAD: Frechet distance on VGGish embeddings, the field's usual number (Kilgour et al., Interspeech 2019)."""
-
-    columns: Mapping[str, Column] = {"fad": Column("", False), "fad_infinity": Column("", False)}
-
-    def __init__(self, features: VGGishFeatures) -> None:
-        """Start an empty set.
-
-        Args:
-            features: the network with its weights.
-        """
-        self._features = features
-        self._frechet = FrechetOfClips("fad")
-
-    def add(self, sound: PairedSound) -> dict[str, float]:
-        """Nothing of one clip."""
-        self._frechet.add(*(self._features(each) for each in both_sounds(sound, VGGISH_RATE)))
-        return {}
-
-    def of_set(self) -> dict[str, float]:
-        """The distance, and its extrapolation."""
-        return self._frechet.numbers()
-
-    def settings(self) -> dict[str, Any]:
-        """Which of the variants."""
-        return {"fad_features": "VGGish, before its last activation, no PCA"}
-
-    def warnings(self) -> list[str]:
-        """Where the set is small."""
-        return self._frechet.warnings()
+Network = TypeVar("Network", bound=nn.Module)
+State = Mapping[str, Tensor]
 
 
-class TaggerScorer(Scorer):
-    """What a published network hears: KL divergence from the true sound, inception score, Frechet distance.
+def load_published(
+    name: str,
+    weights: str | Path,
+    build: Callable[[State], Network],
+    *,
+    device: str,
+    keep: Callable[[str], bool] = lambda key: True,
+) -> Network:
+    """A frozen network from its authors' file.
 
-    On AudioSet's classes and on one embedding a clip; the names of the numbers end with that of the network.
+    Args:
+        name: of the network, for messages.
+        weights: a registered name, downloaded once, or a path.
+        build: the network that tensors of these shapes belong to.
+        device: cpu or cuda.
+        keep: which tensors of the file belong to it, by their names.
+
+    Raises:
+        WeightsError: the file is absent, damaged or another.
     """
+    path = resolve(weights)
+    content = load_torch_state(path, f"{name}; use the file that 'vab info' names")
+    state = {key: value for key, value in content.items() if keep(key)}
+    try:
+        network = build(state)
+    except (KeyError, ValueError, IndexError) as error:
+        raise WeightsError(f"{path}: holds no {name}; use the file that 'vab info' names") from error
+    load_state(network, state, path)
+    return network.eval().requires_grad_(False).to(device)
 
-    def __init__(self, name: str, tagger: Tagger) -> None:
-        """Start an empty set.
 
-        Args:
-            name: ``panns`` or ``passt``.
-            tagger: the network with its weights.
-        """
-        self.columns = {
-            f"kl_{name}": Column("nats", False),
-            f"inception_score_{name}": Column("", True),
-            f"fd_{name}": Column("", False),
-        }
-        self._name, self._tagger = name, tagger
-        self._inception, self._frechet = InceptionScore(), ClipFrechetDistance()
-        self._num_clips, self._width = 0, 0
+@dataclass(frozen=True)
+class Tagging:
+    """What a network of classes says of one clip."""
 
-    def add(self, sound: PairedSound) -> dict[str, float]:
-        """The divergence of one clip."""
-        ours, theirs = (self._tagger(each) for each in both_sounds(sound, self._tagger.sample_rate))
-        self._inception.update(ours.probabilities[None])
-        self._frechet.update(ours.embedding, theirs.embedding)
-        self._num_clips, self._width = self._num_clips + 1, len(ours.embedding)
-        return {
-            f"kl_{self._name}": kl_divergence(ours.probabilities[None], theirs.probabilities[None]).item()
-        }
+    probabilities: Float[Tensor, " V"]
+    """Softmax over AudioSet's classes, as the field's evaluators for video to audio have it, though a clip may be
+    of several and the networks were trained with a sigmoid each: taken so, they are one distribution."""
+    embedding: Float[Tensor, " E"]
 
-    def of_set(self) -> dict[str, float]:
-        """Inception score and distance."""
-        return {
-            f"inception_score_{self._name}": self._inception.compute(),
-            f"fd_{self._name}": self._frechet.compute(),
-        }
 
-    def settings(self) -> dict[str, Any]:
-        """Which of the variants."""
-        return {
-            f"{self._name}_sample_rate": self._tagger.sample_rate,
-            f"{self._name}_probabilities": "softmax",
-        }
+@runtime_checkable
+class Tagger(Protocol):
+    """A network of AudioSet's classes with its weights, such as ``PannsTagger`` and ``PasstTagger``."""
 
-    def warnings(self) -> list[str]:
-        """Where the set is small."""
-        return few_rows(f"fd_{self._name}", self._num_clips, self._width)
+    sample_rate: int
+    """Of the sound it takes."""
+
+    def __call__(self, waveform: Float[Tensor, "1 L"]) -> Tagging:
+        """What is in one clip at ``sample_rate``."""
+        ...

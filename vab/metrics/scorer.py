@@ -1,4 +1,4 @@
-"""What a family of metrics is, and what most of them do: take both sounds, gather a Frechet distance."""
+"""What a family of metrics is, and what several of them share: both sounds of a pair, a Frechet distance."""
 
 from __future__ import annotations
 
@@ -47,27 +47,26 @@ class Scorer(ABC):
         return []
 
 
-class FrechetOfClips:
-    """A Frechet distance whose width is that of the first clip."""
+class FrechetScorer(Scorer):
+    """A Frechet distance over clips, and its extrapolation; a subclass's ``add`` calls :meth:`gather`."""
 
     def __init__(self, name: str) -> None:
         """Start an empty set.
 
         Args:
-            name: of the number.
+            name: of the distance among the columns.
         """
         self._name = name
         self._metric: FrechetDistance | None = None
 
-    def add(self, generated: Float[Tensor, "N E"], reference: Float[Tensor, "M E"]) -> None:
-        """Add the features of one clip."""
+    def gather(self, generated: Float[Tensor, "N E"], reference: Float[Tensor, "M E"]) -> None:
+        """Add the features of one clip; those of the first decide the width."""
         if self._metric is None:
             self._metric = FrechetDistance(generated.shape[1])
         self._metric.update(generated, is_generated=True)
         self._metric.update(reference, is_generated=False)
 
-    def numbers(self) -> dict[str, float]:
-        """The distance under its name, and its extrapolation where there are clips enough."""
+    def of_set(self) -> dict[str, float]:
         if self._metric is None:
             return {}
         numbers = {self._name: self._metric.compute()}
@@ -77,7 +76,6 @@ class FrechetOfClips:
         return numbers
 
     def warnings(self) -> list[str]:
-        """Where the set is small, or the extrapolation bad."""
         if self._metric is None or self._metric.num_clips >= FEW_CLIPS:
             return []
         few = (
@@ -106,3 +104,8 @@ def few_rows(name: str, num_clips: int, width: int) -> list[str]:
         f"{name}: {num_clips} clips for {width} features: too large by an unknown amount; "
         "compare sets of the same clips only"
     ]
+
+
+def beside_truth(name: str, generated: float, truth: float) -> dict[str, float]:
+    """A number of the generated sound beside the same of the true one."""
+    return {name: generated, f"{name}_of_truth": truth}

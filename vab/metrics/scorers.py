@@ -1,4 +1,4 @@
-"""Families of metrics that need no weights, or the project's own: what each takes of a pair and says of it."""
+"""Families of metrics on one network at most: what each takes of a pair of sounds and says of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vab.codecs.base import Codec
 from vab.errors import MediaError
 from vab.metrics.classes import InceptionScore, kl_divergence, top1_accuracy
 from vab.metrics.curves import correlation, dtw_distance, novelty, wasserstein_seconds
-from vab.metrics.latents import code_vectors
+from vab.metrics.frechet import ClipFrechetDistance
 from vab.metrics.onsets import (
     CURVE_RATE,
     DEFAULT_THRESHOLD,
@@ -25,12 +25,31 @@ from vab.metrics.onsets import (
     onset_strength,
 )
 from vab.metrics.pairing import PairedSound
-from vab.metrics.scorer import SOUND_RATE, Column, FrechetOfClips, Scorer, both_sounds
+from vab.metrics.published import Tagger
+from vab.metrics.scorer import SOUND_RATE, Column, FrechetScorer, Scorer, beside_truth, both_sounds, few_rows
 from vab.metrics.spectra import MFCC_HOP, MFCC_RATE, log_mel_distance, mfcc, multi_resolution_stft_distance
-from vab.shapes import Float, Tensor
+from vab.metrics.vggish import SAMPLE_RATE as VGGISH_RATE
+from vab.metrics.vggish import VGGishFeatures
+from vab.shapes import Float, Int, Tensor
 
 
-class OnsetScorer(Scorer):
+class _DetectorScorer(Scorer):
+    """Scores of detected onsets, which two numbers decide."""
+
+    def __init__(self, *, threshold: float = DEFAULT_THRESHOLD, window: float = DEFAULT_WINDOW) -> None:
+        """Nothing is kept between clips.
+
+        Args:
+            threshold: of the detector, dB.
+            window: seconds within which two onsets, or an onset and an event, are one.
+        """
+        self.threshold, self.window = threshold, window
+
+    def settings(self) -> dict[str, Any]:
+        return {"onset_threshold_db": self.threshold, "onset_window_seconds": self.window}
+
+
+class OnsetScorer(_DetectorScorer):
     """Onsets of the generated sound against those of the true one: as events, and as curves."""
 
     columns: Mapping[str, Column] = {
@@ -43,17 +62,7 @@ class OnsetScorer(Scorer):
         "odf_dtw": Column("", False),
     }
 
-    def __init__(self, *, threshold: float = DEFAULT_THRESHOLD, window: float = DEFAULT_WINDOW) -> None:
-        """Nothing is kept between clips.
-
-        Args:
-            threshold: of the detector, dB.
-            window: seconds within which two onsets are one event.
-        """
-        self.threshold, self.window = threshold, window
-
     def add(self, sound: PairedSound) -> dict[str, float]:
-        """Of one clip."""
         ours, theirs = (onset_strength(each, SOUND_RATE) for each in both_sounds(sound, SOUND_RATE))
         detected, true = (find_peaks(curve, threshold=self.threshold) for curve in (ours, theirs))
         scores = onset_scores(detected, true, window=self.window)
@@ -68,15 +77,12 @@ class OnsetScorer(Scorer):
             "odf_dtw": dtw_distance(ours, theirs),
         }
 
-    def settings(self) -> dict[str, Any]:
-        """The two numbers that decide."""
-        return {"onset_threshold_db": self.threshold, "onset_window_seconds": self.window}
 
-
-class EventScorer(Scorer):
+class EventScorer(_DetectorScorer):
     """Onsets of the generated sound against events whose times are known, from a JSON beside the true clip.
 
     The JSON is that of Foley world: ``{"events": [{"time": seconds, ...}, ...]}``. Clips without events are left out.
+    ``event_f1_of_truth`` is what the detector reaches on the true sound.
     """
 
     columns: Mapping[str, Column] = {
@@ -86,17 +92,8 @@ class EventScorer(Scorer):
         "event_f1_of_truth": Column("", True),
     }
 
-    def __init__(self, *, threshold: float = DEFAULT_THRESHOLD, window: float = DEFAULT_WINDOW) -> None:
-        """Nothing is kept between clips.
-
-        Args:
-            threshold: of the detector, dB.
-            window: seconds within which an onset meets an event.
-        """
-        self.threshold, self.window = threshold, window
-
     def add(self, sound: PairedSound) -> dict[str, float]:
-        """Of one clip, and of its true sound: what the detector can reach.
+        """Of one clip.
 
         Raises:
             MediaError: the JSON beside the clip is not one.
@@ -112,15 +109,10 @@ class EventScorer(Scorer):
             for each in both_sounds(sound, SOUND_RATE)
         )
         return {
-            "event_f1": ours.f1,
+            **beside_truth("event_f1", ours.f1, theirs.f1),
             "event_precision": ours.precision,
             "event_recall": ours.recall,
-            "event_f1_of_truth": theirs.f1,
         }
-
-    def settings(self) -> dict[str, Any]:
-        """The two numbers that decide."""
-        return {"onset_threshold_db": self.threshold, "onset_window_seconds": self.window}
 
 
 class SpectrumScorer(Scorer):
@@ -132,7 +124,6 @@ class SpectrumScorer(Scorer):
     }
 
     def add(self, sound: PairedSound) -> dict[str, float]:
-        """Of one clip."""
         ours, theirs = both_sounds(sound, SOUND_RATE)
         return {
             "log_mel": log_mel_distance(ours, theirs, SOUND_RATE),
@@ -140,7 +131,7 @@ class SpectrumScorer(Scorer):
         }
 
 
-class CepstrumScorer(Scorer):
+class CepstrumScorer(FrechetScorer):
     """MaskVAT's two metrics on MFCC: novelty correlation of a clip, Frechet distance of the set."""
 
     columns: Mapping[str, Column] = {
@@ -150,26 +141,16 @@ class CepstrumScorer(Scorer):
     }
 
     def __init__(self) -> None:
-        """Start an empty set."""
-        self._frechet = FrechetOfClips("fdm")
+        super().__init__("fdm")
 
     def add(self, sound: PairedSound) -> dict[str, float]:
-        """Of one clip."""
         ours, theirs = (mfcc(each) for each in both_sounds(sound, MFCC_RATE))
-        self._frechet.add(ours, theirs)
+        self.gather(ours, theirs)
         curves = [novelty(each, rate=MFCC_RATE / MFCC_HOP) for each in (ours, theirs)]
         return {"novelty": correlation(*curves)} if len(curves[0]) else {}
 
-    def of_set(self) -> dict[str, float]:
-        """The distance, and its extrapolation."""
-        return self._frechet.numbers()
 
-    def warnings(self) -> list[str]:
-        """Where the set is small."""
-        return self._frechet.warnings()
-
-
-class CodecScorer(Scorer):
+class CodecScorer(FrechetScorer):
     """FDD: Frechet distance on the codebook vectors of any codec (MaskVAT has DAC's)."""
 
     columns: Mapping[str, Column] = {"fdd": Column("", False), "fdd_infinity": Column("", False)}
@@ -180,30 +161,89 @@ class CodecScorer(Scorer):
         Args:
             codec: which need not be the one of the model that is measured.
         """
+        super().__init__("fdd")
         self._codec = codec
         self._codebooks = codec.codebooks.cpu()
-        self._frechet = FrechetOfClips("fdd")
 
     def add(self, sound: PairedSound) -> dict[str, float]:
-        """Nothing of one clip."""
-        self._frechet.add(*(self._vectors(each) for each in both_sounds(sound, self._codec.sample_rate)))
+        self.gather(*(self._vectors(each) for each in both_sounds(sound, self._codec.sample_rate)))
         return {}
 
-    def of_set(self) -> dict[str, float]:
-        """The distance, and its extrapolation."""
-        return self._frechet.numbers()
-
     def settings(self) -> dict[str, Any]:
-        """Which codec."""
         return {"fdd_codec": self._codec.name, "fdd_codec_fingerprint": self._codec.fingerprint}
-
-    def warnings(self) -> list[str]:
-        """Where the set is small."""
-        return self._frechet.warnings()
 
     def _vectors(self, waveform: Tensor) -> Tensor:
         device = self._codec.codebooks.device
         return code_vectors(self._codec.encode(waveform[None].to(device))[0].cpu(), self._codebooks)
+
+
+class VGGishScorer(FrechetScorer):
+    """FAD: Frechet distance on VGGish embeddings, the field's usual number (Kilgour et al., Interspeech 2019)."""
+
+    columns: Mapping[str, Column] = {"fad": Column("", False), "fad_infinity": Column("", False)}
+
+    def __init__(self, features: VGGishFeatures) -> None:
+        """Start an empty set.
+
+        Args:
+            features: the network with its weights.
+        """
+        super().__init__("fad")
+        self._features = features
+
+    def add(self, sound: PairedSound) -> dict[str, float]:
+        self.gather(*(self._features(each) for each in both_sounds(sound, VGGISH_RATE)))
+        return {}
+
+    def settings(self) -> dict[str, Any]:
+        return {"fad_features": "VGGish, before its last activation, no PCA"}
+
+
+class TaggerScorer(Scorer):
+    """What a published network says: KL divergence from the true sound, inception score, Frechet distance.
+
+    On AudioSet's classes and on one embedding a clip; the names of the numbers end with that of the network.
+    """
+
+    def __init__(self, name: str, tagger: Tagger) -> None:
+        """Start an empty set.
+
+        Args:
+            name: ``panns`` or ``passt``.
+            tagger: the network with its weights.
+        """
+        self.columns = {
+            f"kl_{name}": Column("nats", False),
+            f"inception_score_{name}": Column("", True),
+            f"fd_{name}": Column("", False),
+        }
+        self._name, self._tagger = name, tagger
+        self._inception, self._frechet = InceptionScore(), ClipFrechetDistance()
+        self._num_clips, self._width = 0, 0
+
+    def add(self, sound: PairedSound) -> dict[str, float]:
+        ours, theirs = (self._tagger(each) for each in both_sounds(sound, self._tagger.sample_rate))
+        self._inception.update(ours.probabilities[None])
+        self._frechet.update(ours.embedding, theirs.embedding)
+        self._num_clips, self._width = self._num_clips + 1, len(ours.embedding)
+        return {
+            f"kl_{self._name}": kl_divergence(ours.probabilities[None], theirs.probabilities[None]).item()
+        }
+
+    def of_set(self) -> dict[str, float]:
+        return {
+            f"inception_score_{self._name}": self._inception.compute(),
+            f"fd_{self._name}": self._frechet.compute(),
+        }
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            f"{self._name}_sample_rate": self._tagger.sample_rate,
+            f"{self._name}_probabilities": "softmax",
+        }
+
+    def warnings(self) -> list[str]:
+        return few_rows(f"fd_{self._name}", self._num_clips, self._width)
 
 
 @runtime_checkable
@@ -226,7 +266,7 @@ class Classifier(Protocol):
 
 
 class ClassScorer(Scorer):
-    """What a classifier hears: KL divergence from the true sound, inception score, accuracy on labelled clips."""
+    """What a classifier says: KL divergence from the true sound, inception score, accuracy on labelled clips."""
 
     columns: Mapping[str, Column] = {
         "kl": Column("nats", False),
@@ -245,7 +285,6 @@ class ClassScorer(Scorer):
         self._inception = InceptionScore()
 
     def add(self, sound: PairedSound) -> dict[str, float]:
-        """Of one clip."""
         ours, theirs = (
             self._classifier.probabilities(each)[None]
             for each in both_sounds(sound, self._classifier.sample_rate)
@@ -255,16 +294,13 @@ class ClassScorer(Scorer):
         labels = sound.pair.reference.labels
         if labels and labels[0] in self._classifier.classes:
             target = torch.tensor([self._classifier.classes.index(labels[0])])
-            numbers["accuracy"] = top1_accuracy(ours, target)
-            numbers["accuracy_of_truth"] = top1_accuracy(theirs, target)
+            numbers |= beside_truth("accuracy", top1_accuracy(ours, target), top1_accuracy(theirs, target))
         return numbers
 
     def of_set(self) -> dict[str, float]:
-        """The inception score."""
         return {"inception_score": self._inception.compute()}
 
     def settings(self) -> dict[str, Any]:
-        """Which classifier."""
         return {"classifier": self._classifier.name}
 
 
@@ -310,7 +346,6 @@ class AgreementScorer(Scorer):
         self._embedder = embedder
 
     def add(self, sound: PairedSound) -> dict[str, float]:
-        """Of one clip, and of its true sound."""
         clip = sound.pair.reference
         try:
             pictures = self._embedder.encode_video(clip.path, start=clip.start, duration=sound.seconds)
@@ -320,10 +355,9 @@ class AgreementScorer(Scorer):
             self._embedder.agreement(each, pictures)
             for each in both_sounds(sound, self._embedder.codec.sample_rate)
         )
-        return {"agreement": ours, "agreement_of_truth": theirs}
+        return beside_truth("agreement", ours, theirs)
 
     def settings(self) -> dict[str, Any]:
-        """Which embedder."""
         return {f"agreement_{key}": value for key, value in self._embedder.provenance.items()}
 
 
@@ -340,3 +374,15 @@ def read_events(clip: Path) -> list[float]:
         return [float(event["time"]) for event in json.loads(sidecar.read_text()).get("events", [])]
     except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
         raise MediaError(f"{sidecar}: its events cannot be read; mend or remove it") from error
+
+
+def code_vectors(codes: Int[Tensor, "K S"], codebooks: Float[Tensor, "K V Dc"]) -> Float[Tensor, "S E"]:
+    """Each step's codebook vectors side by side, before they are summed: E = K * Dc.
+
+    Raises:
+        ValueError: a code is no row of its codebook, such as a [MASK] left over.
+    """
+    if codes.numel() and not 0 <= codes.min() <= codes.max() < codebooks.shape[1]:
+        raise ValueError(f"codes reach from {codes.min()} to {codes.max()}, of {codebooks.shape[1]} entries")
+    vectors = [table[row] for table, row in zip(codebooks, codes, strict=True)]
+    return torch.cat(vectors, dim=1)

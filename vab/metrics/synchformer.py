@@ -16,8 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vab.checkpoint import load_state, load_torch_state
-from vab.errors import WeightsError
+from vab.metrics.published import load_published
 from vab.metrics.synchformer_inputs import (
     NUM_MELS,
     NUM_SEGMENTS,
@@ -29,7 +28,6 @@ from vab.metrics.synchformer_inputs import (
     picture_segments,
 )
 from vab.shapes import Float, Tensor
-from vab.weights import resolve
 
 OFFSETS = tuple((index - 10) / 5 for index in range(21))
 """Seconds that an answer stands for: by so much the sound is early; late where negative."""
@@ -110,15 +108,12 @@ class Synchformer:
         Raises:
             WeightsError: the file is absent, damaged or another.
         """
-        path = resolve(weights)
-        content = load_torch_state(path, "Synchformer; use the file that 'vab info' names")
-        state = {key: value for key, value in content.items() if not key.startswith(_UNUSED)}
-        try:
-            self._network, self._size = _build(state)
-        except (KeyError, ValueError, IndexError) as error:
-            raise WeightsError(f"{path}: holds no Synchformer; use the file that 'vab info' names") from error
-        load_state(self._network, state, path)
-        self._network.eval().requires_grad_(False).to(device)
+        self._network = load_published(
+            "Synchformer", weights, _build, device=device, keep=lambda key: not key.startswith(_UNUSED)
+        )
+        patch = self._network.get_parameter("vfeat_extractor.patch_embed_3d.proj.weight").shape[4]
+        positions = self._network.get_parameter("vfeat_extractor.pos_embed").shape[1] - 1
+        self._size = patch * math.isqrt(positions)
         self._device = device
 
     @torch.inference_mode()
@@ -161,8 +156,8 @@ def mean_offset(answers: Float[Tensor, "N O"]) -> float:
     return torch.tensor(OFFSETS)[answers.argmax(dim=1)].abs().mean().item()
 
 
-def _build(state: Mapping[str, Tensor]) -> tuple[Network, int]:
-    """A network of the sizes that its weights have, and the side of its pictures in pixels.
+def _build(state: Mapping[str, Tensor]) -> Network:
+    """A network of the sizes that its weights have.
 
     Raises:
         KeyError: a tensor that tells a size is missing.
@@ -178,7 +173,7 @@ def _build(state: Mapping[str, Tensor]) -> tuple[Network, int]:
     def depth(before: str, norm: str) -> int:
         return sum(key.startswith(f"{before}.") and key.endswith(f".{norm}.weight") for key in state)
 
-    network = Network(
+    return Network(
         width,
         patch=patch,
         side=side,
@@ -186,7 +181,6 @@ def _build(state: Mapping[str, Tensor]) -> tuple[Network, int]:
         sound_depth=depth("afeat_extractor.ast.encoder.layer", "layernorm_before"),
         joint_depth=depth("transformer.blocks", "ln1"),
     )
-    return network, patch * side
 
 
 class _MotionFormer(nn.Module):

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from vab.errors import MediaError
 from vab.metrics.pairing import PairedSound
-from vab.metrics.scorer import Column, Scorer, both_sounds
+from vab.metrics.scorer import Column, Scorer, beside_truth, both_sounds
 from vab.metrics.synchformer import mean_offset
 from vab.metrics.synchformer_inputs import AV_BENCHMARK, SAMPLE_RATE, SHORTEST_SECONDS, V_AURA, View
 from vab.shapes import Float, Tensor
@@ -69,15 +69,13 @@ class SynchronyScorer(Scorer):
                 scale * mean_offset(self._network.answers(seen, each, view))
                 for each in both_sounds(sound, SAMPLE_RATE)
             )
-            numbers |= {name: ours, f"{name}_of_truth": theirs}
+            numbers |= beside_truth(name, ours, theirs)
         return numbers
 
     def settings(self) -> dict[str, Any]:
-        """How either looks at a clip."""
         return {"desync_view": asdict(AV_BENCHMARK), "sync_view": asdict(V_AURA)}
 
     def warnings(self) -> list[str]:
-        """Which clips are too short."""
         if not self._too_short:
             return []
         some = ", ".join(self._too_short[:_NAMED_CLIPS])

@@ -12,9 +12,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from vab.checkpoint import load_state, load_torch_state
+from vab.metrics.published import load_published
 from vab.shapes import Float, Tensor
-from vab.weights import resolve
 
 SAMPLE_RATE = 16_000
 WIDTH = 128
@@ -68,11 +67,7 @@ class VGGishFeatures:
         Raises:
             WeightsError: the file is absent, damaged or another.
         """
-        path = resolve(weights)
-        state = load_torch_state(path, "VGGish; use the file of the torchvggish project")
-        self._model = VGGish()
-        load_state(self._model, state, path)
-        self._model.eval().requires_grad_(False).to(device)
+        self._model = load_published("VGGish", weights, lambda state: VGGish(), device=device)
         self._device = device
 
     @torch.inference_mode()

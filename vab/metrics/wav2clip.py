@@ -14,9 +14,8 @@ from torch.nn import functional as F
 from torchaudio.transforms import Spectrogram
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from vab.checkpoint import load_state, load_torch_state
+from vab.metrics.published import load_published
 from vab.shapes import Float, Tensor
-from vab.weights import resolve
 
 SAMPLE_RATE = 16_000
 WIDTH = 512
@@ -69,16 +68,13 @@ class Wav2Clip:
         Raises:
             WeightsError: the file is absent, damaged or another.
         """
-        path = resolve(weights)
-        content = load_torch_state(path, "Wav2CLIP; use the file that 'vab info' names")
-        self._model = Network()
-        state = {
-            key: value
-            for key, value in content.items()
-            if key.startswith(_PARTS) and not key.startswith(_CLASSES)
-        }
-        load_state(self._model, state, path)
-        self._model.eval().requires_grad_(False).to(device)
+        self._model = load_published(
+            "Wav2CLIP",
+            weights,
+            lambda state: Network(),
+            device=device,
+            keep=lambda key: key.startswith(_PARTS) and not key.startswith(_CLASSES),
+        )
         self._device = device
 
     @torch.inference_mode()
