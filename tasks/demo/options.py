@@ -46,13 +46,13 @@ class CorpusOptions:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Make the bundled weights from nothing, with the commands that everybody uses.
+    """Make the bundled weights from nothing, by the configurations in configs/ and the same functions as the commands.
 
     Corpus, codec, visual tower, features, coarse-to-fine stage, VAB, encoder for search, classifier.
 
-    Each stage is skipped where its result is there, and resumed where it was stopped. The full run takes over
+    Stages whose result is there are skipped; re-run to resume. The full run takes over
     three hours on two cores; --quick takes minutes and proves the path. With --codec encodec it makes the paper's other
-    system beside it: an EnCodec of 4 levels and a VAB of all of them; corpus and tower are shared.
+    system beside it: an EnCodec of 4 codebooks and a VAB of all of them; corpus and tower are shared.
     """
 
     output: Path = short("o", default=Path("out/bundle"))

@@ -28,10 +28,10 @@ def run(options: DemoOptions) -> int:
     out.mkdir(parents=True, exist_ok=True)
     scene = sample_scene(SCENE_SEED, SPLIT, SCENE_INDEX)
     frames, truth = render(scene)
-    pictures = np.stack(list(frames))
+    frames = np.stack(list(frames))
     silent = out / "silent.mp4"
-    media.write_clip(silent, pictures, FPS, None, SAMPLE_RATE)
-    media.write_clip(out / "true.mp4", pictures, FPS, truth, SAMPLE_RATE)
+    media.write_clip(silent, frames, FPS, None, SAMPLE_RATE)
+    media.write_clip(out / "true.mp4", frames, FPS, truth, SAMPLE_RATE)
 
     pipeline = vab.load("demo")
     generation = pipeline.generate(silent, seed=options.seed)
@@ -42,7 +42,7 @@ def run(options: DemoOptions) -> int:
     rows = {
         "true sound": true_sound,
         "true sound through the codec: the best that codes can do": coded,
-        "generated from the pictures alone": generation.waveform,
+        "generated from the frames alone": generation.waveform,
     }
     draw_clip(out / "picture.png", silent, scene.captions[0], rows, events.tolist())
     met = event_scores(generation.waveform, SAMPLE_RATE, events, window=WINDOW)
@@ -50,7 +50,7 @@ def run(options: DemoOptions) -> int:
     names = " and ".join(source.name.replace("_", " ") for source in scene.sources)
     for line in (
         f"A rendered scene that no training has seen ({names}: {scene.captions[0]}) was written without sound.",
-        f"From its pictures alone the bundled model made {generation.waveform.shape[1] / generation.sample_rate:.1f} s "
+        f"From its frames alone the bundled model made {generation.waveform.shape[1] / generation.sample_rate:.1f} s "
         f"of sound in {generation.settings['decoding']['num_steps']} decoding steps.",
         f"{met.num_true} things happen in it. The generated sound has {met.num_detected} sudden beginnings; "
         f"{met.num_matched} of them lie within {WINDOW:g} s of a true one.",

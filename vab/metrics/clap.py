@@ -79,7 +79,7 @@ class Clap:
 
     @torch.inference_mode()
     def embed_text(self, text: str) -> Float[Tensor, " P"]:
-        """Unit-norm embedding of words."""
+        """Unit-norm embedding of a text."""
         read = self._tokenizer([text], truncation=True, return_tensors="pt").to(self._device)
         return self._model.get_text_features(**read).pooler_output[0].cpu()
 

@@ -1,4 +1,4 @@
-"""ImageBind's towers of pictures and of sound, the network under the field's audio-visual score, from its own file.
+"""ImageBind's towers of frames and of sound, the network under the field's audio-visual score, from its own file.
 
 Girdhar et al., CVPR 2023; the weights are under CC-BY-NC-SA 4.0. The embeddings of a clip's pieces are averaged, as its
 authors do.
@@ -45,7 +45,7 @@ class Tower(nn.Module):
         """Put it together.
 
         Args:
-            patches: convolution over pictures or over mel bands.
+            patches: convolution over frames or over mel bands.
             after_patches: norm of its outputs, or nothing.
             before_blocks: norm of all tokens, or nothing.
             blocks: of the transformer.
@@ -67,7 +67,7 @@ class Tower(nn.Module):
         )
 
     def forward(self, inputs: Tensor) -> Float[Tensor, "B P"]:
-        """Unit-norm embeddings of pairs of pictures [B, 3, 2, H, W] or of mel bands [B, 1, M, T]."""
+        """Unit-norm embeddings of pairs of frames [B, 3, 2, H, W] or of mel bands [B, 1, M, T]."""
         stem = self.preprocessors.get_submodule("rgbt_stem")
         patches = stem.get_submodule("proj")(inputs).flatten(2).transpose(1, 2)
         whole = self.preprocessors.get_parameter("cls_token").expand(len(inputs), -1, -1)
@@ -116,7 +116,7 @@ class ImageBind:
         return self._embed("audio", mel_pieces(audio))
 
     def embed_video(self, video: str | Path, *, start: float, duration: float) -> Float[Tensor, " P"]:
-        """Unit-norm embedding of ``duration`` seconds of pictures, of five pieces of them.
+        """Unit-norm embedding of ``duration`` seconds of frames, of five pieces of them.
 
         Raises:
             MediaError: the file cannot be read or has no video.

@@ -1,4 +1,4 @@
-"""Scorers on published networks that have one space for sound and for pictures or words."""
+"""Scorers on published networks that have one space for audio and for frames or text."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ class SoundEmbedder(Protocol):
 
 @runtime_checkable
 class WordEmbedder(SoundEmbedder, Protocol):
-    """One that has places for words too, such as ``Clap``."""
+    """One that has places for text too, such as ``Clap``."""
 
     def embed_text(self, text: str) -> Float[Tensor, " P"]:
-        """Unit-norm embedding of words."""
+        """Unit-norm embedding of a text."""
         ...
 
 
 @runtime_checkable
 class PictureEmbedder(SoundEmbedder, Protocol):
-    """One that has places for pictures too, such as ``ImageBind``."""
+    """One that has places for frames too, such as ``ImageBind``."""
 
     def embed_video(self, video: str | Path, *, start: float, duration: float) -> Float[Tensor, " P"]:
-        """Unit-norm embedding of a stretch of pictures."""
+        """Unit-norm embedding of a stretch of frames."""
         ...
 
 
 class ClapScorer(Scorer):
-    """Sound against the clip's words and against its true sound by CLAP, and Frechet distance on its embeddings.
+    """Sound against the clip's text and against its true sound by CLAP, and Frechet distance on its embeddings.
 
     Words are the clip's caption or else its labels, from the list; clips with neither have no ``clap_text``.
     """
@@ -99,7 +99,7 @@ class ClapScorer(Scorer):
 
 
 class ImageBindScorer(Scorer):
-    """Cosine of ImageBind's embeddings of generated sound and of the true pictures; clips without are left out."""
+    """Cosine of ImageBind's embeddings of generated sound and of the true frames; clips without are left out."""
 
     columns: Mapping[str, Column] = {"imagebind": Column("", True), "imagebind_of_truth": Column("", True)}
 
@@ -114,18 +114,18 @@ class ImageBindScorer(Scorer):
     def add(self, sound: PairedSound) -> dict[str, float]:
         clip = sound.pair.reference
         try:
-            pictures = self._model.embed_video(clip.path, start=clip.start, duration=sound.seconds)
+            frames = self._model.embed_video(clip.path, start=clip.start, duration=sound.seconds)
         except MediaError:
             return {}
         ours, theirs = (
-            (self._model.embed_audio(each) @ pictures).item()
+            (self._model.embed_audio(each) @ frames).item()
             for each in both_sounds(sound, self._model.sample_rate)
         )
         return beside_truth("imagebind", ours, theirs)
 
 
 class Wav2ClipScorer(Scorer):
-    """MaskVAT's two cosines in CLIP's space: with the true sound (``wc``), and with the true pictures (``cc``)."""
+    """MaskVAT's two cosines in CLIP's space: with the true sound (``wc``), and with the true frames (``cc``)."""
 
     columns: Mapping[str, Column] = {
         "wc": Column("", True),
@@ -138,7 +138,7 @@ class Wav2ClipScorer(Scorer):
 
         Args:
             model: the network with its weights.
-            encoder: the pictures' half of the same space, OpenAI's CLIP ViT-B/32; None: ``wc`` alone.
+            encoder: the frames' half of the same space, OpenAI's CLIP ViT-B/32; None: ``wc`` alone.
 
         Raises:
             WeightsError: the encoder is not of the width of that space.
@@ -151,16 +151,16 @@ class Wav2ClipScorer(Scorer):
         self._model, self._encoder = model, encoder
 
     def add(self, sound: PairedSound) -> dict[str, float]:
-        """Of one clip; ``cc`` only where it has pictures."""
+        """Of one clip; ``cc`` only where it has frames."""
         ours, theirs = (self._model.embed_audio(each) for each in both_sounds(sound, self._model.sample_rate))
         numbers = {"wc": (ours @ theirs).item()}
         if self._encoder is None:
             return numbers
         try:
-            pictures = self._pictures(self._encoder, sound)
+            frames = self._pictures(self._encoder, sound)
         except MediaError:
             return numbers
-        return numbers | beside_truth("cc", (ours @ pictures).item(), (theirs @ pictures).item())
+        return numbers | beside_truth("cc", (ours @ frames).item(), (theirs @ frames).item())
 
     @staticmethod
     @torch.inference_mode()

@@ -23,7 +23,7 @@ DEFAULT_THRESHOLD = 4.0
 DEFAULT_WINDOW = 0.05
 """Seconds either side, as in onset detection since MIREX."""
 
-# One rate for every sound, so that a system is not judged by the band it has: the rate of the paper's codecs.
+# One rate for every sound, so that a system is not measured by its bandwidth: the rate of the paper's codecs.
 _RATE = 16_000
 _HOP = _RATE // CURVE_RATE
 _WINDOW_LENGTH = 512

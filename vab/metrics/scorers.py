@@ -325,12 +325,12 @@ class Embedder(Protocol):
         ...
 
     def agreement(self, audio: Float[Tensor, "1 L"], visual: Float[Tensor, "F E"]) -> float:
-        """Cosine of sound and pictures."""
+        """Cosine of sound and frames."""
         ...
 
 
 class AgreementScorer(Scorer):
-    """Cosine of the embeddings of generated sound and of the true pictures; clips without pictures are left out."""
+    """Cosine of the embeddings of generated sound and of the true frames; clips without frames are left out."""
 
     columns: Mapping[str, Column] = {
         "agreement": Column("", True),
@@ -341,18 +341,18 @@ class AgreementScorer(Scorer):
         """Nothing is kept between clips.
 
         Args:
-            embedder: trained so that sound and pictures of one clip are near.
+            embedder: trained so that sound and frames of one clip are near.
         """
         self._embedder = embedder
 
     def add(self, sound: PairedSound) -> dict[str, float]:
         clip = sound.pair.reference
         try:
-            pictures = self._embedder.encode_video(clip.path, start=clip.start, duration=sound.seconds)
+            frames = self._embedder.encode_video(clip.path, start=clip.start, duration=sound.seconds)
         except MediaError:
             return {}
         ours, theirs = (
-            self._embedder.agreement(each, pictures)
+            self._embedder.agreement(each, frames)
             for each in both_sounds(sound, self._embedder.codec.sample_rate)
         )
         return beside_truth("agreement", ours, theirs)

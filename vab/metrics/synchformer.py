@@ -1,8 +1,8 @@
 """Synchformer, the network under the field's synchrony scores, read from its official file.
 
-Iashin et al., ICASSP 2024: a MotionFormer with divided attention on segments of pictures, an AST on the segments of
+Iashin et al., ICASSP 2024: a MotionFormer with divided attention on segments of frames, an AST on the segments of
 sound beside them, both with a layer that pools space or frequency away, and a transformer over the two sequences that
-answers how much earlier than the pictures the sound is.
+answers how much earlier than the frames the sound is.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _FEATURE_HEADS, _JOINT_HEADS = 12, 8
 """The one size of a layer that its weights do not show."""
 _EPS, _SOUND_EPS = 1e-6, 1e-12
 _UNUSED = "vfeat_extractor.patch_embed."
-"""A layer for single pictures, which the file has and nothing goes through."""
+"""A layer for single frames, which the file has and nothing goes through."""
 _SEGMENTS_AT_ONCE = 4
 
 
@@ -78,7 +78,7 @@ class Network(nn.Module):
         self.transformer = _Joint(width, joint_depth)
 
     def see(self, segments: Float[Tensor, "S 3 T H W"]) -> Float[Tensor, "S t D"]:
-        """Tokens of segments of pictures, one for two of them."""
+        """Tokens of segments of frames, one for two of them."""
         return self.vproj(self.vfeat_extractor(segments))
 
     def hear(self, segments: Float[Tensor, "S 1 M W"]) -> Float[Tensor, "S a D"]:
@@ -118,7 +118,7 @@ class Synchformer:
 
     @torch.inference_mode()
     def see(self, video: str | Path, view: View, *, start: float, duration: float) -> Float[Tensor, "S t D"]:
-        """What it makes of a clip's pictures, to be compared with any number of sounds.
+        """What it makes of a clip's frames, to be compared with any number of sounds.
 
         Raises:
             MediaError: the file cannot be read or has no video.
@@ -135,16 +135,16 @@ class Synchformer:
 
         Args:
             seen: from :meth:`see`, of the same view.
-            audio: at ``SAMPLE_RATE``, from where the pictures begin.
+            audio: at ``SAMPLE_RATE``, from where the frames begin.
             view: the evaluator's.
 
         Raises:
-            ValueError: pictures or sound are shorter than 4.8 s.
+            ValueError: frames or sound are shorter than 4.8 s.
         """
         segments = mel_segments(audio, view)
         count = min(len(seen), len(segments))
         if count < NUM_SEGMENTS:
-            raise ValueError(f"{count} segments of pictures and sound, of {NUM_SEGMENTS}")
+            raise ValueError(f"{count} segments of frames and sound, of {NUM_SEGMENTS}")
         heard = self._network.hear(segments.to(self._device))
         parts = (slice(NUM_SEGMENTS), slice(count - NUM_SEGMENTS, count))
         pairs = [torch.stack([each[part] for part in parts]) for each in (seen.to(self._device), heard)]
@@ -184,7 +184,7 @@ def _build(state: Mapping[str, Tensor]) -> Network:
 
 
 class _MotionFormer(nn.Module):
-    """Patches of two pictures each, attention over time and then over space in every layer, space pooled away."""
+    """Patches of two frames each, attention over time and then over space in every layer, space pooled away."""
 
     def __init__(self, width: int, patch: int, side: int, depth: int) -> None:
         super().__init__()
@@ -198,7 +198,7 @@ class _MotionFormer(nn.Module):
         self.spatial_attn_agg = _Pool(width, _FEATURE_HEADS)
 
     def forward(self, segments: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B t D"]:
-        """One token for two pictures."""
+        """One token for two frames."""
         patches = self.patch_embed_3d.get_submodule("proj")(segments).flatten(3).permute(0, 2, 3, 1)
         patches = patches + self.pos_embed[:, None, 1:] + self.temp_embed[:, :, None]
         whole = (self.cls_token + self.pos_embed[:, :1]).expand(len(segments), -1, -1)

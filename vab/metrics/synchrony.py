@@ -1,4 +1,4 @@
-"""Scorer on Synchformer: how far a sound is from its pictures in time, as the field's two evaluators measure it."""
+"""Scorer on Synchformer: how far a sound is from its frames in time, as the field's two evaluators measure it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class OffsetNetwork(Protocol):
     """A network that tells by how much sound is early, such as ``Synchformer``."""
 
     def see(self, video: str | Path, view: View, *, start: float, duration: float) -> Float[Tensor, "S t D"]:
-        """What it makes of a clip's pictures."""
+        """What it makes of a clip's frames."""
         ...
 
     def answers(
@@ -34,7 +34,7 @@ class OffsetNetwork(Protocol):
 
 
 class SynchronyScorer(Scorer):
-    """MMAudio's DeSync and V-AURA's Sync of generated sound and true pictures; clips without pictures have neither."""
+    """MMAudio's DeSync and V-AURA's Sync of generated sound and true frames; clips without frames have neither."""
 
     columns: Mapping[str, Column] = {
         "desync": Column("s", False),

@@ -161,7 +161,7 @@ def partner_of(clips: Sequence[BenchmarkClip]) -> list[int]:
 
 
 def training_sounds(num_clips: int, folder: Path) -> tuple[Float[Tensor, "N L"], list[str]]:
-    """Sounds of training scenes with one source, and their classes, rendered without pictures; kept in ``folder``."""
+    """Sounds of training scenes with one source, and their classes, rendered without frames; kept in ``folder``."""
     scenes: list[Scene] = []
     index = 0
     while len(scenes) < num_clips:

@@ -1,8 +1,8 @@
 """Training of a small open_clip tower: frames, captions that name object, material and state, and the state itself.
 
-Captions alone teach a tower this small what is to be seen, hardly the moment. So its picture embedding must also
-tell, through one linear map that only training knows, the numbers behind the words: how far the hammer is and when
-it struck. Frames alone are told; nothing of the truth reaches the embedding but through the pixels.
+Captions alone teach a tower this small the object but hardly the moment. So a linear map, which only training has,
+must also predict the visible state from the frame embedding: distances, velocities, time since the last event. The
+ground truth is a target only; the embedding depends on the pixels alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vab.shapes import Float, Int, Tensor
 
 @dataclass(frozen=True)
 class CaptionedFrames:
-    """A batch of pictures and what is to be seen on them."""
+    """A batch of frames and what is to be seen on them."""
 
     frames: Tensor
     """uint8 [B, 3, size, size]."""
@@ -66,15 +66,15 @@ class FrameCaptions(Dataset[CaptionedFrames]):
 
     def __getitems__(self, requests: Sequence[tuple[int, int]]) -> CaptionedFrames:
         """Frames, captions and states for (clip, seed) pairs."""
-        pictures, captions, states = [], [], []
+        frames, captions, states = [], [], []
         for index, seed in requests:
             generator = np.random.default_rng(seed)
             frame = generator.integers(len(self.times))
-            pictures.append(self.frames[index, frame])
+            frames.append(self.frames[index, frame])
             captions.append(self.caption(index, float(self.times[frame]), generator))
             states.append(self.state(index, float(self.times[frame])))
         return CaptionedFrames(
-            torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2),
+            torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2),
             tuple(captions),
             torch.tensor(states, dtype=torch.float32),
         )
@@ -105,7 +105,7 @@ class TowerObjective(nn.Module):
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
 
     def forward(self, batch: CaptionedFrames, *, generator: torch.Generator) -> dict[str, Tensor]:
-        """Losses of one batch, on pictures shifted by a few pixels and changed in brightness."""
+        """Losses of one batch, on frames shifted by a few pixels and changed in brightness."""
         image = self._embed(self._vary(batch.frames.float() / 255, generator))
         scores = self._scores(image, batch.captions)
         target = self._same_caption(batch.captions).to(scores)

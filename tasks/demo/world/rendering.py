@@ -1,4 +1,4 @@
-"""A scene to pictures and sound."""
+"""A scene to frames and audio."""
 
 from collections.abc import Iterator
 

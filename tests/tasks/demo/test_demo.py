@@ -36,8 +36,8 @@ def test_demo_writes_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.slow
-def test_the_bundled_model_uses_its_eyes(tmp_path: Path) -> None:
-    """Hidden codes of clips that no training has seen are predicted better with their frames than without."""
+def test_the_bundled_model_uses_the_frames(tmp_path: Path) -> None:
+    """Masked codes of clips that no training has seen are predicted better with their frames than without."""
     corpus = write_corpus(tmp_path / "corpus", {"test": 18}, seed=1, duration=4.0, workers=0)
     words = [
         "extract",
