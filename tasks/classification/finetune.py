@@ -234,7 +234,7 @@ def _facts(
     splits = options.data.folds or options.data.test_splits
     streams = store.info.streams.values()
     codes = next((stream for stream in streams if stream.kind == "codes"), None)
-    visual = next((stream for stream in streams if stream.source == "video"), None)
+    visual = next((stream for stream in streams if stream.source == "frames"), None)
     return {
         "method": method(options),
         "modality": "audio" if options.baseline else options.modality,

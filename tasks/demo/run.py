@@ -27,8 +27,8 @@ def run(options: DemoOptions) -> int:
     out = options.output
     out.mkdir(parents=True, exist_ok=True)
     scene = sample_scene(SCENE_SEED, SPLIT, SCENE_INDEX)
-    frames, truth = render(scene)
-    frames = np.stack(list(frames))
+    rendered, truth = render(scene)
+    frames = np.stack(list(rendered))
     silent = out / "silent.mp4"
     media.write_clip(silent, frames, FPS, None, SAMPLE_RATE)
     media.write_clip(out / "true.mp4", frames, FPS, truth, SAMPLE_RATE)
