@@ -73,6 +73,10 @@ class CodedPieces:
     def __len__(self) -> int:
         return len(self.waveform)
 
+    def to(self, device: torch.device | str) -> CodedPieces:
+        """The same on another device."""
+        return CodedPieces(self.waveform.to(device), self.codes.to(device))
+
 
 class CodePieces(Dataset[CodedPieces]):
     """Random pieces of many waveforms and of their codes, held in memory; a piece is chosen by its seed alone."""
