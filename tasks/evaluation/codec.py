@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +15,13 @@ from rich.table import Table
 
 from tasks.console import console, progress_bar
 from tasks.evaluation.options import CodecOptions
+from tasks.options import command_line
 from tasks.pictures import draw_spectrogram, new_figure
-from vab import __version__, media
+from tasks.record import conditions, write_record
+from vab import media
 from vab.codecs import Codec, load_codec
 from vab.device import choose_device
 from vab.errors import ConfigError
-from vab.files import write_atomically
 from vab.metrics.spectra import log_mel_distance
 from vab.metrics.tones import glide, steady_tones, tone_score
 from vab.shapes import Tensor
@@ -54,18 +54,23 @@ def run(options: CodecOptions) -> int:
             for system in progress.track(systems, description="coding and decoding")
         ]
     options.output.mkdir(parents=True, exist_ok=True)
-    document = {
-        "systems": rows,
-        "audio": {folder: len(found) for folder, found in files.items()},
-        "clip_seconds": options.seconds,
-        "num_tones": options.num_tones,
-        "seed": options.seed,
-        "device": str(device),
-        "threads": torch.get_num_threads(),
-        "vab": __version__,
-        "torch": torch.__version__,
-    }
-    write_atomically(options.output / "codec.json", json.dumps(document, indent=2) + "\n")
+    num_files = sum(map(len, files.values()))
+    measured = conditions(
+        clips=", ".join(Path(folder).name for folder in files) or "test tones",
+        num_clips=num_files,
+        num_expected=num_files,
+        clip_seconds=options.seconds,
+        codec=None,
+        frame_rate=None,
+        visual_fps=None,
+        sampling=None,
+        seed=options.seed,
+        device=str(device),
+        command=command_line("evaluate codec", options),
+        num_tones=options.num_tones,
+        threads=torch.get_num_threads(),
+    )
+    write_record(options.output / "codec.json", "codec", {"systems": rows}, measured)
     _draw_glides(options.output / "glide.png", systems)
     console.print(_table(rows, list(files)))
     console.print(f"{options.output / 'codec.json'}, {options.output / 'glide.png'}", markup=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -17,7 +16,7 @@ import vab
 from tasks.console import console, progress_bar
 from tasks.evaluation.options import GenerationOptions
 from tasks.evaluation.page import write_page
-from vab import __version__
+from tasks.options import command_line
 from vab.classification import Classifier
 from vab.codecs import load_codec
 from vab.device import choose_device
@@ -45,6 +44,7 @@ from vab.metrics.synchformer import Synchformer
 from vab.metrics.synchrony import SynchronyScorer
 from vab.metrics.vggish import VGGishFeatures
 from vab.metrics.wav2clip import Wav2Clip
+from vab.provenance import made_with
 from vab.visual import load_encoder
 from vab.weights import find, sha256_of
 
@@ -174,20 +174,15 @@ def _document(options: GenerationOptions, report: Report) -> dict[str, Any]:
 
 
 def _provenance(options: GenerationOptions) -> dict[str, Any]:
-    words = ["vab", "evaluate", "generation"]
-    for name, value in asdict(options).items():
-        if value is not None:
-            many = value if isinstance(value, list) else [value]
-            words += [f"--{name.replace('_', '-')}", *map(str, many)]
     return {
         "weights_licences": _licences(options),
         "list": options.list.name if options.list else None,
         "list_sha256": sha256_of(options.list) if options.list else None,
         "split": options.split,
         "on_problem": options.on_problem,
-        "command": shlex.join(words),
+        "command": command_line("evaluate generation", options),
         "device": choose_device(options.device),
-        "vab": __version__,
+        **made_with(),
     }
 
 

@@ -1,4 +1,7 @@
-"""The page of a listening test: media inside, answers kept in the browser and saved as CSV, nothing sent anywhere."""
+"""The page of a listening test: media inside, answers kept in the browser and saved as CSV, nothing sent anywhere.
+
+No package: webMUSHRA and BeaqleJS are folders of scripts and media to host, this is one file to send.
+"""
 
 from __future__ import annotations
 

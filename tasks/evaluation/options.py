@@ -208,8 +208,8 @@ class CodecOptions:
 class ResultsOptions:
     """Write the page of results: the text of a template, its tables and numbers from the JSON files beside it.
 
-    Each file is what a benchmark wrote: 'evaluate demo', 'sweep', 'ablation', 'refinement', 'tokens', 'retrieval', or
-    'finetune'. To bring a new measurement in, copy its JSON into the folder and run this again.
+    Each file is what a benchmark wrote: 'evaluate demo', 'sweep', 'ablation', 'refinement', 'tokens', 'retrieval',
+    'codec', or 'finetune'. To add a measurement, copy its JSON into the folder, name it in the template, and re-run.
     """
 
     source: Path = Path("docs/results")

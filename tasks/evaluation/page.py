@@ -1,4 +1,4 @@
-"""The ten best and the ten worst clips of an evaluation, to hear and see."""
+"""The page of an evaluation: the ten best and the ten worst clips, with players and spectrograms."""
 
 from __future__ import annotations
 

@@ -258,6 +258,30 @@ def _classification(documents: Sequence[Document]) -> Table:
     )
 
 
+def _codec(documents: Sequence[Document]) -> Table:
+    rows = [row for document in documents for row in document["systems"]]
+    folders = list(rows[0]["log_mel_distance"])
+    return Table(
+        [
+            "",
+            "bits/s",
+            "tone share",
+            "pitch error, cents",
+            *(f"log-mel, {Path(each).name}, dB" for each in folders),
+        ],
+        [
+            [
+                row["system"],
+                "" if row["bits_per_second"] is None else f"{row['bits_per_second']:.0f}",
+                f"{row['tone_share']:.3f}",
+                f"{row['pitch_error_cents']:.0f}",
+                *(f"{row['log_mel_distance'][each]:.2f}" for each in folders),
+            ]
+            for row in rows
+        ],
+    )
+
+
 _TABLES: dict[str, Callable[[Sequence[Document]], Table]] = {
     "demo": _demo,
     "sweep": _sweep,
@@ -265,5 +289,6 @@ _TABLES: dict[str, Callable[[Sequence[Document]], Table]] = {
     "refinement": _refinement,
     "tokens": _tokens,
     "retrieval": _retrieval,
+    "codec": _codec,
     "classification": _classification,
 }

@@ -90,3 +90,14 @@ def test_what_cannot_be_filled_in_is_one_line(
     assert cli.main(["evaluate", "results", "--source", str(tmp_path), "-o", str(out)]) == 2
     error = capsys.readouterr().err.strip()
     assert "\n" not in error and str(tmp_path) in error and not out.exists()
+
+
+def test_codecs(tmp_path: Path) -> None:
+    row = {"system": "opus", "bits_per_second": 6000.4, "tone_share": 0.9, "pitch_error_cents": 3.2}
+    write(
+        tmp_path,
+        "{{ table a }}",
+        a={"benchmark": "codec", "systems": [{**row, "log_mel_distance": {"/data/real": 5.432}}]},
+    )
+    assert "log-mel, real, dB" in page(tmp_path)
+    assert "| opus | 6000 | 0.900 | 3 | 5.43 |" in page(tmp_path)
