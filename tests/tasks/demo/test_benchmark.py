@@ -2,14 +2,19 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tiny import write_tiny_model
 
 import vab
 from tasks import cli
+from tasks.demo.benchmark import ablation
 from tasks.demo.benchmark.ablation import COMPARISONS
 from tasks.demo.benchmark.classifier import ReferenceClassifier
 from tasks.demo.benchmark.codec import distances
@@ -202,3 +207,41 @@ def test_a_sweep_says_what_each_choice_gives_and_costs(tmp_path: Path) -> None:
     ]
     assert all(0 <= row["f1_50ms"] <= row["f1_100ms"] <= 1 for row in rows)
     assert (tmp_path / "sweep.png").stat().st_size > 10_000
+
+
+def test_an_ablation_can_measure_retrieval_and_probes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one comparison: what differs, what is trained from what, and what stands in the JSON."""
+    given: dict[str, list[Any]] = {"pretrain": [], "adapt": [], "finetune": []}
+
+    def pretend(name: str) -> Callable[[Any], int]:
+        def run(options: Any) -> int:
+            given[name].append(options)
+            options.out.mkdir(parents=True, exist_ok=True)
+            write_tiny_model(options.out / "model.safetensors")
+            mean = {"mean": {"mean_average_precision": 0.25}}
+            (options.out / "metrics.json").write_text(json.dumps(mean))
+            return 0
+
+        return run
+
+    for name in given:
+        monkeypatch.setattr(ablation, name, pretend(name))
+    found = SimpleNamespace(summaries={"visual to audio": SimpleNamespace(recall_1=0.5)}, num_clips=3)
+    monkeypatch.setattr(ablation, "measure_retrieval", lambda options: found)
+    monkeypatch.setattr(ablation, "FeatureStore", lambda path: SimpleNamespace(select=lambda split: range(3)))
+    words = ["alibi", "--measure", "retrieval", "probe", "--steps", "7", "--store", "stores/demo"]
+    assert cli.main(["evaluate", "ablation", *words, "-o", str(tmp_path)]) == 0
+    assert [options.model.alibi for options in given["pretrain"]] == ["asymmetric", "time", "index"]
+    assert {options.training.max_steps for options in given["pretrain"]} == {7}
+    assert {options.model.num_layers for options in given["pretrain"]} == {4}
+    for adapted, probed in zip(given["adapt"], given["finetune"], strict=True):
+        assert adapted.weights == probed.init and probed.freeze and probed.modality == "visual"
+    document = json.loads((tmp_path / "ablation.json").read_text())
+    assert [row["value"] for row in document["rows"]] == ["asymmetric", "time", "index"]
+    assert all(
+        row["retrieval"]["visual to audio"] == 0.5 and row["probe"] == 0.25 for row in document["rows"]
+    )
+    assert document["conditions"]["command"].startswith("vab evaluate ablation alibi")
+    assert document["conditions"]["num_clips"] == 3
