@@ -14,6 +14,7 @@ from vab import media
 from vab.decoding.options import DecodingOptions
 from vab.models.refined import RefinedGenerator
 from vab.pipeline import Pipeline
+from vab.seeds import clip_seed
 from vab.shapes import Float, Int, Tensor
 
 BATCH = 4
@@ -66,7 +67,7 @@ def generate(
         clips: what to do.
         pipeline: the model.
         options: of the decoding.
-        seed: of all clips; a clip's sound depends on nothing else.
+        seed: with a clip's name, all that its noise depends on.
         folder: keeps the sounds as FLAC; those that are there are read, so that a long run resumes.
     """
     sounds: dict[int, Tensor] = {}
@@ -84,7 +85,7 @@ def generate(
                 [{"clip": clips[index].visual} for index in batch],
                 [clips[index].waveform.shape[1] / rate for index in batch],
                 options=options,
-                seeds=[seed] * len(batch),
+                seeds=[clip_seed(seed, clips[index].id) for index in batch],
                 batch_size=BATCH,
             )
             for index, sound in zip(batch, made, strict=True):
