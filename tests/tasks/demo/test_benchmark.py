@@ -233,9 +233,9 @@ def test_an_ablation_can_measure_retrieval_and_probes(
     monkeypatch.setattr(ablation, "FeatureStore", lambda path: SimpleNamespace(select=lambda split: range(3)))
     words = ["alibi", "--measure", "retrieval", "probe", "--steps", "7", "--store", "stores/demo"]
     assert cli.main(["evaluate", "ablation", *words, "-o", str(tmp_path)]) == 0
-    assert [options.model.alibi for options in given["pretrain"]] == ["asymmetric", "time", "index"]
+    assert [options.model["alibi"] for options in given["pretrain"]] == ["asymmetric", "time", "index"]
     assert {options.training.max_steps for options in given["pretrain"]} == {7}
-    assert {options.model.num_layers for options in given["pretrain"]} == {4}
+    assert {options.model["num_layers"] for options in given["pretrain"]} == {4}
     for adapted, probed in zip(given["adapt"], given["finetune"], strict=True):
         assert adapted.weights == probed.init and probed.freeze and probed.modality == "visual"
     document = json.loads((tmp_path / "ablation.json").read_text())
