@@ -15,11 +15,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-import yaml
 from docstring_parser import parse_from_object
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
-from vab.config import from_dict
+from vab.config import from_dict, read_yaml
 
 T = TypeVar("T")
 
@@ -150,7 +149,7 @@ def read_options(options: type[T], config: Path, *given: Mapping[str, Any]) -> T
     Raises:
         ConfigError: the file has an option that the command has not, or a value of the wrong type.
     """
-    values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    values = read_yaml(config)
     return from_dict(options, functools.reduce(_merged, given, values), source=str(config))
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from tasks.classification.finetune import run as finetune
 from tasks.classification.options import FinetuneOptions
@@ -43,7 +42,7 @@ from vab.codecs import (
     build_encodec,
     save_codec,
 )
-from vab.config import from_dict
+from vab.config import from_dict, read_yaml
 from vab.errors import ConfigError, VABError
 from vab.files import write_atomically
 from vab.models.files import load_model, save_model
@@ -91,9 +90,7 @@ class Recipe:
         self.system = SYSTEMS[options.codec]
         self.out = options.output
         amounts = CONFIGS / "demo" / ("quick.yaml" if options.quick else "full.yaml")
-        self.amounts = from_dict(
-            Amounts, yaml.safe_load(amounts.read_text(encoding="utf-8")), source=str(amounts)
-        )
+        self.amounts = from_dict(Amounts, read_yaml(amounts), source=str(amounts))
         self.store = self.out / f"store{self.system.suffix}"
 
     def run(self) -> int:
