@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ from tasks.demo.training.codec import (
     DecoderReconstruction,
     WaveformPieces,
 )
-from tasks.demo.training.options import Amounts, CodecOptions, TowerOptions
+from tasks.demo.training.options import Amounts, CodecOptions, SpectralCodecOptions, TowerOptions
 from tasks.demo.training.quantisers import DacQuantiser, EncodecQuantiser
+from tasks.demo.training.sounds import SoundPieces, read_pool
+from tasks.demo.training.spectral import SpectralReconstruction
 from tasks.demo.training.tower import TowerObjective
 from tasks.demo.world import write_corpus
 from tasks.demo.world.truth import NUM_STATE_QUANTITIES
@@ -38,8 +40,11 @@ from vab.codecs import (
     DacConfig,
     EncodecCodec,
     EncodecConfig,
+    SpectralCodec,
+    SpectralConfig,
     build_dac,
     build_encodec,
+    build_spectral,
     save_codec,
 )
 from vab.config import from_dict, read_yaml
@@ -68,11 +73,21 @@ class System:
     """Of the stage that completes its codes; None: the VAB makes all codebooks."""
     is_adapted: bool
     """Whether its VAB is adapted for search and for classes."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """What its codec changes in the models' configurations."""
 
 
 SYSTEMS = {
     "dac": System("", "codec/demo.yaml", "vab/demo.yaml", "coarse_to_fine/demo.yaml", True),
     "encodec": System("-encodec", "codec/demo_encodec.yaml", "vab/demo_encodec.yaml", None, False),
+    "spectral": System(
+        "-spectral",
+        "codec/demo_spectral.yaml",
+        "vab/demo.yaml",
+        "coarse_to_fine/demo.yaml",
+        True,
+        {"codebook_dim": 48},
+    ),
 }
 
 
@@ -99,7 +114,11 @@ class Recipe:
         self._check_same_run()
         stages = [
             ("corpus", self.out / "corpus" / "manifest.csv", self.corpus),
-            ("codec", self.weights("codec"), self.codec),
+            (
+                "codec",
+                self.weights("codec"),
+                self.spectral_codec if self.options.codec == "spectral" else self.codec,
+            ),
             ("visual tower", self.tower_weights, self.tower),
             ("features", self.out / f"features{self.system.suffix}.done", self.features),
         ]
@@ -181,6 +200,35 @@ class Recipe:
             self._provenance(options.training) | {"decoder_steps": options.decoder_training.max_steps},
         )
 
+    def spectral_codec(self) -> None:
+        """Train the spectral codec, on recordings too."""
+        options = read_options(
+            SpectralCodecOptions, CONFIGS / self.system.codec, {"training": self._training()}
+        )
+        torch.manual_seed(self.options.seed)
+        config = from_dict(SpectralConfig, options.network, source=self.system.codec)
+        network, rate = build_spectral(config), config.sample_rate
+        num_samples = round(options.piece_seconds * rate)
+        pools = {
+            "foley_world": material.waveforms(
+                self.out, "train", rate, self.amounts.num_codec_and_tower_clips
+            ).reshape(-1)
+        }
+        if self.options.recordings:
+            pools["recordings"] = read_pool(self.options.recordings, rate)
+        fit(
+            SpectralReconstruction(
+                network, options.loss, num_unquantised_batches=options.num_unquantised_batches
+            ),
+            SoundPieces(pools, options.shares, num_samples, rate),
+            WaveformPieces(material.waveforms(self.out, "validation", rate), num_samples),
+            options.training,
+            self.out / f"codec{self.system.suffix}",
+            resume=True,
+            device=self.options.device,
+        )
+        save_codec(SpectralCodec(network, config), self.weights("codec"), self._provenance(options.training))
+
     def tower(self) -> None:
         """Train the visual encoder."""
         options = read_options(TowerOptions, CONFIGS / "visual" / "demo.yaml", {"training": self._training()})
@@ -230,7 +278,7 @@ class Recipe:
 
     def search(self) -> None:
         """Adapt the VAB for search."""
-        out = self.out / "search"
+        out = self.out / f"search{self.system.suffix}"
         given = {
             "weights": str(self.weights("vab")),
             "store": [str(self.store)],
@@ -242,7 +290,7 @@ class Recipe:
 
     def classes(self) -> None:
         """A linear probe: on Foley world it is ahead of a short fine-tuning, and takes a minute."""
-        out = self.out / "classes"
+        out = self.out / f"classes{self.system.suffix}"
         given = {
             "init": str(self.weights("vab")),
             "store": str(self.store),
@@ -269,6 +317,7 @@ class Recipe:
         given = {
             "store": [str(self.store)],
             "out": str(out),
+            "model": self.system.sizes,
             "codec_weights": str(self.weights("codec")),
             "training": self._training(),
         }

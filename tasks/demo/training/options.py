@@ -23,6 +23,44 @@ class CodecOptions:
 
 
 @dataclass(frozen=True)
+class CodecLossWeights:
+    """Weights of the parts of a spectral codec's loss."""
+
+    spectrum: float = 1.0
+    """L1 of log mel amplitudes, nepers."""
+    magnitude: float = 20.0
+    """L1 of mel amplitudes: a logarithm's gradient fades with the level, so loud sound would stay too soft."""
+    phase: float = 2.0
+    """L1 of the complex STFT relative to the target's."""
+    coefficients: float = 3.0
+    """L1 of compressed MDCT coefficients."""
+    commitment: float = 0.02
+    """Squared distance of the residuals to their entries, all codebooks together."""
+    whiteness: float = 0.1
+    """Distance of the latents' covariance from the identity: correlated latents leave most codebooks unused."""
+
+
+@dataclass(frozen=True)
+class SpectralCodecOptions:
+    """A spectral codec, what it hears and how it is trained."""
+
+    type: Literal["spectral"]
+    """Architecture."""
+    network: dict[str, Any]
+    """Its size: the fields of ``SpectralConfig``."""
+    loss: CodecLossWeights
+    """Weights of the loss."""
+    shares: dict[str, float]
+    """How often a piece is of ``foley_world``, ``recordings`` or synthetic ``tones``, in proportion."""
+    piece_seconds: float
+    """Length of a piece."""
+    num_unquantised_batches: int
+    """Batches before the quantiser: k-means on an untrained encoder's near-constant outputs finds one cluster only."""
+    training: TrainingOptions
+    """How to train."""
+
+
+@dataclass(frozen=True)
 class TowerOptions:
     """A visual encoder and its training."""
 

@@ -10,8 +10,10 @@ import torch
 from torch.utils.data import Dataset
 
 from vab import media
+from vab.errors import ConfigError
 from vab.shapes import Float, Tensor
 
+AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".m4a"}
 GAIN_DB = (-12.0, 2.0)
 """Random gain of a piece."""
 
@@ -85,11 +87,19 @@ def _tone(num_samples: int, sample_rate: int, generator: np.random.Generator) ->
     return waves.sum(axis=0) * envelope * np.linspace(first, last, num_samples)
 
 
-def read_pool(files: Sequence[Path], sample_rate: int) -> np.ndarray:
-    """The audio of files end to end, int16.
+def read_pool(folders: Sequence[Path], sample_rate: int) -> np.ndarray:
+    """The audio files in folders and below, end to end, int16.
 
     Raises:
-        MediaError: a file cannot be read or has no audio.
+        MediaError: a file cannot be read.
+        ConfigError: there are none.
     """
+    files = [
+        path for folder in folders for path in sorted(folder.rglob("*")) if path.suffix in AUDIO_SUFFIXES
+    ]
+    if not files:
+        raise ConfigError(
+            f"{', '.join(map(str, folders))}: no audio files ({' '.join(sorted(AUDIO_SUFFIXES))})"
+        )
     sounds = [media.read_audio(path, sample_rate)[0].numpy() for path in files]
     return (np.concatenate(sounds).clip(-1, 1) * 32767).astype(np.int16)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ import torch.nn.functional as F
 import torchaudio
 from torch import nn
 
+from tasks.demo.training.options import CodecLossWeights
 from vab.codecs.spectral import SpectralNetwork, compress, nearest_entries
 from vab.shapes import Float, Int, Tensor
 
@@ -28,44 +28,25 @@ REVIVED_BELOW = 0.05
 KMEANS_ROUNDS = 6
 
 
-@dataclass(frozen=True)
-class CodecLossWeights:
-    """Weights of the parts of the loss."""
-
-    spectrum: float = 1.0
-    """L1 of log mel amplitudes, nepers."""
-    magnitude: float = 20.0
-    """L1 of mel amplitudes: a logarithm's gradient fades with the level, so loud sound would stay too soft."""
-    phase: float = 2.0
-    """L1 of the complex STFT relative to the target's."""
-    coefficients: float = 3.0
-    """L1 of compressed MDCT coefficients."""
-    commitment: float = 0.02
-    """Squared distance of the residuals to their entries, all codebooks together."""
-    whiteness: float = 0.1
-    """Distance of the latents' covariance from the identity: correlated latents leave most codebooks unused."""
-
-
-class CodecReconstruction(nn.Module):
+class SpectralReconstruction(nn.Module):
     """The objective around an untrained network."""
 
     num_batches: Tensor
 
     def __init__(
-        self, network: SpectralNetwork, *, warmup_batches: int, weights: CodecLossWeights | None = None
+        self, network: SpectralNetwork, weights: CodecLossWeights, *, num_unquantised_batches: int
     ) -> None:
         """Wrap a network.
 
         Args:
             network: to be trained.
-            warmup_batches: batches before the quantiser: k-means on an untrained encoder's near-constant outputs
-                would find one cluster only.
             weights: of the loss.
+            num_unquantised_batches: batches before the quantiser.
         """
         super().__init__()
         self.network = network
-        self.warmup_batches = warmup_batches
-        self.weights = weights or CodecLossWeights()
+        self.weights = weights
+        self.num_unquantised_batches = num_unquantised_batches
         self.learner = CodebookLearner(network.quantiser.codebooks)
         self.register_buffer("num_batches", torch.zeros((), dtype=torch.long))
         self.distances = Distances(network.config.sample_rate)
@@ -77,8 +58,8 @@ class CodecReconstruction(nn.Module):
         commitment = latents.new_zeros(())
         with torch.autocast(batch.device.type, enabled=False):  # the nearest entry must be the nearest
             whiteness = distance_from_white(rows)
-            if self.num_batches >= self.warmup_batches:
-                if self.num_batches == self.warmup_batches:
+            if self.num_batches >= self.num_unquantised_batches:
+                if self.num_batches == self.num_unquantised_batches:
                     self.learner.start(rows.detach(), generator=generator)
                 quantised, commitment = self.learner(rows, generator=generator)
                 latents = quantised.view_as(latents.transpose(1, 2)).transpose(1, 2)

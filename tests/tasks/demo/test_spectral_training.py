@@ -8,10 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.demo.training.options import CodecLossWeights
 from tasks.demo.training.sounds import SoundPieces, read_pool, synthetic_tones
-from tasks.demo.training.spectral import CodebookLearner, CodecReconstruction, Distances, distance_from_white
+from tasks.demo.training.spectral import (
+    CodebookLearner,
+    Distances,
+    SpectralReconstruction,
+    distance_from_white,
+)
 from vab import media
 from vab.codecs import SpectralConfig, build_spectral
+from vab.errors import ConfigError
 
 RATE = 16_000
 TINY = SpectralConfig(width=32, num_encoder_blocks=1, num_decoder_blocks=1, codebook_dim=8, codebook_size=16)
@@ -23,7 +30,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def test_a_few_steps_lower_the_loss_and_fill_the_codebooks() -> None:
     torch.manual_seed(0)
-    objective = CodecReconstruction(build_spectral(TINY), warmup_batches=5)
+    objective = SpectralReconstruction(build_spectral(TINY), CodecLossWeights(), num_unquantised_batches=5)
     tones = SoundPieces({}, {"tones": 1.0}, RATE // 2, RATE)
     optimizer = torch.optim.AdamW(objective.parameters(), 3e-3)
     losses = []
@@ -97,8 +104,10 @@ def test_tones_stay_in_range(seed: int) -> None:
 def test_pools_are_files_end_to_end(tmp_path: Path) -> None:
     for name, level in (("a", 0.25), ("b", -0.5)):
         media.write_audio(tmp_path / f"{name}.wav", [torch.full((1, 800), level)], RATE)
-    pool = read_pool([tmp_path / "a.wav", tmp_path / "b.wav"], RATE)
+    pool = read_pool([tmp_path], RATE)
     assert pool.dtype == np.int16
     assert len(pool) == 1600
     assert pool[400] == pytest.approx(8192, abs=2)
     assert pool[1200] == pytest.approx(-16384, abs=2)
+    with pytest.raises(ConfigError, match="no audio files"):
+        read_pool([tmp_path / "nothing"], RATE)

@@ -5,15 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import yaml
 from tiny import write_tiny_model
 
 from tasks import cli
 from tasks.demo import train
-from tasks.demo.training.options import Amounts, CodecOptions, TowerOptions
+from tasks.demo.options import TrainOptions
+from tasks.demo.training.options import Amounts, CodecOptions, SpectralCodecOptions, TowerOptions
 from tasks.options import read_options
+from vab import media
+from vab.codecs import SpectralCodec, SpectralConfig, load_codec
 from vab.config import from_dict
+from vab.errors import WeightsError
 
 
 @pytest.mark.parametrize("codec", ["dac", "encodec"])
@@ -63,10 +69,34 @@ def test_the_models_of_a_system_are_trained_in_order_and_go_together(
     assert len(given) == len(stages)  # what is there is not made again
 
 
-@pytest.mark.parametrize("name", ["codec/demo", "codec/demo_encodec", "visual/demo"])
+def test_the_spectral_codec_is_trained_on_recordings_too_and_its_models_fit_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(train, "pretrain", lambda options: given.append(options) or 1)
+    monkeypatch.setattr(train.material, "waveforms", lambda *_: np.zeros((2, 40_000), np.int16))
+    media.write_audio(tmp_path / "real" / "a.wav", [0.1 * torch.randn(1, 40_000)], 16_000)
+    recipe = train.Recipe(
+        TrainOptions(
+            codec="spectral", quick=True, recordings=[tmp_path / "real"], output=tmp_path, device="cpu"
+        )
+    )
+    recipe.amounts.training["max_steps"] = 2
+    monkeypatch.setattr(train, "from_dict", lambda *_, **__: SpectralConfig(width=16))  # quick to train
+    recipe.spectral_codec()
+    codec = load_codec(str(recipe.weights("codec")))
+    assert isinstance(codec, SpectralCodec)
+    with pytest.raises(WeightsError):
+        recipe.refiner()  # the pretraining above is pretended and writes nothing
+    assert given[0].model["codebook_dim"] == codec.codebook_dim
+    assert given[0].codec_weights == str(recipe.weights("codec"))
+
+
+@pytest.mark.parametrize("name", ["codec/demo", "codec/demo_encodec", "codec/demo_spectral", "visual/demo"])
 def test_the_configurations_of_codec_and_tower_are_valid(name: str) -> None:
+    types = {"visual/demo": TowerOptions, "codec/demo_spectral": SpectralCodecOptions}
     options: Any = read_options(
-        TowerOptions if name.startswith("visual") else CodecOptions,
+        types.get(name, CodecOptions),
         train.CONFIGS / f"{name}.yaml",
         {"training": {"max_steps": 7}},
     )
