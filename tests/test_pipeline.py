@@ -14,13 +14,13 @@ import vab
 from vab import media
 from vab.checkpoint import load_tensors, save_tensors
 from vab.decoding.options import DecodingOptions
-from vab.decoding.windows import Windows
 from vab.errors import MediaError, VABError, WeightsError
 from vab.features.manifest import Clip
 from vab.generation import SaveOptions, gain_db
 from vab.metrics.loudness import loudness
 from vab.models.vab.generate import generate_codes
 from vab.models.vab.model import VAB
+from vab.windows import Windows
 
 
 @pytest.fixture(scope="module")

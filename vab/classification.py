@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,9 +11,10 @@ import torch
 from vab import media
 from vab.errors import WeightsError
 from vab.models.vab.classifier import VABClassifier
-from vab.models.vab.prediction import centred_starts, tiled_starts, window_probabilities
+from vab.models.vab.prediction import window_probabilities
 from vab.pipeline import Pipeline, load
 from vab.shapes import Float, Int, Tensor
+from vab.windows import Windows
 
 WINDOWS_A_PASS = 16
 
@@ -50,7 +51,7 @@ class Classifier:
         self.classes = tuple(pipeline.model.config.classes)
         self.modality = pipeline.model.config.modality
         self.sample_rate = pipeline.codec.sample_rate
-        self.window_seconds = pipeline.card.window_seconds
+        self.windows = pipeline.windows
 
     @classmethod
     def load(cls, name: str | Path, *, device: str = "auto") -> Classifier:
@@ -61,8 +62,16 @@ class Classifier:
         """
         return cls(load(name, device=device))
 
-    def classify(self, file: Path, *, every: float | None = None) -> Classified:
+    def classify(
+        self, file: Path, *, every: float | None = None, window_seconds: float | None = None
+    ) -> Classified:
         """Probabilities of a file as a whole, and around points ``every`` seconds apart if that is given.
+
+        Args:
+            file: with what the classifier looks at.
+            every: seconds between two points.
+            window_seconds: what is classified around each point; by default as much as it was trained on, which a
+                shorter file is as a whole, at every point.
 
         Raises:
             MediaError: the file cannot be read, or lacks what the classifier looks at.
@@ -79,34 +88,33 @@ class Classifier:
         overall = self._mean(codes, visual, info.duration)
         if every is None:
             return Classified(info.duration, overall, [], torch.zeros(0, len(overall)))
-        starts = centred_starts(info.duration, self.window_seconds, every)
+        windows = replace(self.windows, seconds=window_seconds or self.windows.seconds)
+        starts = windows.centred(info.duration, every)
         times = [(i + 0.5) * every for i in range(len(starts))]
-        return Classified(info.duration, overall, times, self._windows(codes, visual, starts))
+        return Classified(info.duration, overall, times, self._probabilities(codes, visual, windows, starts))
 
     def probabilities(self, waveform: Float[Tensor, "1 L"]) -> Float[Tensor, " classes"]:
         """The classes of a sound as one distribution, summing to 1, for measures that compare distributions.
 
         Raises:
-            WeightsError: the classifier needs pictures.
+            WeightsError: the classifier needs frames.
         """
         if self.modality != "audio":
-            raise WeightsError(f"{self.name}: looks at pictures; fine-tune one with --modality audio")
+            raise WeightsError(f"{self.name}: looks at frames; fine-tune one with --modality audio")
         mean = self._mean(self.pipeline.encode_audio(waveform), None, waveform.shape[1] / self.sample_rate)
         return mean / mean.sum()
 
     def _mean(
         self, codes: Int[Tensor, "K S"] | None, visual: Float[Tensor, "F E"] | None, seconds: float
     ) -> Float[Tensor, " classes"]:
-        return self._windows(codes, visual, tiled_starts(seconds, self.window_seconds)).mean(dim=0)
+        starts = self.windows.tiled(seconds)
+        return self._probabilities(codes, visual, self.windows, starts).mean(dim=0)
 
-    def _windows(
-        self, codes: Int[Tensor, "K S"] | None, visual: Float[Tensor, "F E"] | None, starts: Sequence[float]
+    def _probabilities(
+        self,
+        codes: Int[Tensor, "K S"] | None,
+        visual: Float[Tensor, "F E"] | None,
+        windows: Windows,
+        starts: Sequence[float],
     ) -> Float[Tensor, "windows classes"]:
-        return window_probabilities(
-            self.model,
-            codes,
-            visual,
-            starts,
-            window_seconds=self.window_seconds,
-            batch_size=WINDOWS_A_PASS,
-        )
+        return window_probabilities(self.model, codes, visual, windows, starts, batch_size=WINDOWS_A_PASS)

@@ -19,7 +19,7 @@ from vab.codecs import Codec, load_codec
 from vab.config import to_dict, with_changes
 from vab.device import choose_device
 from vab.errors import MediaError, WeightsError
-from vab.features.grid import TimeGrid
+from vab.features.grid import TimeGrid, as_fraction
 from vab.features.makers import repeat_last
 from vab.features.manifest import Clip
 from vab.features.read import start_in_file
@@ -28,13 +28,13 @@ from vab.models import find_model
 from vab.models.base import CodeRefiner, SoundGenerator
 from vab.models.files import REFINER, Component, ModelCard, load_model
 from vab.models.refined import RefinedGenerator
-from vab.retrieval.windows import WindowCutter
 from vab.seeds import clip_seed
 from vab.selection import Selector
 from vab.shapes import Float, Int, Tensor
 from vab.timing import num_frames
 from vab.visual import VisualEncoder, load_encoder, text_encoder
 from vab.weights import limits, resolve, sha256_of
+from vab.windows import Windows
 
 FRAMES_PER_BATCH = 64
 """Frames decoded and encoded at a time: what bounds memory on long videos."""
@@ -435,7 +435,9 @@ class Pipeline:
     ) -> Float[Tensor, "W P"]:
         """Unit-norm embeddings of a sound's windows, each as long as what the model was adapted on."""
         codes = self.encode_audio(audio, start=start, duration=duration)
-        return self.embed_codes([codes[:, window.steps] for window in self.cutter.cut(codes.shape[1], 0)])
+        return self.embed_codes(
+            [codes[:, window.steps] for window in self.windows.covering(codes.shape[1], 0)]
+        )
 
     def video_windows(
         self,
@@ -447,7 +449,7 @@ class Pipeline:
         """The same of a video's frames, or of what ``encode_video`` gave of them."""
         if not isinstance(video, Tensor):
             video = self.encode_video(video, start=start, duration=duration)
-        return self.embed_frames([video[window.frames] for window in self.cutter.cut(0, len(video))])
+        return self.embed_frames([video[window.frames] for window in self.windows.covering(0, len(video))])
 
     def agreement(
         self,
@@ -463,7 +465,7 @@ class Pipeline:
         codes = self.encode_audio(audio)
         windows = [
             window
-            for window in self.cutter.cut(codes.shape[1], len(visual))
+            for window in self.windows.covering(codes.shape[1], len(visual))
             if window.steps.stop > window.steps.start and window.frames.stop > window.frames.start
         ]
         sound = self.embed_codes([codes[:, window.steps] for window in windows])
@@ -483,11 +485,12 @@ class Pipeline:
         return embeddings[0] if isinstance(text, str) else embeddings
 
     @cached_property
-    def cutter(self) -> WindowCutter:
-        """How long clips are cut for embedding."""
+    def windows(self) -> Windows:
+        """How clips are cut for embedding."""
         card = self.card
         grid = TimeGrid.of({"codes": self.codec.frame_rate, "clip": self.visual_fps})
-        return WindowCutter(grid, card.window_seconds, card.window_seconds - card.overlap_seconds)
+        hop = as_fraction(card.window_seconds - card.overlap_seconds) / grid.period
+        return Windows(card.window_seconds, max(1, int(hop)), grid)
 
     @torch.inference_mode()
     def embed_codes(self, codes: Sequence[Int[Tensor, "K _"]]) -> Float[Tensor, "B P"]:

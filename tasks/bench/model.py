@@ -15,13 +15,13 @@ from vab.config import from_dict, read_yaml
 from vab.decoding.in_windows import decode_in_windows
 from vab.decoding.masks import mask_out
 from vab.decoding.options import DecodingOptions
-from vab.decoding.windows import Windows
 from vab.device import choose_device
 from vab.features.batch import FeatureBatch
 from vab.models import find_model
 from vab.models.vab.config import VABConfig
 from vab.objectives.masked_prediction import MaskedPrediction
 from vab.objectives.options import MaskedPredictionOptions
+from vab.windows import Windows
 
 
 def run(options: BenchModelOptions) -> int:

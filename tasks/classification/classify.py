@@ -26,11 +26,19 @@ def run(options: ClassifyOptions) -> int:
     with progress_bar("files") as progress:
         for file in progress.track(files, description="classifying"):
             try:
-                found = classifier.classify(file, every=options.every)
+                found = classifier.classify(file, every=options.every, window_seconds=options.window)
                 picture = _draw(classifier, file, found, options) if found.times else None
             except VABError as error:
                 failures.append(str(error))
                 continue
+            window = options.window or classifier.windows.seconds
+            if len(found.times) > 1 and found.seconds <= window:
+                errors.print(
+                    f"vab classify: {file}: no longer than the window of {window:g} s, so it is the same at every "
+                    "time; give a shorter --window",
+                    markup=False,
+                    soft_wrap=True,
+                )
             documents.append(_document(file, found, classifier.classes, options.top, picture))
     if options.json:
         result = {"weights": classifier.pipeline.provenance, "vab": __version__, "files": documents}

@@ -142,6 +142,8 @@ class ClassifyOptions:
     """Classes to name."""
     every: float | None = None
     """Classify around every so many seconds as well, and draw a timeline."""
+    window: float | None = None
+    """Seconds that are looked at around each such point; by default as many as the classifier was trained on."""
     output: Path = short("o", default=Path("out"))
     """Folder for the timelines of --every."""
     json: bool = False
@@ -150,5 +152,7 @@ class ClassifyOptions:
     """auto, cpu or cuda."""
 
     def __post_init__(self) -> None:
-        if self.top < 1 or (self.every is not None and self.every <= 0):
-            raise ValueError("--top and --every must be positive")
+        if self.top < 1 or any(value is not None and value <= 0 for value in (self.every, self.window)):
+            raise ValueError("--top, --every and --window must be positive")
+        if self.window is not None and self.every is None:
+            raise ValueError("--window is for --every; give both")

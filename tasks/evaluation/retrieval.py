@@ -17,9 +17,9 @@ from vab.features.dataset import FeatureDataset
 from vab.features.splits import clips_of_split
 from vab.features.store import FeatureStore
 from vab.files import check_outputs
+from vab.metrics.ranking import RankSummary, pair_ranks
 from vab.pipeline import Pipeline
 from vab.retrieval.lists import match_ids, read_clip_ids
-from vab.retrieval.ranking import RankSummary, pair_ranks
 from vab.retrieval.vectors import build_vectors, nearest
 from vab.shapes import Float, Int, Tensor
 

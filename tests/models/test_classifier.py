@@ -15,9 +15,10 @@ from vab.models.vab.classifier import (
     VABClassifierConfig,
 )
 from vab.models.vab.config import VABConfig
-from vab.models.vab.prediction import centred_starts, tiled_starts, window_probabilities
+from vab.models.vab.prediction import window_probabilities
 from vab.objectives.classification import Classification, mixed_targets, smoothed_bce
 from vab.objectives.options import ClassificationOptions
+from vab.windows import Windows
 
 ENCODER = VABConfig(
     num_layers=3, num_encoder_layers=2, width=32, num_heads=4, num_codebooks=2, codebook_size=16, codebook_dim=4,
@@ -142,25 +143,12 @@ def test_config_survives_yaml_and_names_what_the_pipeline_asks_for() -> None:
     assert (config.num_codebooks, config.visual_fps, config.frame_rate) == (2, 5.0, 50.0)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "expected"), [(10.0, [0.0, 4.0, 6.0]), (8.0, [0.0, 4.0]), (2.5, [0.0]), (0.0, [0.0])]
-)
-def test_windows_side_by_side_cover_a_clip(seconds: float, expected: list[float]) -> None:
-    assert tiled_starts(seconds, 4.0) == pytest.approx(expected)
-
-
-def test_windows_around_points_in_time_stay_inside() -> None:
-    assert centred_starts(10.0, 4.0, 2.0) == pytest.approx([0.0, 1.0, 3.0, 5.0, 6.0])
-    assert centred_starts(3.0, 4.0, 1.0) == pytest.approx([0.0, 0.0, 0.0])
-
-
 @pytest.mark.parametrize("batch_size", [1, 16])
 def test_a_window_is_classified_as_the_same_piece_alone(batch_size: int) -> None:
     model, batch = _model(), _batch(1, num_steps=200)
     codes, visual = batch.streams["codes"][0], torch.randn(20, 6)
-    found = window_probabilities(
-        model, codes, visual, [0.0, 2.0, 3.9], window_seconds=1.0, batch_size=batch_size
-    )
+    windows = Windows.of(model.config, 1.0, 0.0)
+    found = window_probabilities(model, codes, visual, windows, [0.0, 2.0, 3.9], batch_size=batch_size)
     alone = model(codes[None, :, 100:150], visual[None, 10:15]).sigmoid()
     torch.testing.assert_close(found[1:2], alone)
     # The last window would leave the clip: it ends with it.
@@ -169,7 +157,6 @@ def test_a_window_is_classified_as_the_same_piece_alone(batch_size: int) -> None
 
 def test_a_short_clip_is_one_short_window() -> None:
     model, batch = _model("audio"), _batch(1)
-    found = window_probabilities(
-        model, batch.streams["codes"][0], None, [0.0], window_seconds=10.0, batch_size=4
-    )
+    windows = Windows.of(model.config, 10.0, 0.0)
+    found = window_probabilities(model, batch.streams["codes"][0], None, windows, [0.0], batch_size=4)
     torch.testing.assert_close(found, model(batch.streams["codes"]).sigmoid())

@@ -18,7 +18,6 @@ from tiny import write_tiny_clip, write_tiny_model
 
 import vab
 from vab.errors import RetrievalError
-from vab.features.grid import TimeGrid
 from vab.pipeline import Pipeline
 from vab.retrieval import building
 from vab.retrieval import database as database_module
@@ -28,7 +27,6 @@ from vab.retrieval.index import SearchIndex
 from vab.retrieval.lists import match_ids, read_clip_ids
 from vab.retrieval.sources import EncodedClip, FileSource, find_sources
 from vab.retrieval.vectors import build_vectors, nearest, open_vectors, recall_of, write_vectors
-from vab.retrieval.windows import WindowCutter
 
 
 @pytest.fixture(scope="module")
@@ -417,20 +415,6 @@ def test_kinds_of_index_find_what_exact_search_finds(tmp_path: Path, kind: str) 
 def test_too_few_vectors_for_codes_are_refused() -> None:
     with pytest.raises(RetrievalError, match="use --kind flat"):
         build_vectors(np.zeros((10, 16), np.float32), "ivfpq")
-
-
-def test_windows_cover_a_clip_and_keep_codes_and_frames_together() -> None:
-    cutter = WindowCutter(TimeGrid.of({"codes": 50.0, "clip": 5.0}), 2.0, 1.0)
-    windows = cutter.cut(round(5.5 * 50), round(5.5 * 5))
-    assert [window.start for window in windows] == pytest.approx([0, 1, 2, 3, 3.4])
-    assert all((w.steps.start, w.frames.start) == (w.start * 50, w.start * 5) for w in windows)
-    assert windows[-1].frames.stop == 27 or windows[-1].frames.stop == 28
-    [short] = cutter.cut(30, 3)
-    assert (short.steps, short.frames) == (slice(0, 30), slice(0, 3))
-    [a_little_more] = cutter.cut(105, 10)
-    assert a_little_more.steps == slice(0, 105)
-    [sound_only] = cutter.cut(100, 0)
-    assert (sound_only.seconds, sound_only.frames) == (2.0, slice(0, 0))
 
 
 def test_lists_of_others_are_read(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from vab.decoding.guidance import LogitsOf, branches, guide
 from vab.decoding.iterative import decode_iteratively
 from vab.decoding.options import DecodingOptions
-from vab.decoding.windows import Windows
 from vab.shapes import Float, Int, Tensor
+from vab.windows import Windows
 
 
 def decode_in_windows(

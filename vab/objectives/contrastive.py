@@ -14,8 +14,8 @@ from torch.distributed.nn.functional import all_gather
 from torch.utils.checkpoint import checkpoint
 
 from vab.features.batch import FeatureBatch
+from vab.metrics.ranking import pair_ranks, recall_at
 from vab.objectives.options import ContrastiveOptions
-from vab.retrieval.ranking import pair_ranks, recall_at
 from vab.shapes import Float, Tensor
 
 

@@ -18,8 +18,8 @@ from vab.retrieval.index import open_answers, vectors_file
 from vab.retrieval.options import Branch, IndexKind
 from vab.retrieval.sources import EncodedClip, Source
 from vab.retrieval.vectors import build_vectors, recall_of, write_vectors
-from vab.retrieval.windows import Window
 from vab.shapes import Tensor
+from vab.windows import Window
 
 WINDOWS_PER_STRETCH = 32
 """Windows of a long clip that are encoded and written together."""
@@ -229,16 +229,16 @@ def _embed_stretch(
     source: Source, pipeline: Pipeline, point: int
 ) -> tuple[list[Span], dict[Branch, np.ndarray], int | None]:
     """Windows of a clip from a point of the time grid on, their embeddings, and where the next ones begin."""
-    cutter, period = pipeline.cutter, pipeline.cutter.grid.period
+    cut, period = pipeline.windows, pipeline.windows.grid.period
     # One window more than is kept, and what could belong to it: so no stretch is left too short for a window.
-    wanted = WINDOWS_PER_STRETCH * cutter.hop + cutter.longest
+    wanted = WINDOWS_PER_STRETCH * cut.hop + cut.longest
     clip = source.encode(pipeline, float(point * period), float(wanted * period))
     num_steps = 0 if clip.codes is None else clip.codes.shape[1]
     num_frames = 0 if clip.visual is None else len(clip.visual)
-    windows = cutter.cut(num_steps, num_frames)
+    windows = cut.covering(num_steps, num_frames)
     resume = None
-    if cutter.grid.num_within({"codes": num_steps, "clip": num_frames}) >= wanted:
-        windows, resume = windows[:WINDOWS_PER_STRETCH], point + WINDOWS_PER_STRETCH * cutter.hop
+    if cut.grid.num_within({"codes": num_steps, "clip": num_frames}) >= wanted:
+        windows, resume = windows[:WINDOWS_PER_STRETCH], point + WINDOWS_PER_STRETCH * cut.hop
     vectors = {}
     for branch in BRANCHES:
         parts = [_part(clip, window, branch) for window in windows if _has(window, branch)]

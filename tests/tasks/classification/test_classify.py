@@ -67,6 +67,20 @@ def test_a_timeline_as_json_and_picture(
     assert len({json.dumps(moment["labels"]) for moment in first["timeline"]}) > 1
 
 
+def test_a_clip_no_longer_than_the_window_is_told_over_time_by_a_shorter_one(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = _write_classifier(folder, "audio")
+    words = ["classify", str(folder / "short.wav"), "--weights", str(weights), "--json"]
+    write_audio(folder / "short.wav", torch.randn(1, 14400) * 0.1, 16000)
+    for window, num_different in (([], 1), (["--window", "0.3"], 2)):
+        assert main([*words, "--every", "0.45", "-o", str(tmp_path), *window]) == 0
+        output = capsys.readouterr()
+        [document] = json.loads(output.out)["files"]
+        assert len({json.dumps(moment["labels"]) for moment in document["timeline"]}) == num_different
+        assert ("give a shorter --window" in output.err) == (not window)
+
+
 def test_what_cannot_be_done_is_one_line_each(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     audio, visual = _write_classifier(folder, "audio"), _write_classifier(folder, "visual")
     files = [str(folder / name) for name in ("bad.mp4", "silent.mp4", "gone.mp4", "sound.wav")]

@@ -11,12 +11,12 @@ from vab.codecs.base import Codec
 from vab.codecs.sound import CodedSound
 from vab.decoding.in_windows import decode_in_windows
 from vab.decoding.options import DecodingOptions
-from vab.decoding.windows import Windows
 from vab.errors import WeightsError
 from vab.models.files import ModelCard
 from vab.models.vab.model import VAB
 from vab.shapes import Float, Int, Tensor
 from vab.timing import num_samples, num_steps
+from vab.windows import Windows
 
 
 def generate_codes(

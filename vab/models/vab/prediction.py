@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 
-from vab.features.grid import TimeGrid
 from vab.models.vab.classifier import VABClassifier
 from vab.shapes import Float, Int, Tensor
-from vab.timing import num_frames, steps_begun
-
-
-def tiled_starts(seconds: float, window_seconds: float) -> list[float]:
-    """Where windows begin that lie side by side and cover a clip; the last is moved back to end with it."""
-    count = max(1, math.ceil(round(seconds / window_seconds, 6)))
-    return [min(i * window_seconds, max(0.0, seconds - window_seconds)) for i in range(count)]
-
-
-def centred_starts(seconds: float, window_seconds: float, every: float) -> list[float]:
-    """Where windows begin whose centres are ``every`` seconds apart, from ``every / 2``; none leaves the clip."""
-    count = max(1, math.ceil(round(seconds / every, 6)))
-    last = max(0.0, seconds - window_seconds)
-    return [min(max(0.0, (i + 0.5) * every - window_seconds / 2), last) for i in range(count)]
+from vab.windows import Windows
 
 
 @torch.inference_mode()
@@ -31,36 +16,35 @@ def window_probabilities(
     model: VABClassifier,
     codes: Int[Tensor, "K S"] | None,
     visual: Float[Tensor, "F E"] | None,
+    windows: Windows,
     starts: Sequence[float],
     *,
-    window_seconds: float,
     batch_size: int,
 ) -> Float[Tensor, "windows classes"]:
     """Probabilities of every class in each window, on the CPU.
 
-    Sound and pictures of a window begin together, where a codec step and a visual frame do; a clip shorter than a
+    Audio and frames of a window begin together, where a codec step and a visual frame do; a clip shorter than a
     window is one window.
 
     Args:
         model: the classifier.
-        codes: of the whole clip, where the model takes sound.
-        visual: of the whole clip, where the model takes pictures.
-        starts: of the windows, in seconds.
-        window_seconds: their length.
+        codes: of the whole clip, where the model takes audio.
+        visual: of the whole clip, where the model takes frames.
+        windows: how long they are.
+        starts: of each, in seconds.
         batch_size: windows a model pass.
     """
     config = model.config
-    grid = TimeGrid.of({"codes": config.frame_rate, "clip": config.visual_fps})
-    points = [int(start / float(grid.period) + 1e-6) for start in starts]
+    points = [windows.point(start) for start in starts]
     codes = _cut(
         codes if config.modality != "visual" else None,
-        [grid.step("codes", point) for point in points],
-        steps_begun(window_seconds, config.frame_rate),
+        [windows.grid.step("codes", point) for point in points],
+        windows.num_steps,
     )
     frames = _cut(
         None if visual is None or config.modality == "audio" else visual.T,
-        [grid.step("clip", point) for point in points],
-        num_frames(window_seconds, config.visual_fps),
+        [windows.grid.step("clip", point) for point in points],
+        windows.num_frames,
     )
     device = model.head.weight.device
     results = []

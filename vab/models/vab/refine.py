@@ -8,11 +8,11 @@ import torch
 
 from vab.decoding.in_windows import decode_in_windows
 from vab.decoding.options import DecodingOptions
-from vab.decoding.windows import Windows
 from vab.errors import WeightsError
 from vab.models.files import ModelCard
 from vab.models.vab.model import VAB
 from vab.shapes import Int, Tensor
+from vab.windows import Windows
 
 
 class VABRefiner:

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from vab.errors import RetrievalError
-from vab.retrieval.ranking import RankSummary, pair_ranks, recall_at
+from vab.metrics.ranking import RankSummary, pair_ranks, recall_at
 
 
 def _unit(rows: int, seed: int) -> torch.Tensor:
