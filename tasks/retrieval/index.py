@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import vab
 from tasks.console import console, errors, progress_bar
 from tasks.retrieval.options import IndexAddOptions, IndexBuildOptions, IndexRemoveOptions, IndexVerifyOptions
-from tasks.stopping import run_resumable
+from vab.errors import StoppedError
 from vab.pipeline import Pipeline
 from vab.retrieval.building import add_clips, finish_index, open_or_create, remove_clips, verify_index
 from vab.retrieval.database import BRANCHES, Database, only_writer
@@ -20,26 +22,19 @@ from vab.retrieval.sources import Source, find_sources
 def build(options: IndexBuildOptions) -> int:
     """Exit code 0, or 2 where any file could not be read, 130 or 143 where it was stopped."""
 
-    def fill() -> int:
-        pipeline = vab.load(options.weights, device=options.device)
-        sources = find_sources(options.inputs, pipeline)
-        with only_writer(options.output, make=True):
-            return _fill(open_or_create(options.output, pipeline, kind=options.kind), pipeline, sources)
-
-    return run_resumable("vab index build", fill)
+    pipeline = vab.load(options.weights, device=options.device)
+    sources = find_sources(options.inputs, pipeline)
+    with only_writer(options.output, make=True):
+        return _fill(open_or_create(options.output, pipeline, kind=options.kind), pipeline, sources)
 
 
 def add(options: IndexAddOptions) -> int:
     """Exit code 0, or 2 where any file could not be read, 130 or 143 where it was stopped."""
     path, *inputs = options.index
-
-    def fill() -> int:
-        with only_writer(path):
-            database = Database(path)
-            pipeline = load_for(database, options.weights, options.device)
-            return _fill(database, pipeline, find_sources(inputs, pipeline))
-
-    return run_resumable("vab index add", fill)
+    with only_writer(path):
+        database = Database(path)
+        pipeline = load_for(database, options.weights, options.device)
+        return _fill(database, pipeline, find_sources(inputs, pipeline))
 
 
 def remove(options: IndexRemoveOptions) -> int:
@@ -71,10 +66,10 @@ def verify(options: IndexVerifyOptions) -> int:
 
 def _fill(database: Database, pipeline: Pipeline, sources: Sequence[Source]) -> int:
     began = time.monotonic()
-    with progress_bar("clips") as progress:
+    with _stoppable(), progress_bar("clips") as progress:
         task = progress.add_task("embedding", total=len(sources))
         added = add_clips(database, pipeline, sources, on_clip=lambda: progress.advance(task))
-    recalls = finish_index(database)
+        recalls = finish_index(database)
     for failure in added.failures:
         errors.print(f"vab index: {failure}", markup=False, soft_wrap=True)
     present = f", {added.num_present} there already" if added.num_present else ""
@@ -90,6 +85,27 @@ def _fill(database: Database, pipeline: Pipeline, sources: Sequence[Source]) -> 
             f"{branch}: recall@10 against exact search {recall:.3f} ({database.info.kind})", markup=False
         )
     return 2 if added.failures else 0
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGINT and SIGTERM end what is under way, which has saved what it had done."""
+
+    def stop(number: int, _: object) -> None:
+        raise _Stop(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except _Stop as error:
+        raise StoppedError("stopped; what is done is saved", error.args[0]) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Stop(BaseException):
+    """No ``except Exception`` on the way holds it up."""
 
 
 def _windows(database: Database) -> str:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vab.checkpoint import one_line
 from vab.download import sha256_of
-from vab.errors import RetrievalError, VABError
+from vab.errors import RetrievalError, VABError, describe
 from vab.pipeline import Pipeline
 from vab.retrieval.database import BRANCHES, FILE, ClipRecord, Database, IndexInfo, Span
 from vab.retrieval.index import open_answers, vectors_file
@@ -217,9 +216,8 @@ def _embed(database: Database, clip: ClipRecord, source: Source, pipeline: Pipel
             if not all(np.isfinite(part).all() for part in vectors.values()):
                 raise RetrievalError(f"{source.path}: its embedding holds numbers that are not finite")
             database.add_stretch(clip, spans, vectors, resume=point)
-    except (Exception, MemoryError) as error:
-        is_known = isinstance(error, VABError)
-        reason = str(error) if is_known else f"{source.path}: {type(error).__name__}: {one_line(error)}"
+    except Exception as error:  # MemoryError too: one file never ends the others
+        reason = str(error) if isinstance(error, VABError) else f"{source.path}: {describe(error)}"
         database.fail_clip(clip, reason)
         return reason
     return None
