@@ -60,9 +60,11 @@ def _run(options: FinetuneOptions) -> int:
     _claim(options)
     inputs = baseline_inputs(store, used, options.baseline) if options.baseline else {}
     done: dict[str, Predictions] = {}
-    for fold in folds:
+    for number, fold in enumerate(folds, 1):
         out = options.out / fold.name
         if not (out / PREDICTIONS).exists():
+            if options.fold not in (None, number):
+                continue
             began = time.perf_counter()
             if origin is None:
                 learnt = classes.targets(_labels(store, fold.train))
@@ -76,7 +78,12 @@ def _run(options: FinetuneOptions) -> int:
                 classes.targets(_labels(store, fold.test)),
             )
             predictions.write(out / PREDICTIONS, fold=fold.name)
-            _print_speed(fold, options, time.perf_counter() - began)
+            _print_speed(
+                fold,
+                options,
+                time.perf_counter() - began,
+                num_left=0 if options.fold else len(folds) - number,
+            )
         done[fold.name] = Predictions.read(out / PREDICTIONS)
     counts = _counts(store, len(used))
     console.print(_in_words(counts), markup=False, soft_wrap=True)
@@ -118,7 +125,7 @@ def _train_and_predict(
         fit_probe(model, features[rows], learnt, seed=options.training.seed)
         guesses = probe_probabilities(model, features[[row_of[clip] for clip in fold.test]])
     else:
-        finetune(model, store, fold.train, classes.class_of, options, out)
+        finetune(model, store, fold, classes.class_of, options, out)
         guesses = probabilities(model, store, fold.test, device=options.device)
     save_model(out / "model.safetensors", model, _card(origin, store, model, fold, options))
     return guesses.numpy()
@@ -168,8 +175,8 @@ def _claim(options: FinetuneOptions) -> None:
 
 
 def _lasting(options: FinetuneOptions) -> dict[str, Any]:
-    """Options that a result depends on: not whether it was reached in one go."""
-    return to_dict(replace(options, resume=False))
+    """Options that a fold depends on: not whether it was reached in one go, nor which others were."""
+    return to_dict(replace(options, resume=False, fold=None))
 
 
 def _card(
@@ -215,11 +222,12 @@ def _what_it_is_given(options: FinetuneOptions) -> str:
     return "pictures alone" if options.modality == "visual" else "sound and pictures"
 
 
-def _print_speed(fold: Fold, options: FinetuneOptions, seconds: float) -> None:
+def _print_speed(fold: Fold, options: FinetuneOptions, seconds: float, *, num_left: int) -> None:
     is_one_pass = options.freeze or options.baseline == "forest"
     passes = 1 if is_one_pass else options.training.epochs + options.masked_epochs
+    left = f"; {num_left} more, about {num_left * seconds / 60:.0f} min" if num_left else ""
     console.print(
-        f"{fold.name or 'trained'}: {seconds:.0f} s, {passes * len(fold.train) / seconds:.1f} clips a second",
+        f"{fold.name or 'trained'}: {seconds:.0f} s, {passes * len(fold.train) / seconds:.1f} clips a second{left}",
         markup=False,
     )
 

@@ -81,6 +81,7 @@ class ScheduleOptions:
             seed=self.seed,
             log_every=self.log_every,
             checkpoint_every=self.checkpoint_every,
+            validate_every=math.ceil(num_clips / clips_a_step),
         )
 
 
@@ -89,7 +90,7 @@ class FinetuneOptions:
     """Turn a pretrained VAB into a classifier and measure it (paper section 3.5, tables 4 to 6 and 8).
 
     Start from a file in configs/classification/; anything in it can be overridden: --training.epochs 10. With folds,
-    all are done, one after the other.
+    all are done, one after the other. The test clips are measured after every epoch; nothing is chosen by that.
     """
 
     store: Path
@@ -117,13 +118,19 @@ class FinetuneOptions:
     baseline: Literal["forest", "cnn"] | None = None
     """Instead of a VAB, on the same clips: a random forest on MFCC statistics, or a small CNN on log-mel spectrograms;
     both read the sound files."""
+    fold: int | None = None
+    """Do only this one of the folds, from 1; with --resume, the others can follow one by one in the same --out."""
     resume: bool = False
-    """Go on with the run in --out; folds that are done stay as they are."""
+    """Resume the run in --out; folds that are done stay as they are."""
     device: str = "auto"
     """auto, cpu or cuda."""
 
     def __post_init__(self) -> None:
         check_ranges(self, masked_epochs=(0, 10**6))
+        if self.fold is not None and not 1 <= self.fold <= len(self.data.folds):
+            raise ValueError(
+                f"--fold must be 1 to the number of data.folds, {len(self.data.folds)}, not {self.fold}"
+            )
         if self.baseline and (self.freeze or self.scratch or self.masked_epochs):
             raise ValueError("--baseline has no VAB that --freeze, --scratch or --masked-epochs could change")
         if self.baseline and self.data.multilabel:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from tasks.classification.options import DataOptions, FinetuneOptions
+from tasks.classification.protocol import Fold
 from tasks.console import progress_bar
 from vab.device import choose_device
 from vab.features.batch import FeatureBatch
@@ -42,18 +43,18 @@ def build_classifier(encoder: VABEncoder, classes: Sequence[str], options: Finet
 def finetune(
     model: VABClassifier,
     store: FeatureStore,
-    clips: Sequence[int],
+    fold: Fold,
     class_of: Mapping[str, int],
     options: FinetuneOptions,
     out: Path,
 ) -> None:
-    """Train a classifier in place (paper section 3.5, table 8)."""
-    labels = [store.clips.labels[clip] for clip in clips]
+    """Train a classifier in place (paper section 3.5, table 8), measured on the test clips after every epoch."""
+    labels = [store.clips.labels[clip] for clip in fold.train]
     fit(
         Classification(model, class_of, options.objective),
-        training_data(store, clips, model.config, options.data),
-        None,
-        options.training.for_clips(len(clips)),
+        training_data(store, fold.train, model.config, options.data),
+        measured_data(store, fold.test, model.config),
+        options.training.for_clips(len(fold.train)),
         out,
         resume=options.resume,
         device=options.device,
@@ -92,6 +93,11 @@ def training_data(
     )
 
 
+def measured_data(store: FeatureStore, clips: Sequence[int], config: VABClassifierConfig) -> FeatureDataset:
+    """Clips as they are measured: whole, neither mixed nor rolled."""
+    return FeatureDataset(store, clips, streams=streams_of(config), num_codebooks=config.num_codebooks)
+
+
 def streams_of(config: VABConfig | VABClassifierConfig) -> dict[str, float | None]:
     """What a network reads, at which rate."""
     modality = config.modality if isinstance(config, VABClassifierConfig) else "both"
@@ -118,9 +124,7 @@ def for_each_clip(
         device: ``auto``, ``cpu`` or ``cuda``.
         description: of the progress bar.
     """
-    data = FeatureDataset(
-        store, clips, streams=streams_of(model.config), num_codebooks=model.config.num_codebooks
-    )
+    data = measured_data(store, clips, model.config)
     device = choose_device(device)
     model.to(device).eval()
     rows = []

@@ -36,6 +36,14 @@ class Classification(nn.Module):
         wanted = mixed_targets(self._targets_of(batch), batch.partner, batch.mix).to(logits.device)
         return {"loss": smoothed_bce(logits.float(), wanted, self.options.label_smoothing)}
 
+    def evaluate(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
+        """Loss, and the share of clips whose likeliest class is one of theirs."""
+        logits, targets = self.model(**inputs_of(batch)).float(), self._targets_of(batch)
+        best = logits.argmax(dim=1, keepdim=True)
+        targets = targets.to(logits.device)
+        loss = smoothed_bce(logits, targets, self.options.label_smoothing)
+        return {"loss": loss, "accuracy": targets.gather(1, best).mean()}
+
     def _targets_of(self, batch: FeatureBatch) -> Float[Tensor, "B classes"]:
         targets = torch.zeros(len(batch), len(self.model.config.classes))
         for row, labels in enumerate(batch.labels):

@@ -40,6 +40,9 @@ from vab.training.signals import StopSignal
 
 logger = logging.getLogger(__name__)
 
+CONSOLE = Console(stderr=True, quiet=RANK != 0, highlight=False)
+"""Of the first process alone."""
+
 OnValidation = Callable[[Any, SummaryWriter, int], None]
 """Objective, TensorBoard and the number of steps taken."""
 
@@ -184,6 +187,10 @@ class _Run:
                 raise _stopped(taken, self._must_stop())
             if curve is not None:
                 curve.log(taken - 1, scalars)
+                told = ", ".join(
+                    f"{name.removeprefix('validate/')} {value:.4g}" for name, value in scalars.items()
+                )
+                CONSOLE.print(f"step {taken} of {options.max_steps}, validation: {told}", markup=False)
                 if on_validation is not None:
                     on_validation(self.evaluated, curve.board, taken)
 
@@ -323,7 +330,6 @@ def _bar(first_step: int, max_steps: int) -> Iterator[Callable[[float], None]]:
     """Steps and the loss on the screen, of the first process alone."""
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4g}"))
     times = (TimeElapsedColumn(), TimeRemainingColumn())
-    console = Console(stderr=True, quiet=RANK != 0)
-    with Progress(TextColumn("training"), *columns, *times, console=console) as progress:
+    with Progress(TextColumn("training"), *columns, *times, console=CONSOLE) as progress:
         task = progress.add_task("training", total=max_steps, completed=first_step, loss=math.nan)
         yield lambda loss: progress.update(task, advance=1, loss=loss)

@@ -101,6 +101,9 @@ def test_folds_are_learnt_measured_and_kept(folded: tuple[Path, list[str]]) -> N
     assert isinstance(model, VABClassifier)
     assert (model.config.classes, model.config.modality) == (CLASSES, "audio")
     assert card.type == "vab-classifier" and "all folds but fold2" in card.provenance["trained_on"]
+    curve = pd.read_csv(out / "fold2" / "metrics.csv")
+    assert curve["validate/accuracy"].notna().sum() == 6
+    assert curve["validate/accuracy"].iloc[-1] == document["folds"]["fold2"]["accuracy"]
 
 
 def test_a_run_goes_on_where_it_was(
@@ -115,6 +118,13 @@ def test_a_run_goes_on_where_it_was(
     assert main([*words, "--resume"]) == 0
     assert (out / "metrics.json").read_text() == before
     assert (out / "fold1" / "predictions.parquet").stat().st_mtime_ns == kept
+    (out / "fold3" / "predictions.parquet").unlink()
+    assert main([*words, "--resume", "--fold", "2"]) == 0
+    assert not (out / "fold3" / "predictions.parquet").exists()
+    assert main([*words, "--resume", "--fold", "3"]) == 0
+    assert (out / "metrics.json").read_text() == before
+    assert main([*words, "--resume", "--fold", "4"]) == 2
+    assert "--fold must be 1 to" in capsys.readouterr().err
     assert main([*words, "--resume", "--training.epochs", "7"]) == 2
     assert "has other options" in capsys.readouterr().err
 
