@@ -66,3 +66,5 @@ class ExtractOptions:
     """Try clips that failed in an earlier run once more."""
     status: bool = False
     """Only say how far the store is: clips done, failed and missing, by split."""
+    verify: bool = False
+    """Only check that the store's features are those that were written, by their digests."""

@@ -21,6 +21,7 @@ from vab.features.extract import Progress as ExtractionProgress
 from vab.features.makers import CodecMaker, StreamMaker, VisualMaker, load_maker
 from vab.features.manifest import Manifest, load_manifest, merge
 from vab.features.status import ExtractionStatus, status
+from vab.features.store import FeatureStore
 from vab.files import check_outputs, write_atomically
 from vab.media import find_media
 from vab.visual import load_encoder
@@ -35,6 +36,11 @@ def run(options: ExtractOptions) -> int:
     """Exit code 0, or 2 where the store ends up without a single clip."""
     if options.status:
         _print_status(status(options.store))
+        return 0
+    if options.verify:
+        checked = FeatureStore(options.store)
+        checked.verify()
+        console.print(f"{options.store}: sound, {len(checked)} clips", markup=False, soft_wrap=True)
         return 0
     written = ("store.json", "failures.jsonl", MISSING)
     check_outputs([options.store / name for name in written], map(Path, options.inputs))

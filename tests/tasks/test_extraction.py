@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,21 @@ def test_status(store_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "codes: codes [4] of 64, 50 a second, by tiny-encodec" in output
     assert "clip: vectors [32], 4 a second, by tiny-clip" in output
     assert re.search(r"all\D+6\D+2\D+0", output)
+
+
+def test_verify_finds_a_changed_byte(
+    store_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(store_folder, tmp_path / "store")
+    words = ["extract", "--store", str(tmp_path / "store"), "--verify"]
+    assert main(words) == 0
+    assert "sound, 6 clips" in capsys.readouterr().out
+    shard = max((tmp_path / "store").rglob("*.safetensors"), key=lambda file: file.stat().st_size)
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    assert main(words) == 2
+    assert shard.name in capsys.readouterr().err
 
 
 def test_patterns_and_several_inputs(
