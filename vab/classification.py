@@ -1,4 +1,4 @@
-"""Classes of sounds and videos by fine-tuned weights: the library behind ``vab classify``."""
+"""Classes of audio and video by fine-tuned weights: the library behind ``vab classify``."""
 
 from __future__ import annotations
 

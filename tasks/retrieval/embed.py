@@ -1,4 +1,4 @@
-"""``vab embed``: files or words to vectors."""
+"""``vab embed``: files or texts to vectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a found clip looks and sounds like: a small MP4 that every browser plays, a picture, a spectrogram."""
+"""What a found clip looks and sounds like: a small MP4 that every browser plays, a frame, a spectrogram."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Preview:
     """Small files, as bytes."""
 
     clip: bytes
-    """MP4, or WAV where there are no pictures."""
+    """MP4, or WAV where there are no frames."""
     clip_type: str
     """Its media type."""
     thumbnail: bytes | None
-    """JPEG of the middle frame; None = no pictures."""
+    """JPEG of the middle frame; None = no frames."""
     spectrogram: bytes | None
-    """PNG; None = no sound."""
+    """PNG; None = no audio."""
 
 
 def make_preview(file: Path, start: float, seconds: float) -> Preview:
@@ -91,6 +91,6 @@ def upload_frames(path: Path, fps: float, max_size: int) -> np.ndarray:
 
 
 def upload_audio(path: Path, sample_rate: int) -> np.ndarray:
-    """Its sound, float32 [1, L]."""
+    """Its audio, float32 [1, L]."""
     seconds = min(media.probe(path).require_audio().duration, LONGEST_UPLOAD)
     return media.read_audio(path, sample_rate, duration=seconds).numpy()

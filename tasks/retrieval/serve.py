@@ -227,7 +227,7 @@ class _Question:
         return cls(modality, branch, top, text, upload, clip, int(number), shown)
 
     def decode(self, pipeline: Pipeline) -> np.ndarray | None:
-        """Frames or sound of a file that was sent, decoded in a child process; None = no file was."""
+        """Frames or audio of a file that was sent, decoded in a child process; None = no file was."""
         if self.upload is None or self.clip or self.text:
             return None
         if self.modality == "audio":

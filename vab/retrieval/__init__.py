@@ -1,1 +1,1 @@
-"""Search by sound, by pictures and by words: embeddings, windows, an index on disk, ranks."""
+"""Search by video, by audio and by text: embeddings, an index on disk, its questions and answers."""

@@ -1,4 +1,4 @@
-"""Ask an index: the clips whose pictures or sound are nearest to a query."""
+"""Ask an index: the clips whose frames or audio are nearest to a query."""
 
 from __future__ import annotations
 

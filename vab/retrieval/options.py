@@ -8,4 +8,4 @@ IndexKind = Literal["flat", "hnsw", "ivfpq"]
 """flat: exact inner product. hnsw: a graph, fast and large. ivfpq: cells and short codes, found ones compared again."""
 
 Branch = Literal["video", "audio"]
-"""Which embedding of a clip is looked at: of its pictures or of its sound."""
+"""Which embedding of a clip is looked at: of its frames or of its audio."""

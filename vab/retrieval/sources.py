@@ -64,7 +64,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class FileSource:
-    """A sound or video file."""
+    """An audio or video file."""
 
     path: Path
     start: float = 0.0
@@ -176,7 +176,7 @@ def _is_hidden(file: Path, folder: Path) -> bool:
 
 
 def _read_until(path: Path, sample_rate: int, start: float, seconds: float) -> Float[Tensor, "1 L"]:
-    """A file's sound from ``start`` on, ``seconds`` of it or what there is."""
+    """A file's audio from ``start`` on, ``seconds`` of it or what there is."""
     length, pieces, count = num_samples(seconds, sample_rate), [torch.zeros(1, 0)], 0
     for piece in media.iter_audio(path, sample_rate, start=start):
         pieces.append(piece)
