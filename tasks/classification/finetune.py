@@ -92,7 +92,9 @@ def _run(options: FinetuneOptions) -> int:
         options.out,
         is_multilabel=options.data.multilabel,
         title=f"{method(options)} on {store.path.name}, {_what_it_is_given(options)}",
-        facts=_facts(options, store, counts, origin, sum(len(one.ids) for one in done.values())),
+        facts=_facts(
+            replace(options, fold=None), store, counts, origin, sum(len(one.ids) for one in done.values())
+        ),
     )
     return 0
 

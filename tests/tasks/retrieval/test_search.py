@@ -168,7 +168,7 @@ def test_a_stopped_build_keeps_what_is_done_and_resumes(
     ]
     monkeypatch.setattr(FileSource, "encode", stop_at_the_third)
     assert cli.main(command) == code
-    assert "stopped; what is done is saved, re-run to resume" in capsys.readouterr().err
+    assert "stopped; what is done is saved; re-run to resume" in capsys.readouterr().err
     assert cli.main(["search", index, "--text", "a"]) == 2
     assert "was interrupted" in capsys.readouterr().err
     monkeypatch.setattr(FileSource, "encode", encode)
