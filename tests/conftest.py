@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores; commands that tests start inherit this
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 # Before anything imports vab: every annotated function in it then checks its shapes and types when called.
 # The numeric tower lets an int stand for a float, as type checkers do.
 install_import_hook(["vab"], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
