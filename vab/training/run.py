@@ -285,7 +285,9 @@ class _Run:
 
     def _highest(self, value: int) -> int:
         """The highest of all processes' numbers."""
-        return int(self.fabric.all_reduce(torch.tensor(value, device=self.fabric.device), reduce_op="max"))
+        highest = self.fabric.all_reduce(torch.tensor(value, device=self.fabric.device), reduce_op="max")
+        assert isinstance(highest, Tensor)
+        return int(highest)
 
 
 def _stopped(taken: int, number: int) -> StoppedError:
