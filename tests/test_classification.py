@@ -40,9 +40,9 @@ def test_a_sound_is_a_distribution_and_its_file_the_same_but_for_scale(tmp_path:
     assert ((overall.overall > 0) & (overall.overall < 1)).all()
 
 
-def test_pictures_are_missed_and_a_whole_vab_is_refused(tmp_path: Path) -> None:
+def test_frames_are_missed_and_a_whole_vab_is_refused(tmp_path: Path) -> None:
     classifier = Classifier.load(_write(tmp_path, "both"), device="cpu")
-    with pytest.raises(WeightsError, match="looks at pictures; fine-tune one with --modality audio"):
+    with pytest.raises(WeightsError, match="looks at frames; fine-tune one with --modality audio"):
         classifier.probabilities(torch.zeros(1, 16000))
     with pytest.raises(WeightsError, match="a 'vab' names no classes"):
         Classifier.load(tmp_path / "vab.safetensors", device="cpu")

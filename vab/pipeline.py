@@ -124,8 +124,8 @@ class Pipeline:
         """
         if self._generator is None:
             raise WeightsError(
-                f"{self.name}: a {self.card.type!r} makes no sound from "
-                "pictures; generate with the weights of the whole model, such as 'demo'"
+                f"{self.name}: a {self.card.type!r} makes no audio from "
+                "frames; give the weights of a whole model, such as 'demo'"
             )
         return self._generator
 

@@ -189,6 +189,7 @@ def _card(
         config=to_dict(model.config),
         components={name: each for name, each in origin.card.components.items() if name != REFINER},
         window_seconds=store.info.clip_seconds,
+        overlap_seconds=store.info.clip_seconds / 5,
         provenance={
             "trained_on": f"{len(fold.train)} clips of {store.path.name}"
             + (f", all folds but {fold.name}" if fold.name else ""),

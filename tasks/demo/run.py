@@ -51,7 +51,7 @@ def run(options: DemoOptions) -> int:
     for line in (
         f"A rendered scene that no training has seen ({names}: {scene.captions[0]}) was written without sound.",
         f"From its frames alone the bundled model made {generation.waveform.shape[1] / generation.sample_rate:.1f} s "
-        f"of sound in {generation.settings['decoding']['num_steps']} decoding steps.",
+        f"of sound in {generation.settings['sampling']['num_steps']} decoding steps.",
         f"{met.num_true} things happen in it. The generated sound has {met.num_detected} sudden beginnings; "
         f"{met.num_matched} of them lie within {WINDOW:g} s of a true one.",
         "",

@@ -215,7 +215,7 @@ def test_bad_names_and_files(tmp_path: Path) -> None:
         load_codec(str(tmp_path / "odd.safetensors"))
     header |= {"type": "encodec", "config": {"bins": 3}}
     checkpoint.save_tensors(tmp_path / "odd.safetensors", {"a": torch.ones(1)}, header)
-    with pytest.raises(WeightsError, match="unknown EnCodec settings: bins"):
+    with pytest.raises(WeightsError, match="no option bins"):
         load_codec(str(tmp_path / "odd.safetensors"))
 
 

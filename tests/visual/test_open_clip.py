@@ -132,7 +132,7 @@ def test_own_format(tmp_path: Path, encoder: OpenClipEncoder, dtype: torch.dtype
         load_encoder(str(path), weights="random")
     header = {"format": "encoder", "version": 1, "type": "open_clip", "config": {}, "preprocess": {}}
     checkpoint.save_tensors(path, {"a": torch.ones(1)}, header)
-    with pytest.raises(WeightsError, match="describes no encoder"):
+    with pytest.raises(WeightsError, match="describes no network"):
         load_encoder(str(path))
 
 

@@ -62,11 +62,13 @@ class ModelCard:
         """The recommended options, as a ``SAMPLING`` of the model's folder.
 
         Raises:
-            WeightsError: such a model samples nothing.
+            WeightsError: such a model makes no audio.
         """
         kind = find_model(self.type).sampling
         if kind is None:
-            raise WeightsError(f"a {self.type!r} samples nothing")
+            raise WeightsError(
+                f"a {self.type!r} makes no audio; give the weights of a whole model, such as 'demo'"
+            )
         return from_dict(kind, self.sampling, source="sampling")
 
     def check_store(self, store: FeatureStore) -> None:

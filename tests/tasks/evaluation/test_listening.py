@@ -74,7 +74,9 @@ def test_a_damaged_file_is_never_shown_to_listeners(
     (systems / "ours" / "clip1.flac").write_bytes(b"no audio")
     words = ["--systems", f"ours={systems / 'ours'}", f"theirs={systems / 'theirs'}"]
     assert cli.main(["evaluate", "listening", *words, "-o", str(systems / "test")]) == 2
-    assert "clip1.flac: not a sound or video file" in " ".join(capsys.readouterr().err.split())
+    assert "clip1.flac: nothing of its audio stream can be decoded" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 def test_preferences_are_unblinded(systems: Path) -> None:
