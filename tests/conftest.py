@@ -33,3 +33,14 @@ def browser() -> str:
     if found is None:
         pytest.skip("needs Chromium or Chrome on the PATH")
     return found
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How thorough the tests of interrupted trainings are."""
+    parser.addoption("--moments", type=int, default=2, help="moments at which each training is interrupted")
+
+
+@pytest.fixture(scope="session")
+def num_moments(request: pytest.FixtureRequest) -> int:
+    """Moments at which each training is interrupted."""
+    return request.config.getoption("--moments")
