@@ -60,7 +60,7 @@ class Regression(nn.Module):
         return {"loss": (self.linear(batch * keep) - batch.sum(dim=1, keepdim=True)).square().mean()}
 
     def evaluate(self, batch: torch.Tensor, *, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        return self(batch, generator=generator)
+        return {"error": self(batch, generator=generator)["loss"]}
 
 
 def _curve(out: Path, column: str = "train/loss") -> dict[int, float]:
@@ -103,7 +103,7 @@ def test_a_stopped_run_goes_on_as_if_unbroken(
 
     resumed = _fit(tmp_path / "broken", options, resume=True)
     assert _curve(tmp_path / "broken") == _curve(tmp_path / "unbroken")
-    assert _curve(tmp_path / "broken", "validate/loss") == _curve(tmp_path / "unbroken", "validate/loss")
+    assert _curve(tmp_path / "broken", "validate/error") == _curve(tmp_path / "unbroken", "validate/error")
     assert torch.equal(resumed.linear.weight, unbroken.linear.weight)
 
 
@@ -122,7 +122,7 @@ def test_the_loss_falls_and_the_run_leaves_its_traces(tmp_path: Path) -> None:
     curve = _curve(tmp_path)
     assert len(curve) == 12
     assert curve[11] < curve[0] / 2
-    assert set(_curve(tmp_path, "validate/loss")) == {5, 11}
+    assert set(_curve(tmp_path, "validate/error")) == {5, 11}
     assert list((tmp_path / "tensorboard").iterdir())
 
 
@@ -194,7 +194,7 @@ def test_a_validation_that_a_kill_prevented_is_made_up_for(
         _fail_at(patch, 3 * validations, lambda: 1 / 0, "evaluate")
         with pytest.raises(ZeroDivisionError):
             _fit(tmp_path / "broken", options)
-    assert len(_curve(tmp_path / "broken", "validate/loss")) == validations - 1
+    assert len(_curve(tmp_path / "broken", "validate/error")) == validations - 1
     resumed = _fit(tmp_path / "broken", options, resume=True)
     _assert_same_run(tmp_path / "broken", tmp_path / "unbroken", resumed, unbroken)
 

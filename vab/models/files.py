@@ -56,7 +56,7 @@ class ModelCard:
     """Data, command, date, hardware, licence, measured quality."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, window_seconds=(0.01, 3600), overlap_seconds=(0, self.window_seconds))
+        check_ranges(self, window_seconds=(0.01, 3600), overlap_seconds=(0, 3600))
 
     def sampling_options(self) -> Any:
         """The recommended options, as a ``SAMPLING`` of the model's folder.

@@ -35,9 +35,12 @@ class Curve:
         self._file = self._path.open("a", newline="")
         self.board = SummaryWriter(str(out / "tensorboard"), purge_step=first_step or None)
 
-    def has(self, step: int, column: str) -> bool:
-        """Whether the rows of earlier parts of the run hold a value."""
-        return any(int(row["step"]) == step and row.get(column) for row in self._rows)
+    def has_validation(self, step: int) -> bool:
+        """Whether the rows of earlier parts of the run hold a validation."""
+        return any(
+            int(row["step"]) == step and any(row[name] for name in row if name.startswith("validate/"))
+            for row in self._rows
+        )
 
     def log(self, step: int, scalars: Mapping[str, float]) -> None:
         """Append a row."""

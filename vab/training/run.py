@@ -195,7 +195,7 @@ class _Run:
                     on_validation(self.evaluated, curve.board, taken)
 
         try:
-            if first_step and not (curve and curve.has(first_step - 1, "validate/loss")):
+            if first_step and not (curve and curve.has_validation(first_step - 1)):
                 validate(first_step)
             with _bar(first_step, options.max_steps) as advance:
                 for taken in range(first_step + 1, options.max_steps + 1):
