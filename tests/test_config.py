@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tasks.pretraining.options import PretrainOptions
-from vab.config import to_dict, to_record
+from vab.config import load_yaml, to_dict, to_record
 from vab.training.options import TrainingOptions
 
 
@@ -19,3 +19,8 @@ def test_a_record_has_what_was_chosen_and_no_places() -> None:
     assert record["training"]["max_steps"] == 7
     assert record["model"] == to_dict(options)["model"]
     assert record["data"] == to_dict(options)["data"]
+
+
+def test_dates_stay_text() -> None:
+    """A card that is read and written again is JSON."""
+    assert load_yaml("{date: 2026-11-27, number: 1.0e-3}") == {"date": "2026-11-27", "number": 1e-3}

@@ -20,6 +20,15 @@ MOST_CHARACTERS = 1_000_000
 """In a document."""
 
 
+class _Loader(yaml.CSafeLoader):
+    """Dates stay text, as in JSON."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 PyYAML's own name for it
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 def check_ranges(config: Any, **ranges: tuple[float, float]) -> None:
     """Refuse fields whose number lies outside of [lowest, highest], as NaN does; None only where it is the default.
 
@@ -50,7 +59,7 @@ def load_yaml(text: str) -> Any:
             raise yaml.YAMLError(f"more than {MOST_DEPTH} lists or mappings inside each other")
         if isinstance(event, yaml.AliasEvent):
             raise yaml.YAMLError(f"the alias *{event.anchor}; write out what it stands for")
-    return yaml.load(text, Loader=yaml.CSafeLoader)
+    return yaml.load(text, Loader=_Loader)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
