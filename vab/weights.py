@@ -74,6 +74,13 @@ _ENTRIES = (
         note="DAC classes, trained on Foley world",
     ),
     WeightsEntry(
+        "spectral-16khz",
+        "codec",
+        "spectral-16khz.safetensors",
+        "Apache-2.0",
+        note="works at its step rate; trained on recordings, Foley world and tones",
+    ),
+    WeightsEntry(
         "demo-clip",
         "encoder",
         "demo-clip.safetensors",
