@@ -183,7 +183,7 @@ def _table(rows: Sequence[Mapping[str, Any]], folders: Sequence[str]) -> Table:
         "encode",
         "decode",
     ):
-        table.add_column(name, justify="left" if name == "system" else "right")
+        table.add_column(name, justify="left" if name == "system" else "right", no_wrap=name == "system")
     for row in rows:
         factors = row["real_time_factors"]
         table.add_row(

@@ -1,4 +1,4 @@
-"""Options of the ``vab evaluate`` verbs."""
+"""Options of the ``vab evaluate`` commands."""
 
 from __future__ import annotations
 
