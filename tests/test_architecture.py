@@ -36,13 +36,13 @@ def test_the_library_never_imports_the_tasks() -> None:
 
 
 def test_no_task_imports_another() -> None:
-    rooms = sorted(
+    packages = sorted(
         path.name for path in (ROOT / "tasks").iterdir() if path.is_dir() and path.name != "__pycache__"
     )
-    for room in rooms:
-        users = {path.split("/")[1] for path in _importers(f"tasks.{room}") if path.count("/") > 1}
-        others = users - {room, "demo"}  # the demo trains and measures with the others
-        assert not others, f"tasks/{room} is imported by {others}"
+    for package in packages:
+        users = {path.split("/")[1] for path in _importers(f"tasks.{package}") if path.count("/") > 1}
+        others = users - {package, "demo"}  # the demo trains and measures with the others
+        assert not others, f"tasks/{package} is imported by {others}"
 
 
 def test_no_model_imports_another() -> None:
@@ -52,10 +52,10 @@ def test_no_model_imports_another() -> None:
         assert all(path.startswith(f"vab/models/{model}/") for path in users)
 
 
-@pytest.mark.parametrize("room", ["media", "codecs", "vision", "nn", "decoding", "objectives"])
-def test_lower_rooms_never_know_the_models(room: str) -> None:
+@pytest.mark.parametrize("package", ["media", "codecs", "visual", "nn", "decoding", "objectives"])
+def test_lower_packages_never_know_the_models(package: str) -> None:
     above = _importers("vab.models") | _importers("vab.pipeline") | _importers("vab.training")
-    assert not {path for path in above if path.startswith(f"vab/{room}/")}
+    assert not {path for path in above if path.startswith(f"vab/{package}/")}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Options of the ``vab bench`` verbs."""
+"""Options of the ``vab bench`` commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files for the tests of this room, made in each test's own folder."""
+"""Files for the tests of this package, made in each test's own folder."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -20,8 +20,8 @@ from vab.models import find_model
 
 CONFIGS = sorted(
     path
-    for room in ("vab", "coarse_to_fine")
-    for path in (Path(__file__).parents[2] / "configs" / room).glob("*.yaml")
+    for folder in ("vab", "coarse_to_fine")
+    for path in (Path(__file__).parents[2] / "configs" / folder).glob("*.yaml")
 )
 
 

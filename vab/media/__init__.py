@@ -1,4 +1,4 @@
-"""The only room that opens sound and video, with PyAV: frames at a rate, mono sound, and both out again."""
+"""The only package that opens sound and video, with PyAV: frames at a rate, mono sound, and both out again."""
 
 from vab.media.audio import SampleFaults, find_sample_faults, iter_audio, read_audio
 from vab.media.encode import resample

@@ -95,7 +95,7 @@ def find_audio_stream(container: InputContainer) -> av.AudioStream | None:
 def time_zero(container: InputContainer) -> float:
     """The moment a player calls zero, in seconds of the file's own clock.
 
-    Every time in this room is measured from here, for pictures and sound alike, so whatever offset the
+    Every time in this package is measured from here, for pictures and sound alike, so whatever offset the
     two streams have is kept. An MPEG-TS recording may start its clock at hours.
     """
     return (container.start_time or 0) / av.time_base

@@ -13,7 +13,7 @@ from vab.shapes import Float, Tensor
 
 
 class ClipMean(Metric):
-    """Mean over clips of any of this room's functions that give one number a clip."""
+    """Mean over clips of any of this package's functions that give one number a clip."""
 
     is_differentiable = False
     full_state_update = False

@@ -1,4 +1,4 @@
-"""The one room that knows FAISS: vectors to an index file and back, nearest by inner product."""
+"""The one module that knows FAISS: vectors to an index file and back, nearest by inner product."""
 
 from __future__ import annotations
 

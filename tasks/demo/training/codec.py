@@ -30,14 +30,14 @@ WEIGHTS = {
     "magnitude": 40.0,
     "waveform": 1.0,
     "penalty": 1.0,
-    # Else few strong directions are all that the quantiser reaches, the others wither, and one level of codes says
-    # what all levels say.
+    # Else few strong directions are all that the quantiser reaches, the others stay unused, and one codebook says
+    # what all codebooks say.
     "spread": 0.2,
 }
 """Of the parts of the loss."""
 FLOOR = 3e-3
 """Mean amplitude in a band below which spectra hardly differ: -50 dB of full scale. Foley world's room tone lies at
--60 dB: were it heard, half of all codes would spell noise that no frame foretells."""
+-60 dB: were it heard, half of all codes would encode noise that no frame predicts."""
 
 CONTEXT_STEPS = 4
 """Codes that the decoder sees beside a piece, to either side: what it makes at an edge is unlike what it makes inside,
