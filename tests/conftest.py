@@ -15,6 +15,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores; commands
 install_import_hook(["vab"], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long tests first, so that no process ends with them alone."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real and deliberately awkward files: ``VAB_TEST_DATA``, else ``../shared/data``."""
