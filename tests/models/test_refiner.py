@@ -294,7 +294,7 @@ def test_a_refiner_that_does_not_fit_is_one_line(chained: Path, tmp_path: Path, 
 
 def test_what_only_refines_generates_nothing_and_the_other_way_round(chained: Path) -> None:
     assert vab.load(chained / "fine.safetensors", device="cpu").refiner.num_codebooks == 4
-    with pytest.raises(WeightsError, match="no sound from pictures"):
+    with pytest.raises(WeightsError, match="no audio from frames"):
         _ = vab.load(chained / "fine.safetensors", device="cpu").generator
     with pytest.raises(WeightsError, match="without a refiner"):
         _ = vab.load(chained / "plain.safetensors", device="cpu").refiner
