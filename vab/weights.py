@@ -232,13 +232,12 @@ def find(name: str) -> WeightsEntry | None:
     return next((entry for entry in _ENTRIES if entry.name == name), None)
 
 
-def limits(name_or_path: str | Path) -> str | None:
+def limits(path: Path) -> str | None:
     """What weights know, in a line, where they are bundled ones; None for others."""
-    path = resolve(name_or_path)
     if path.resolve().parent != _BUNDLED.resolve():
         return None
     return (
-        f"{name_or_path}: small bundled weights that know a rendered world (18 kinds of sources) only; "
+        f"{path.stem}: small bundled weights that know a rendered world (18 kinds of sources) only; "
         "expect little of real videos"
     )
 

@@ -18,7 +18,7 @@ from vab.models import model_names
 from vab.weights import RANDOM, cache_dir, entries
 
 PACKAGES = (
-    "torch", "torchvision", "torchaudio", "torchmetrics", "open_clip_torch", "encodec",
+    "torch", "torchvision", "torchaudio", "lightning", "torchmetrics", "open_clip_torch", "encodec",
     "descript-audio-codec", "faiss-cpu", "scikit-learn", "av", "soxr",
 )  # fmt: skip
 
