@@ -56,7 +56,10 @@ def collect() -> dict[str, Any]:
         "platform": platform.platform(terse=True),
         "packages": {name: _version(name) for name in PACKAGES},
         "devices": devices,
-        "codecs": ["demo-codec", *(name for name, preset in PRESETS.items() if preset.weights != RANDOM)],
+        "codecs": [
+            *(entry.name for entry in entries() if entry.kind == "codec" and entry.is_bundled),
+            *(name for name, preset in PRESETS.items() if preset.weights != RANDOM),
+        ],
         "models": model_names(),
         "cache": str(cache_dir()),
         "weights": [
