@@ -15,24 +15,25 @@ import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from vab import __version__, media
-from vab.codecs import Codec, load_codec
+from vab.codecs import Codec
+from vab.components import Components, frames_maker, load_refiner
 from vab.config import to_dict, with_changes
 from vab.device import choose_device
 from vab.errors import MediaError, WeightsError
 from vab.features.grid import TimeGrid, as_fraction
-from vab.features.makers import repeat_last
+from vab.features.makers import FramesInput, StreamMaker
 from vab.features.manifest import Clip
 from vab.features.read import start_in_file
 from vab.generation import Generation, clip_of
 from vab.models import find_model
 from vab.models.base import CodeRefiner, SoundGenerator
-from vab.models.files import REFINER, Component, ModelCard, load_model
+from vab.models.files import REFINER, ModelCard, load_model
 from vab.models.refined import RefinedGenerator
 from vab.seeds import clip_seed
 from vab.selection import Selector
 from vab.shapes import Float, Int, Tensor
 from vab.timing import num_frames
-from vab.visual import VisualEncoder, load_encoder, text_encoder
+from vab.visual import VisualEncoder, text_encoder
 from vab.weights import limits, resolve, sha256_of
 from vab.windows import Windows
 
@@ -64,15 +65,15 @@ class Pipeline:
         Args:
             model: the network, on the device.
             card: what its weights file says of it.
-            components: what made the streams it was trained on: a codec under "codes", visual encoders under "clip" and
-                other names.
+            components: what made the streams it was trained on: a codec under "codes", visual encoders and stream
+                makers under other names.
             refiner: completes the model's codes; None = nothing does.
             provenance: what every result says of the weights.
             device: where model and components are.
         """
         self.model = model
         self.card = card
-        self.components = dict(components)
+        self.components = components
         self.provenance = provenance
         self.device = torch.device(device)
         folder = find_model(card.type)
@@ -366,27 +367,37 @@ class Pipeline:
     ) -> Float[Tensor, "F ..."]:
         """Frame features of a stream at the model's rate, piece by piece: an hour needs no more memory than a minute.
 
+        Of whole chunks and by the extraction's own maker, so they are what a model was trained on.
+
         Raises:
             MediaError: the file cannot be read or has no video.
+            WeightsError: the model was trained without the stream, or what made it makes another number of steps.
         """
-        encoder: VisualEncoder = self._component(stream)
-        chunk = encoder.frames_per_chunk
-        batches = media.iter_frames(
+        maker, reads = self._maker(stream)
+        # An even number of chunks: a rate that halves then rounds in a piece as in the whole.
+        size = max(1, FRAMES_PER_BATCH // (2 * reads.frames_per_chunk)) * 2 * reads.frames_per_chunk
+        pieces, count = [], 0
+        for frames in media.iter_frames(
             Path(video),
-            self.condition_rates[stream] * chunk / encoder.features_per_chunk,
+            reads.fps,
             start=start,
             duration=duration,
-            max_size=encoder.image_size,
-            batch_size=max(1, FRAMES_PER_BATCH // chunk) * chunk,
-        )
-        return torch.cat([self.encode_frames(frames, stream) for frames in batches])
+            max_size=reads.image_size,
+            batch_size=size,
+        ):
+            pieces.append(self.encode_frames(frames, stream))
+            count += len(frames)
+        return torch.cat(pieces)[: maker.describe(stream).num_steps(count / reads.fps)]
 
     def encode_frames(self, frames: np.ndarray, stream: str = "clip") -> Float[Tensor, "F ..."]:
         """Features of frames uint8 [F, height, width, 3], on the CPU; a last chunk is filled up with its last frame."""
-        encoder: VisualEncoder = self._component(stream)
-        whole = -(-len(frames) // encoder.frames_per_chunk) * encoder.frames_per_chunk
-        images = repeat_last(encoder.preprocess(frames), whole)
-        return encoder.encode_frames(images.to(self.device)).float().cpu()
+        maker, reads = self._maker(stream)
+        [features], _ = maker.encode([maker.prepare(frames)], len(frames) / reads.fps)
+        return features.float()
+
+    def _maker(self, stream: str) -> tuple[StreamMaker, FramesInput]:
+        rate = self.condition_rates[stream]
+        return frames_maker(self._component(stream), stream, rate, str(self.device))
 
     def encode_audio(
         self,
@@ -537,16 +548,20 @@ def load(name: str | Path = "demo", *, device: str = "auto", dtype: str = "auto"
     device = choose_device(device)
     if dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") else "float32"
-    components = {
-        role: _load_component(role, component, path, device)
-        for role, component in card.components.items()
-        if role != REFINER
-    }
-    provenance = {"weights": str(name), "weights_sha256": sha256_of(path)}
-    model = model.to(device, getattr(torch, dtype))
+    precision: torch.dtype = getattr(torch, dtype)
+    components = Components(card, path, device)
     has_refiner = REFINER in card.components and find_model(card.type).generator is not None
-    refiner = _load_refiner(card, path, device, dtype) if has_refiner else None
-    return Pipeline(model, card, components, refiner=refiner, provenance=provenance, device=device)
+    pipeline = Pipeline(
+        model.to(device, precision),
+        card,
+        components,
+        refiner=load_refiner(card, path, device, precision) if has_refiner else None,
+        provenance={"weights": str(name), "weights_sha256": sha256_of(path)},
+        device=device,
+    )
+    for needed in {"codes", *pipeline.condition_rates} & components.keys():
+        components[needed]  # what is absent or another's is refused here
+    return pipeline
 
 
 def model_path(name: str | Path = "demo") -> Path:
@@ -556,52 +571,6 @@ def model_path(name: str | Path = "demo") -> Path:
         WeightsError: it is not there.
     """
     return resolve("demo-vab" if str(name) == "demo" else name, kind="model")
-
-
-def component_source(component: Component, model_path: Path) -> str:
-    """What loads a model's codec or encoder: a file of its name beside the model's own, else the name itself."""
-    file = model_path.parent / f"{component.name}.safetensors"
-    return str(file) if file.exists() else component.name
-
-
-def _load_component(role: str, component: Component, path: Path, device: str) -> Codec | VisualEncoder:
-    """The codec of a stream of codes, or the encoder of any other.
-
-    Raises:
-        WeightsError: it is not there, or is not the one of the training.
-    """
-    try:
-        source = component_source(component, path)
-        loaded = (load_codec if role == "codes" else load_encoder)(source, device=device)
-    except WeightsError as error:
-        raise WeightsError(
-            f"{path} goes with {component.name}, as a file beside it ({component.name}.safetensors) or by name: {error}"
-        ) from error
-    if loaded.fingerprint != component.fingerprint:
-        raise WeightsError(
-            f"{path.name} was trained with {component.name} {component.fingerprint}, "
-            f"found {loaded.name} {loaded.fingerprint}; put the former beside it as {component.name}.safetensors"
-        )
-    return loaded
-
-
-def _load_refiner(card: ModelCard, model_path: Path, device: str, dtype: str) -> CodeRefiner:
-    """The refiner that a model's card names."""
-    component = card.components[REFINER]
-    path = resolve(component_source(component, model_path))
-    found = Component.of_file(path)
-    if found.fingerprint != component.fingerprint:
-        raise WeightsError(
-            f"{model_path.name} goes with refiner {component.name} {component.fingerprint}, {path} is "
-            f"{found.fingerprint}; put that one beside it, or train it anew with --refiner and --resume"
-        )
-    model, own_card = load_model(path)
-    make_refiner = find_model(own_card.type).refiner
-    if make_refiner is None:
-        raise WeightsError(f"{path}: a {own_card.type!r} refines nothing")
-    if any(card.components.get(role) != each for role, each in own_card.components.items()):
-        raise WeightsError(f"{path} was trained with another codec or encoder than {model_path.name}")
-    return make_refiner(model.to(device, getattr(torch, dtype)), own_card)
 
 
 def _selected(candidates: Sequence[Generation], selector: Selector) -> Generation:

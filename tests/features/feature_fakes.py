@@ -54,6 +54,20 @@ class FakeEncoder(VisualEncoder):
         return frames.mean(dim=(2, 3))
 
 
+class StackEncoder(VisualEncoder):
+    """Eight frames in, two features of three patches out: mean brightness of each half, as AVCLIP and TiVA's are."""
+
+    name, fingerprint, image_size, feature_shape = "stack", "f" * 16, 4, (3, 2)
+    fps, frames_per_chunk, features_per_chunk = 25.0, 8, 2
+
+    def preprocess(self, frames: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(frames).permute(0, 3, 1, 2).float()
+
+    def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
+        halves = frames.unflatten(0, (-1, 4)).mean(dim=(1, 2, 3, 4))
+        return halves[:, None, None].expand(-1, 3, 2)
+
+
 def fake_makers(
     visual_fps: float = 4.0, codec: FakeCodec | None = None, encoder: FakeEncoder | None = None
 ) -> dict[str, StreamMaker]:

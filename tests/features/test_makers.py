@@ -4,27 +4,12 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import numpy as np
 import pytest
-import torch
-from feature_fakes import FakeCodec, FakeEncoder
+from feature_fakes import FakeCodec, FakeEncoder, StackEncoder
 
 from vab.errors import WeightsError
 from vab.features import makers
 from vab.features.makers import AudioInput, CodecMaker, FramesInput, StreamMaker, VisualMaker, load_maker
 from vab.visual import TextEncoder, VisualEncoder, text_encoder
-
-
-class StackEncoder(VisualEncoder):
-    """Eight frames in, two features of three patches out: mean brightness of each half, as AVCLIP and TiVA's are."""
-
-    name, fingerprint, image_size, feature_shape = "stack", "f" * 16, 4, (3, 2)
-    fps, frames_per_chunk, features_per_chunk = 25.0, 8, 2
-
-    def preprocess(self, frames: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(frames).permute(0, 3, 1, 2).float()
-
-    def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
-        halves = frames.unflatten(0, (-1, 4)).mean(dim=(1, 2, 3, 4))
-        return halves[:, None, None].expand(-1, 3, 2)
 
 
 def frames(count: int, first: int = 0) -> np.ndarray:

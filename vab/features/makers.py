@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Protocol, runtime_checkable
 
@@ -38,6 +38,8 @@ class FramesInput:
     fps: float
     image_size: int
     """The shorter side is shrunk to this."""
+    frames_per_chunk: int = field(default=1, compare=False)
+    """Frames that are encoded together. No chunk's features depend on another's: long videos are encoded in pieces."""
 
 
 @runtime_checkable
@@ -149,7 +151,7 @@ class VisualMaker(StreamMaker):
     @property
     @override
     def reads(self) -> FramesInput:
-        return FramesInput(float(self.fps), int(self.encoder.image_size))
+        return FramesInput(float(self.fps), int(self.encoder.image_size), int(self.encoder.frames_per_chunk))
 
     @override
     def describe(self, name: str) -> StreamInfo:
@@ -190,17 +192,21 @@ def repeat_last(steps: Tensor, length: int) -> Tensor:
     return torch.cat([steps, steps[-1:].expand(max(0, length - len(steps)), *steps.shape[1:])])
 
 
+def maker_names() -> list[str]:
+    """Streams that installed packages make."""
+    return sorted(entry_points(group=ENTRY_POINTS).names)
+
+
 def load_maker(name: str, device: str) -> StreamMaker:
     """A maker that another package names under the entry point group ``vab.streams``.
 
     Raises:
         StoreError: there is none of this name.
     """
-    found = entry_points(group=ENTRY_POINTS)
-    if name not in found.names:
+    if name not in (names := maker_names()):
         raise StoreError(
             f"--add {name}: no package makes such a stream (entry points {ENTRY_POINTS}: "
-            f"{', '.join(sorted(found.names)) or 'none'}); name a --codec or an --encoder that does"
+            f"{', '.join(names) or 'none'}); name a --codec or an --encoder that does"
         )
-    maker: StreamMaker = found[name].load()(device)
+    maker: StreamMaker = entry_points(group=ENTRY_POINTS)[name].load()(device)
     return maker

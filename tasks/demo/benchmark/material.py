@@ -17,11 +17,12 @@ from tasks.demo.world import CORPUS_VERSION, Scene, render_waveform, sample_scen
 from tasks.extraction.options import ExtractOptions
 from tasks.extraction.run import run as extract
 from vab import media
+from vab.components import component_source
 from vab.errors import VABError
 from vab.features.dataset import FeatureDataset
 from vab.features.store import FeatureStore
 from vab.files import complete_file
-from vab.pipeline import Pipeline, component_source, model_path
+from vab.pipeline import Pipeline, model_path
 from vab.shapes import Float, Tensor
 
 SPLIT = "test"
