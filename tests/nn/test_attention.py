@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vab.nn.attention import SelfAttention, alibi_bias, alibi_slopes
+from vab.nn.attention import SelfAttention, alibi_bias, alibi_slopes, attend
 
 
 def test_slopes_of_a_power_of_two_are_geometric() -> None:
@@ -69,3 +69,17 @@ def test_attention_equals_an_explicit_loop() -> None:
 def test_width_must_divide_into_heads() -> None:
     with pytest.raises(ValueError, match="does not divide"):
         SelfAttention(width=10, num_heads=3)
+
+
+@pytest.mark.parametrize("kind", ["bias", "may look", "none"])
+def test_attention_in_training_on_a_cpu_is_that_of_the_kernel(kind: str) -> None:
+    torch.manual_seed(0)
+    parts = [torch.randn(2, 3, 7, 8) for _ in range(3)]
+    masks = {"bias": torch.randn(1, 3, 7, 7), "may look": torch.rand(2, 1, 7, 7) < 0.7, "none": None}
+    mask = masks[kind]
+    if kind == "may look":
+        mask[..., 0] = True
+    ours = attend(*(part.bfloat16().requires_grad_() for part in parts), mask)
+    with torch.no_grad():
+        kernels = attend(*parts, mask)
+    torch.testing.assert_close(ours.float(), kernels, atol=0.03, rtol=0.03)
