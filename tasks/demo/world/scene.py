@@ -64,6 +64,10 @@ class Source:
     noise_seed: int
     motion: Motion
 
+    def at(self, curve: str, times: np.ndarray) -> np.ndarray:
+        """The values of one of its motion's curves at ``times`` in seconds."""
+        return self.motion.curves[curve].at(times)
+
 
 @dataclass(frozen=True)
 class Distractor:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.demo.world.scene import Curve, Motion
+from tasks.demo.world.scene import Curve, Motion, Source
 
 # A striker falls within the shortest gap, so that every approach is seen whole.
 FALL_SECONDS = 0.24
@@ -38,6 +38,14 @@ def irregular_events(
     return times, strengths
 
 
+def sample_events(generator: np.random.Generator, duration: float, num_values: int = 1) -> Motion:
+    """:func:`irregular_events`, each with a value below ``num_values``."""
+    times, strengths = irregular_events(generator, duration)
+    shape = len(times)
+    values = np.zeros(shape) if num_values == 1 else generator.integers(num_values, size=shape).astype(float)
+    return Motion(times, strengths, values)
+
+
 def wander(
     generator: np.random.Generator, duration: float, shortest: float = 0.7, longest: float = 2.2
 ) -> Curve:
@@ -56,12 +64,21 @@ def wander(
     return Curve(times[:keep], np.clip(values[:keep], 0.0, 1.0))
 
 
-def around_events(motion: Motion, times: np.ndarray) -> dict[str, np.ndarray]:
+def sample_rate(
+    generator: np.random.Generator, duration: float, shortest: float = 0.7, longest: float = 2.2
+) -> Motion:
+    """A rate that :func:`wander`s, and a phase."""
+    rate = wander(generator, duration, shortest, longest)
+    return Motion(curves={"rate": rate}, constants={"phase": generator.random()})
+
+
+def around_events(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
     """For each of ``times`` [T]: seconds since the last and until the next event, and those events' strength.
 
     Keys ``since``, ``until`` (at most ``FAR_SECONDS``), ``strength``, ``value`` (of the last event, 0 before
     the first), ``next_strength``, ``next_value`` (0 after the last); each [T].
     """
+    motion = source.motion
     events = motion.event_times
     padded = np.concatenate([[-np.inf], events, [np.inf]])
     strengths = np.concatenate([[0.0], motion.event_strengths, [0.0]])
@@ -87,14 +104,14 @@ def striker_distance(around: dict[str, np.ndarray]) -> np.ndarray:
     return np.minimum(1.0 - fallen**2, risen)
 
 
-def striker_track(motion: Motion, times: np.ndarray) -> dict[str, np.ndarray]:
+def striker_track(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
     """State [T] of a striker: :func:`around_events` with ``distance``, ``velocity`` (per second) and ``level``.
 
     ``velocity`` is below 0 while it falls; ``level`` in [0, 1] is how strongly the last event still rings.
     """
-    around = around_events(motion, times)
+    around = around_events(source, times)
     distance = striker_distance(around)
-    before = striker_distance(around_events(motion, times - BLUR_SECONDS))
+    before = striker_distance(around_events(source, times - BLUR_SECONDS))
     return {
         **around,
         "distance": distance,

@@ -2,15 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+import yaml
 
 from tasks.demo.world.pen import Pen
 from tasks.demo.world.scene import Motion, Source
 
 Kind = Literal["impact", "continuous", "texture"]
 State = dict[str, float]
+Sampler = Callable[[np.random.Generator, float], Motion]
+Tracker = Callable[[Source, np.ndarray], dict[str, np.ndarray]]
+WORDS: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("words.yaml").read_text())
 
 
 @dataclass(frozen=True)
@@ -28,15 +34,40 @@ class FoleyClass:
     nouns: tuple[str, ...]
     materials: tuple[str, ...]
     actions: tuple[str, ...]
-    sample: Callable[[np.random.Generator, float], Motion]
-    track: Callable[[Source, np.ndarray], dict[str, np.ndarray]]
+    sample: Sampler
+    track: Tracker
     sound: Callable[[Source, int, int], np.ndarray]
     draw: Callable[[Pen, Source, State], None]
     describe: Callable[[Source, State], Sequence[str]]
 
 
-def pick_bin(value: float, edges: Sequence[float], words: Sequence[str]) -> str:
-    """The word of the bin that ``value`` falls in; one more word than edges."""
+def foley_class(
+    name: str,
+    sample: Sampler,
+    track: Tracker,
+    sound: Callable[[Source, int, int], np.ndarray],
+    draw: Callable[[Pen, Source, State], None],
+    describe: Callable[[Source, State], Sequence[str]] | None = None,
+) -> FoleyClass:
+    """The class ``name`` with its words of ``words.yaml``; without ``describe``, its bins' words in its ``says``."""
+    words = WORDS[name]
+    nouns, materials, actions = (tuple(words[key]) for key in ("nouns", "materials", "actions"))
+    say = describe or partial(_say_bins, name)
+    return FoleyClass(name, words["kind"], nouns, materials, actions, sample, track, sound, draw, say)
+
+
+def _say_bins(name: str, source: Source, state: State) -> tuple[str, ...]:
+    filled = {key: bin_words(name, key, state) for key in WORDS[name]["bins"]}
+    return tuple(template.format_map(filled) for template in WORDS[name]["says"])
+
+
+def bin_words(name: str, key: str, state: State) -> str:
+    """The words of the bin that the state falls in; one more than there are edges."""
+    bins = WORDS[name]["bins"][key]
+    return _pick(state[bins["of"]], bins["edges"], bins["words"])
+
+
+def _pick(value: float, edges: Sequence[float], words: Sequence[str]) -> str:
     return words[int(np.searchsorted(edges, value, side="right"))]
 
 
@@ -45,20 +76,16 @@ def octaves(source: Source, span: float = 1.2) -> float:
     return float(2.0 ** (span * (0.5 - source.size)))
 
 
-def striker_words(
-    state: State, distances: Sequence[str], traces: Sequence[str], contact: str
-) -> tuple[str, ...]:
-    """What one sees of a striker: where it is, and the trace of its last impact.
-
-    ``distances`` are four phrases from just off to fully away, ``traces`` three from fresh to faded.
-    """
+def striker_words(name: str, state: State, **names: str) -> tuple[str, ...]:
+    """What one sees of a striker: where it is, and the trace of its last impact; ``names`` fill its templates."""
+    words = WORDS[name]["striker"]
     if min(state["since"], state["until"]) < 0.022:
-        return (contact,)
+        return (words["contact"].format_map(names),)
     # Height alone says where it is; which way it goes only shows by its motion blur.
-    words = pick_bin(state["distance"], (0.25, 0.55, 0.85), distances)
+    place = _pick(state["distance"], (0.25, 0.55, 0.85), words["distances"]).format_map(names)
     if state["velocity"] < -2.0:
-        words += ", coming down fast"
+        place += ", coming down fast"
     if state["since"] < 0.36:
-        trace = pick_bin(state["since"], (0.10, 0.22), traces)
-        return (f"{words}, with {trace}", f"{words} and {trace}")
-    return (words,)
+        trace = _pick(state["since"], (0.10, 0.22), words["traces"]).format_map(names)
+        return (f"{place}, with {trace}", f"{place} and {trace}")
+    return (place,)

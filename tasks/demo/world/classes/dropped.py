@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.demo.world.classes.base import FoleyClass, State, octaves, pick_bin, striker_words
+from tasks.demo.world.classes.base import State, bin_words, foley_class, octaves, striker_words
 from tasks.demo.world.materials import MATERIALS
 from tasks.demo.world.pen import INK, Pen, Rgb, darker, faded, lighter, mix
 from tasks.demo.world.scene import Motion, Source
@@ -12,6 +12,7 @@ from tasks.demo.world.timeline import (
     FAR_SECONDS,
     around_events,
     irregular_events,
+    sample_events,
     striker_track,
     trace_age,
 )
@@ -45,7 +46,7 @@ def _bounce_height(source: Source, times: np.ndarray) -> np.ndarray:
 
 def _track_bounce(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
     height = _bounce_height(source, times)
-    around = around_events(source.motion, times)
+    around = around_events(source, times)
     return {
         **around,
         "distance": height,
@@ -106,42 +107,18 @@ def _sound_bounce(source: Source, start: int, stop: int) -> np.ndarray:
 def _describe_bounce(source: Source, state: State) -> tuple[str, ...]:
     if min(state["since"], state["until"]) < 0.022:
         return ("touching the floor, squashed", "hitting the floor, squeezed flat")
-    place = pick_bin(
-        state["distance"],
-        (0.08, 0.22, 0.42, 0.66),
-        ("just above the floor", "low above the floor", "half way up", "high above the floor", "at the top"),
-    )
+    place = bin_words("bounce", "place", state)
     if state["velocity"] < -1.2:
         place += ", falling"
     elif state["velocity"] > 1.2:
         place += ", rising"
     if state["since"] < 0.36:
-        trace = pick_bin(state["since"], (0.10, 0.22), ("a small bright", "a wide", "a faint very wide"))
+        trace = bin_words("bounce", "trace", state)
         return (f"{place}, {trace} dust ring on the floor", f"{place} with {trace} ring below it")
     return (place,)
 
 
-BOUNCE = FoleyClass(
-    "bounce",
-    "impact",
-    ("ball",),
-    ("rubber", "leather", "plastic", "wooden", "metal", "glass"),
-    ("bouncing on the floor", "hopping up and down", "bounces irregularly"),
-    _sample_bounce,
-    _track_bounce,
-    _sound_bounce,
-    _draw_bounce,
-    _describe_bounce,
-)
-
-
-def _sample_events(generator: np.random.Generator, duration: float) -> Motion:
-    times, strengths = irregular_events(generator, duration)
-    return Motion(times, strengths, np.zeros(len(times)))
-
-
-def _track(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
-    return striker_track(source.motion, times)
+BOUNCE = foley_class("bounce", _sample_bounce, _track_bounce, _sound_bounce, _draw_bounce, _describe_bounce)
 
 
 DRIP_TOP = 0.72
@@ -190,39 +167,13 @@ def _sound_drip(source: Source, start: int, stop: int) -> np.ndarray:
 def _describe_drip(source: Source, state: State) -> tuple[str, ...]:
     if min(state["since"], state["until"]) < 0.022:
         return ("with a drop hitting the basin", "with a drop touching the surface, splashing")
-    if state["until"] < 0.24:
-        words = pick_bin(
-            state["distance"],
-            (0.45, 0.85),
-            ("a drop just above the basin", "a drop half way down", "a drop leaving the tap"),
-        )
-    else:
-        words = pick_bin(
-            state["until"],
-            (0.6, 1.1),
-            ("a large drop hanging at the tap", "a small drop at the tap", "no drop at the tap"),
-        )
+    words = bin_words("drip", "falling" if state["until"] < 0.24 else "hanging", state)
     if state["since"] < 0.36:
-        words += pick_bin(
-            state["since"],
-            (0.10, 0.22),
-            (", a small fresh ripple", ", a widening ripple", ", a wide fading ripple"),
-        )
+        words += bin_words("drip", "ripple", state)
     return (f"with {words}", words)
 
 
-DRIP = FoleyClass(
-    "drip",
-    "impact",
-    ("tap", "faucet", "water tap"),
-    ("water", "metal", "stone", "plastic"),
-    ("dripping", "letting drops fall", "drips slowly"),
-    _sample_events,
-    _track,
-    _sound_drip,
-    _draw_drip,
-    _describe_drip,
-)
+DRIP = foley_class("drip", sample_events, striker_track, _sound_drip, _draw_drip, _describe_drip)
 
 
 GROUNDS: dict[str, Rgb] = {
@@ -305,28 +256,9 @@ def _describe_footstep(source: Source, state: State) -> tuple[str, ...]:
     ground = {"wooden": "wooden floor", "metal": "metal plate", "stone": "stone pavement"}.get(
         source.material, source.material
     )
-    return striker_words(
-        state,
-        (
-            f"a foot just above the {ground}",
-            f"a foot lifted low above the {ground}",
-            f"a foot raised half way above the {ground}",
-            f"a foot raised high above the {ground}",
-        ),
-        ("a small fresh puff of dust", "a spreading dust ring", "a wide fading dust ring"),
-        f"both feet on the {ground}, one just landing",
-    )
+    return striker_words("footstep", state, ground=ground)
 
 
-FOOTSTEP = FoleyClass(
-    "footstep",
-    "impact",
-    ("pair of boots", "pair of shoes"),
-    ("wooden", "gravel", "snow", "metal", "stone"),
-    ("stepping", "walking on the spot", "treading the ground"),
-    _sample_footstep,
-    _track,
-    _sound_footstep,
-    _draw_footstep,
-    _describe_footstep,
+FOOTSTEP = foley_class(
+    "footstep", _sample_footstep, striker_track, _sound_footstep, _draw_footstep, _describe_footstep
 )

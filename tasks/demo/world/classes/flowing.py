@@ -1,8 +1,10 @@
 """Continuous sounds of lamps, liquids and strokes: a siren, pouring water, a saw."""
 
+from functools import partial
+
 import numpy as np
 
-from tasks.demo.world.classes.base import FoleyClass, State, octaves, pick_bin
+from tasks.demo.world.classes.base import State, bin_words, foley_class, octaves
 from tasks.demo.world.materials import MATERIALS
 from tasks.demo.world.pen import INK, Pen, Rgb, darker, faded, lighter, mix
 from tasks.demo.world.scene import Curve, Motion, Source
@@ -15,7 +17,7 @@ from tasks.demo.world.synthesis import (
     shaped_noise,
     to_samples,
 )
-from tasks.demo.world.timeline import BLUR_SECONDS, wander
+from tasks.demo.world.timeline import BLUR_SECONDS, sample_rate, wander
 
 SPEED_OF_SOUND = 343.0
 # Metres that one unit of depth stands for: an ambulance some streets away, not a toy.
@@ -34,11 +36,11 @@ def _sample_siren(generator: np.random.Generator, duration: float) -> Motion:
 
 def _siren_depth(source: Source, times: np.ndarray) -> np.ndarray:
     """Distance beyond the nearest point, in units of that distance."""
-    return 1.0 + source.motion.curves["depth"].at(times)
+    return 1.0 + source.at("depth", times)
 
 
 def _siren_hertz(source: Source, times: np.ndarray) -> np.ndarray:
-    rate = source.motion.curves["rate"].at(times)
+    rate = source.at("rate", times)
     away = (_siren_depth(source, times + 0.02) - _siren_depth(source, times - 0.02)) / 0.04
     doppler = SPEED_OF_SOUND / (SPEED_OF_SOUND + DEPTH_METRES * away)
     return 480.0 * 2.0 ** (1.5 * rate) * octaves(source, 0.8) * doppler
@@ -46,9 +48,9 @@ def _siren_hertz(source: Source, times: np.ndarray) -> np.ndarray:
 
 def _track_siren(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
     depth = _siren_depth(source, times)
-    turned = cycles(lambda grid: 0.5 + 2.5 * source.motion.curves["rate"].at(grid), times)
+    turned = cycles(lambda grid: 0.5 + 2.5 * source.at("rate", grid), times)
     return {
-        "rate": source.motion.curves["rate"].at(times),
+        "rate": source.at("rate", times),
         "pitch_hz": _siren_hertz(source, times),
         "depth": depth,
         "turn": np.remainder(turned, 1.0),
@@ -102,12 +104,8 @@ def _draw_siren(pen: Pen, source: Source, state: State) -> None:
 
 
 def _describe_siren(source: Source, state: State) -> tuple[str, ...]:
-    lamp = pick_bin(
-        state["rate"],
-        (0.12, 0.32, 0.5, 0.68, 0.88),
-        ("dark blue", "violet", "purple red", "red", "bright orange", "blazing yellow"),
-    )
-    light = pick_bin(state["rate"], (0.3, 0.65), ("dim", "glowing", "bright"))
+    lamp = bin_words("siren", "lamp", state)
+    light = bin_words("siren", "light", state)
     lights = round(6 * state["rate"])
     number = (
         "no lights",
@@ -118,7 +116,7 @@ def _describe_siren(source: Source, state: State) -> tuple[str, ...]:
         "five lights",
         "six lights",
     )[lights]
-    far = pick_bin(state["depth"], (1.3, 1.7), ("near", "at some distance", "far away"))
+    far = bin_words("siren", "far", state)
     return (
         f"its lamp {lamp}, {far}",
         f"with a {light} {lamp} lamp",
@@ -126,18 +124,7 @@ def _describe_siren(source: Source, state: State) -> tuple[str, ...]:
     )
 
 
-SIREN = FoleyClass(
-    "siren",
-    "continuous",
-    ("siren car", "emergency car", "ambulance"),
-    ("metal", "plastic"),
-    ("wailing", "sounding its siren", "howling up and down"),
-    _sample_siren,
-    _track_siren,
-    _sound_siren,
-    _draw_siren,
-    _describe_siren,
-)
+SIREN = foley_class("siren", _sample_siren, _track_siren, _sound_siren, _draw_siren, _describe_siren)
 
 
 def _sample_pouring(generator: np.random.Generator, duration: float) -> Motion:
@@ -175,15 +162,15 @@ HIGHEST_RESONANCE = 7000.0
 
 def _pour_hertz(source: Source, times: np.ndarray) -> np.ndarray:
     """Quarter-wave resonance of the air left above the liquid."""
-    column = 0.24 * (1.08 - source.motion.curves["fill"].at(times))
+    column = 0.24 * (1.08 - source.at("fill", times))
     return np.minimum(SPEED_OF_SOUND / (4 * (column + 0.02)) * octaves(source, 0.8), 5200.0)
 
 
 def _track_pouring(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
-    flow = np.clip(source.motion.curves["flow"].at(times) / FULL_FLOW, 0.0, 1.0)
+    flow = np.clip(source.at("flow", times) / FULL_FLOW, 0.0, 1.0)
     return {
         "rate": flow,
-        "fill": source.motion.curves["fill"].at(times),
+        "fill": source.at("fill", times),
         "pitch_hz": _pour_hertz(source, times),
         "time": times,
         "level": np.sqrt(flow),
@@ -192,9 +179,7 @@ def _track_pouring(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
 
 def _sound_pouring(source: Source, start: int, stop: int) -> np.ndarray:
     generator = piece_generator(source, start)
-    flow = to_samples(
-        lambda grid: np.clip(source.motion.curves["flow"].at(grid) / FULL_FLOW, 0, 1), start, stop
-    )
+    flow = to_samples(lambda grid: np.clip(source.at("flow", grid) / FULL_FLOW, 0, 1), start, stop)
     phase = sample_cycles(lambda grid: _pour_hertz(source, grid), start, stop)
     hertz = to_samples(lambda grid: _pour_hertz(source, grid), start, stop)
     out = np.zeros(stop - start, np.float32)
@@ -248,53 +233,12 @@ def _draw_pouring(pen: Pen, source: Source, state: State) -> None:
     pen.arc(0.46, 0.71 + tip, 0.08, 0.12, -90, 90, darker(jug), 0.035)
 
 
-def _describe_pouring(source: Source, state: State) -> tuple[str, ...]:
-    full = pick_bin(
-        state["fill"],
-        (0.1, 0.2, 0.32, 0.44, 0.56, 0.68, 0.8, 0.92),
-        (
-            "almost empty",
-            "one sixth full",
-            "one quarter full",
-            "more than a third full",
-            "half full",
-            "nearly two thirds full",
-            "three quarters full",
-            "nearly full",
-            "full to the brim",
-        ),
-    )
-    stream = pick_bin(
-        state["rate"],
-        (0.02, 0.3, 0.6),
-        ("no water running", "a thin stream", "a steady stream", "a thick stream"),
-    )
-    return (f"{full}, {stream}", f"{full} with {stream} from a jug")
-
-
-POURING = FoleyClass(
-    "pouring",
-    "continuous",
-    ("vessel", "beaker", "jar"),
-    ("glass", "metal", "plastic"),
-    ("being filled from a jug", "with water poured into it", "filling up with water"),
-    _sample_pouring,
-    _track_pouring,
-    _sound_pouring,
-    _draw_pouring,
-    _describe_pouring,
-)
-
-
-def _sample_sawing(generator: np.random.Generator, duration: float) -> Motion:
-    return Motion(
-        curves={"rate": wander(generator, duration, 0.8, 2.2)}, constants={"phase": generator.random()}
-    )
+POURING = foley_class("pouring", _sample_pouring, _track_pouring, _sound_pouring, _draw_pouring)
 
 
 def _strokes(source: Source, times: np.ndarray) -> np.ndarray:
     """Strokes (back and forth) per second."""
-    return 0.5 + 1.7 * source.motion.curves["rate"].at(times)
+    return 0.5 + 1.7 * source.at("rate", times)
 
 
 def _saw_place(source: Source, times: np.ndarray) -> np.ndarray:
@@ -307,7 +251,7 @@ def _track_sawing(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
         _saw_place(source, times + BLUR_SECONDS / 2) - _saw_place(source, times - BLUR_SECONDS / 2)
     ) / BLUR_SECONDS
     return {
-        "rate": source.motion.curves["rate"].at(times),
+        "rate": source.at("rate", times),
         "pitch_hz": _strokes(source, times),
         "position": _saw_place(source, times),
         "velocity": velocity,
@@ -370,30 +314,5 @@ def _draw_sawing(pen: Pen, source: Source, state: State) -> None:
     pen.rectangle(shift + 0.4, y + 0.05, shift + 0.48, y + 0.15, darker(source.rgb, 0.7), corner=0.03)
 
 
-def _describe_sawing(source: Source, state: State) -> tuple[str, ...]:
-    place = pick_bin(
-        state["position"],
-        (-0.75, -0.25, 0.25, 0.75),
-        ("at the far left", "left of the middle", "in the middle", "right of the middle", "at the far right"),
-    )
-    speed = pick_bin(
-        state["level"],
-        (0.12, 0.35, 0.65),
-        ("standing still", "moving slowly", "moving", "moving fast in a blur"),
-    )
-    dust = pick_bin(state["level"], (0.12, 0.45), ("no sawdust", "a little sawdust", "much sawdust"))
-    return (f"{place} of its stroke, {speed}", f"{speed}, {place}, with {dust}", f"{place} with {dust}")
-
-
-SAWING = FoleyClass(
-    "sawing",
-    "continuous",
-    ("saw", "hand saw"),
-    ("wooden", "metal", "plastic"),
-    ("sawing back and forth", "cutting through", "sawing with long strokes"),
-    _sample_sawing,
-    _track_sawing,
-    _sound_sawing,
-    _draw_sawing,
-    _describe_sawing,
-)
+_sample_sawing = partial(sample_rate, shortest=0.8, longest=2.2)
+SAWING = foley_class("sawing", _sample_sawing, _track_sawing, _sound_sawing, _draw_sawing)

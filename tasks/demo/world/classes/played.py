@@ -1,13 +1,15 @@
 """Impacts that play a pitch: pressed keys and plucked strings, where the place one sees sets the note."""
 
+from functools import partial
+
 import numpy as np
 
-from tasks.demo.world.classes.base import FoleyClass, State, octaves, striker_words
+from tasks.demo.world.classes.base import State, foley_class, octaves, striker_words
 from tasks.demo.world.materials import MATERIALS
 from tasks.demo.world.pen import INK, Pen, Rgb, darker, faded, lighter, mix
-from tasks.demo.world.scene import Motion, Source
+from tasks.demo.world.scene import Source
 from tasks.demo.world.synthesis import strikes, thud
-from tasks.demo.world.timeline import FAR_SECONDS, irregular_events, striker_track, trace_age
+from tasks.demo.world.timeline import FAR_SECONDS, sample_events, striker_track, trace_age
 
 NUM_KEYS = 5
 NUM_STRINGS = 4
@@ -18,15 +20,8 @@ KEY_SEMITONES = (0, 3, 5, 7, 10)
 STRING_SEMITONES = (0, 5, 10, 15)
 HAND: Rgb = (226, 178, 142)
 
-
-def _sample_keys(generator: np.random.Generator, duration: float) -> Motion:
-    times, strengths = irregular_events(generator, duration)
-    return Motion(times, strengths, generator.integers(NUM_KEYS, size=len(times)).astype(float))
-
-
-def _sample_strings(generator: np.random.Generator, duration: float) -> Motion:
-    times, strengths = irregular_events(generator, duration)
-    return Motion(times, strengths, generator.integers(NUM_STRINGS, size=len(times)).astype(float))
+_sample_keys = partial(sample_events, num_values=NUM_KEYS)
+_sample_strings = partial(sample_events, num_values=NUM_STRINGS)
 
 
 def _pitches(lowest: float, semitones: tuple[int, ...]) -> dict[float, float]:
@@ -34,7 +29,7 @@ def _pitches(lowest: float, semitones: tuple[int, ...]) -> dict[float, float]:
 
 
 def _track_pitched(source: Source, times: np.ndarray, pitches: dict[float, float]) -> dict[str, np.ndarray]:
-    track = striker_track(source.motion, times)
+    track = striker_track(source, times)
     table = np.array([pitches[float(index)] for index in range(len(pitches))])
     return {**track, "pitch_hz": np.where(track["strength"] > 0, table[track["value"].astype(int)], 0.0)}
 
@@ -89,31 +84,10 @@ def _sound_keys(source: Source, start: int, stop: int) -> np.ndarray:
 def _describe_keys(source: Source, state: State) -> tuple[str, ...]:
     places = ("leftmost", "second", "middle", "fourth", "rightmost")
     lit = places[int(state["value"])]
-    return striker_words(
-        state,
-        (
-            "a finger just above a key",
-            "a finger low over the keys",
-            "a finger half raised over the keys",
-            "a finger raised high over the keys",
-        ),
-        (f"the {lit} key lit bright", f"the {lit} key glowing", f"the {lit} key's light fading"),
-        "a finger pressing a key",
-    )
+    return striker_words("key_press", state, lit=lit)
 
 
-KEY_PRESS = FoleyClass(
-    "key_press",
-    "impact",
-    ("keyboard", "row of keys"),
-    ("piano", "toy", "typewriter"),
-    ("being played key by key", "pressed by a finger", "with keys being pressed"),
-    _sample_keys,
-    _track_keys,
-    _sound_keys,
-    _draw_keys,
-    _describe_keys,
-)
+KEY_PRESS = foley_class("key_press", _sample_keys, _track_keys, _sound_keys, _draw_keys, _describe_keys)
 
 
 def _string_pitches(source: Source) -> dict[float, float]:
@@ -171,32 +145,9 @@ def _sound_strings(source: Source, start: int, stop: int) -> np.ndarray:
 def _describe_strings(source: Source, state: State) -> tuple[str, ...]:
     places = ("lowest", "second", "third", "highest")
     ringing = places[int(state["value"])]
-    return striker_words(
-        state,
-        (
-            "a plectrum just above a string",
-            "a plectrum near the strings",
-            "a plectrum half raised",
-            "a plectrum raised away from the strings",
-        ),
-        (
-            f"the {ringing} string swinging wide",
-            f"the {ringing} string vibrating",
-            f"the {ringing} string vibrating a little",
-        ),
-        "a plectrum plucking a string",
-    )
+    return striker_words("pluck", state, ringing=ringing)
 
 
-PLUCK = FoleyClass(
-    "pluck",
-    "impact",
-    ("guitar", "zither", "string board"),
-    ("steel", "nylon"),
-    ("being plucked", "played string by string", "with strings being plucked"),
-    _sample_strings,
-    _track_strings,
-    _sound_strings,
-    _draw_strings,
-    _describe_strings,
+PLUCK = foley_class(
+    "pluck", _sample_strings, _track_strings, _sound_strings, _draw_strings, _describe_strings
 )

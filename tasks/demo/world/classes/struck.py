@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from tasks.demo.world.classes.base import FoleyClass, State, octaves, striker_words
+from tasks.demo.world.classes.base import State, foley_class, octaves, striker_words
 from tasks.demo.world.materials import MATERIALS
 from tasks.demo.world.pen import INK, Pen, Point, Rgb, darker, faded, lighter
 from tasks.demo.world.scene import Motion, Source
 from tasks.demo.world.synthesis import rattle, strikes, thud
-from tasks.demo.world.timeline import irregular_events, striker_track, trace_age
+from tasks.demo.world.timeline import irregular_events, sample_events, striker_track, trace_age
 
 HIDE: dict[str, Rgb] = {
     "metal": (142, 148, 160),
@@ -17,15 +17,6 @@ HIDE: dict[str, Rgb] = {
     "tin": (190, 196, 205),
     "plastic": (225, 228, 235),
 }
-
-
-def _sample_events(generator: np.random.Generator, duration: float) -> Motion:
-    times, strengths = irregular_events(generator, duration)
-    return Motion(times, strengths, np.zeros(len(times)))
-
-
-def _track(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
-    return striker_track(source.motion, times)
 
 
 def _swing(pivot: Point, length: float, degrees: float) -> Point:
@@ -78,31 +69,10 @@ def _sound_hammer(source: Source, start: int, stop: int) -> np.ndarray:
 def _describe_hammer(source: Source, state: State) -> tuple[str, ...]:
     block = {"metal": "metal anvil", "wooden": "wooden block"}.get(source.material, "stone block")
     trace = {"metal": "sparks", "wooden": "splinters"}.get(source.material, "chips")
-    return striker_words(
-        state,
-        (
-            f"just above a {block}",
-            f"low above a {block}",
-            f"half raised over a {block}",
-            f"raised high over a {block}",
-        ),
-        (f"bright {trace} at the {block}", f"{trace} flying apart", f"few {trace} far away, fading"),
-        f"hitting a {block}",
-    )
+    return striker_words("hammer", state, block=block, trace=trace)
 
 
-HAMMER = FoleyClass(
-    "hammer",
-    "impact",
-    ("hammer", "sledge hammer", "mallet"),
-    ("metal", "wooden", "stone"),
-    ("hammering", "striking blows", "pounding"),
-    _sample_events,
-    _track,
-    _sound_hammer,
-    _draw_hammer,
-    _describe_hammer,
-)
+HAMMER = foley_class("hammer", sample_events, striker_track, _sound_hammer, _draw_hammer, _describe_hammer)
 
 
 def _draw_drum(pen: Pen, source: Source, state: State) -> None:
@@ -156,35 +126,10 @@ def _sound_drum(source: Source, start: int, stop: int) -> np.ndarray:
 
 
 def _describe_drum(source: Source, state: State) -> tuple[str, ...]:
-    return striker_words(
-        state,
-        (
-            "the stick just above its head",
-            "the stick low above its head",
-            "the stick half raised",
-            "the stick raised high",
-        ),
-        (
-            "its head bulging and a small ring",
-            "a spreading ring on its head",
-            "a wide faint ring on its head",
-        ),
-        "the stick touching its head",
-    )
+    return striker_words("drum", state)
 
 
-DRUM = FoleyClass(
-    "drum",
-    "impact",
-    ("drum", "hand drum", "tom drum"),
-    ("skin", "tin", "plastic", "wooden"),
-    ("being drummed", "beaten with a stick", "struck by a drumstick"),
-    _sample_events,
-    _track,
-    _sound_drum,
-    _draw_drum,
-    _describe_drum,
-)
+DRUM = foley_class("drum", sample_events, striker_track, _sound_drum, _draw_drum, _describe_drum)
 
 SKINS: tuple[Rgb, ...] = ((240, 200, 170), (222, 172, 132), (178, 122, 84), (120, 80, 56))
 
@@ -233,23 +178,9 @@ def _sound_clapping(source: Source, start: int, stop: int) -> np.ndarray:
 
 
 def _describe_clapping(source: Source, state: State) -> tuple[str, ...]:
-    return striker_words(
-        state,
-        ("almost touching", "a little apart", "half open", "wide apart"),
-        ("a bright burst between them", "a spreading burst of lines", "a wide fading burst"),
-        "pressed together, clapping",
-    )
+    return striker_words("clapping", state)
 
 
-CLAPPING = FoleyClass(
-    "clapping",
-    "impact",
-    ("pair of hands", "pair of clapping hands"),
-    ("bare", "gloved"),
-    ("clapping", "applauding", "being clapped together"),
-    _sample_clapping,
-    _track,
-    _sound_clapping,
-    _draw_clapping,
-    _describe_clapping,
+CLAPPING = foley_class(
+    "clapping", _sample_clapping, striker_track, _sound_clapping, _draw_clapping, _describe_clapping
 )

@@ -4,10 +4,10 @@ from functools import partial
 
 import numpy as np
 
-from tasks.demo.world.classes.base import FoleyClass, State, octaves, pick_bin
+from tasks.demo.world.classes.base import State, foley_class, octaves
 from tasks.demo.world.materials import MATERIALS
 from tasks.demo.world.pen import INK, Pen, Rgb, darker, faded, lighter, mix
-from tasks.demo.world.scene import Motion, Source
+from tasks.demo.world.scene import Source
 from tasks.demo.world.synthesis import (
     Note,
     band,
@@ -18,24 +18,21 @@ from tasks.demo.world.synthesis import (
     shaped_noise,
     to_samples,
 )
-from tasks.demo.world.timeline import wander
+from tasks.demo.world.timeline import sample_rate
 
 GOLDEN = 0.6180339887
 
 
-def _sample(generator: np.random.Generator, duration: float) -> Motion:
-    return Motion(
-        curves={"rate": wander(generator, duration, 0.8, 2.5)}, constants={"phase": generator.random()}
-    )
+_sample = partial(sample_rate, shortest=0.8, longest=2.5)
 
 
 def _track(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
-    rate = source.motion.curves["rate"].at(times)
+    rate = source.at("rate", times)
     return {"rate": rate, "time": times, "level": 0.15 + 0.85 * rate}
 
 
 def _intensity(source: Source, start: int, stop: int) -> np.ndarray:
-    return to_samples(source.motion.curves["rate"].at, start, stop)
+    return to_samples(partial(source.at, "rate"), start, stop)
 
 
 def _sound_rain(source: Source, start: int, stop: int) -> np.ndarray:
@@ -78,28 +75,7 @@ def _draw_rain(pen: Pen, source: Source, state: State) -> None:
         pen.ellipse(x, 0.5, 0.04, 0.016, None, (240, 248, 255), 0.01)
 
 
-def _describe_rain(source: Source, state: State) -> tuple[str, ...]:
-    strength = pick_bin(
-        state["rate"],
-        (0.15, 0.35, 0.6, 0.82),
-        ("a few drops of rain", "light rain", "steady rain", "heavy rain", "pouring rain"),
-    )
-    cloud = pick_bin(state["rate"], (0.35, 0.7), ("pale clouds", "grey clouds", "dark clouds"))
-    return (f"under {strength}", f"under {cloud} in {strength}")
-
-
-RAIN = FoleyClass(
-    "rain",
-    "texture",
-    ("roof", "house roof"),
-    ("metal", "wooden", "stone", "plastic"),
-    ("pattering in the rain", "with rain drumming on it", "with rain falling harder and softer"),
-    _sample,
-    _track,
-    _sound_rain,
-    _draw_rain,
-    _describe_rain,
-)
+RAIN = foley_class("rain", _sample, _track, _sound_rain, _draw_rain)
 
 
 def _sound_fire(source: Source, start: int, stop: int) -> np.ndarray:
@@ -143,27 +119,7 @@ def _draw_fire(pen: Pen, source: Source, state: State) -> None:
         pen.ellipse(x, 0.2 + (0.3 + 0.6 * rate) * age, 0.014, 0.014, faded((255, 190, 60), 1 - age))
 
 
-def _describe_fire(source: Source, state: State) -> tuple[str, ...]:
-    flames = pick_bin(
-        state["rate"],
-        (0.15, 0.35, 0.6, 0.82),
-        ("tiny flames", "small flames", "middle-sized flames", "tall flames", "huge blazing flames"),
-    )
-    return (f"with {flames}", f"burning with {flames}")
-
-
-FIRE = FoleyClass(
-    "fire",
-    "texture",
-    ("fire", "camp fire", "bonfire"),
-    ("wooden", "stone"),
-    ("crackling", "burning and crackling", "flaring up and dying down"),
-    _sample,
-    _track,
-    _sound_fire,
-    _draw_fire,
-    _describe_fire,
-)
+FIRE = foley_class("fire", _sample, _track, _sound_fire, _draw_fire)
 
 
 def _sound_wind(source: Source, start: int, stop: int) -> np.ndarray:
@@ -174,7 +130,7 @@ def _sound_wind(source: Source, start: int, stop: int) -> np.ndarray:
         for bottom, top in ((90.0, 260.0), (300.0, 800.0), (1000.0, 2600.0))
     )
     phase = sample_cycles(
-        lambda grid: (260.0 + 620.0 * source.motion.curves["rate"].at(grid)) * octaves(source, 0.8),
+        lambda grid: (260.0 + 620.0 * source.at("rate", grid)) * octaves(source, 0.8),
         start,
         stop,
     )
@@ -225,36 +181,7 @@ def _draw_wind(pen: Pen, source: Source, state: State) -> None:
         pen.ellipse(fx, fy, 0.03, 0.016, darker(leaf, 0.2))
 
 
-def _describe_wind(source: Source, state: State) -> tuple[str, ...]:
-    bent = pick_bin(
-        state["rate"],
-        (0.15, 0.35, 0.6, 0.82),
-        (
-            "standing upright in still air",
-            "leaning a little in a breeze",
-            "bent by the wind",
-            "bent far over by strong wind",
-            "bent flat by a storm",
-        ),
-    )
-    leaves = pick_bin(
-        state["rate"], (0.12, 0.5), ("no leaves flying", "some leaves flying", "many leaves flying")
-    )
-    return (bent, f"{bent}, {leaves}")
-
-
-WIND = FoleyClass(
-    "wind",
-    "texture",
-    ("tree in the wind", "bending tree"),
-    ("wooden",),
-    ("rushing in the gusts", "howling in the wind", "with wind whistling through it"),
-    _sample,
-    _track_wind,
-    _sound_wind,
-    _draw_wind,
-    _describe_wind,
-)
+WIND = foley_class("wind", _sample, _track_wind, _sound_wind, _draw_wind)
 
 NUM_VOICES = 6
 VOWELS = ((730.0, 1090.0), (530.0, 1840.0), (390.0, 1990.0), (570.0, 840.0), (440.0, 1020.0))
@@ -263,7 +190,7 @@ VOWELS = ((730.0, 1090.0), (530.0, 1840.0), (390.0, 1990.0), (570.0, 840.0), (44
 def _voice_hertz(source: Source, hertz: float, lilt: float, times: np.ndarray) -> np.ndarray:
     """The pitch of one voice: it sways ``lilt`` times a second and rises with the excitement."""
     sway = 0.12 * np.sin(2 * np.pi * lilt * times + hertz)
-    return hertz * (1.0 + sway + 0.25 * source.motion.curves["rate"].at(times))
+    return hertz * (1.0 + sway + 0.25 * source.at("rate", times))
 
 
 def _sound_crowd(source: Source, start: int, stop: int) -> np.ndarray:
@@ -322,30 +249,4 @@ def _track_crowd(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
     return {**_track(source, times), "phase": np.full(len(times), source.motion.constants["phase"])}
 
 
-def _describe_crowd(source: Source, state: State) -> tuple[str, ...]:
-    mood = pick_bin(
-        state["rate"],
-        (0.15, 0.35, 0.6, 0.82),
-        (
-            "quiet, mouths closed",
-            "calm with an arm or two raised",
-            "lively with some arms raised",
-            "excited with many arms raised",
-            "cheering wildly with all arms up",
-        ),
-    )
-    return (mood,)
-
-
-CROWD = FoleyClass(
-    "crowd",
-    "texture",
-    ("crowd", "group of people", "audience"),
-    ("lively",),
-    ("talking and cheering", "murmuring and shouting", "making noise"),
-    _sample,
-    _track_crowd,
-    _sound_crowd,
-    _draw_crowd,
-    _describe_crowd,
-)
+CROWD = foley_class("crowd", _sample, _track_crowd, _sound_crowd, _draw_crowd)

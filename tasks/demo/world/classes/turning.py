@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.signal import oaconvolve
 
-from tasks.demo.world.classes.base import FoleyClass, State, octaves, pick_bin
+from tasks.demo.world.classes.base import State, foley_class, octaves
 from tasks.demo.world.materials import MATERIALS
 from tasks.demo.world.pen import INK, Pen, darker, faded, lighter, mix
 from tasks.demo.world.scene import Motion, Source
@@ -21,8 +21,6 @@ from tasks.demo.world.timeline import wander
 
 # How long the shutter stays open, for the blur of what turns.
 EXPOSURE_SECONDS = 0.03
-RATE_EDGES = (0.12, 0.3, 0.5, 0.7, 0.88)
-RATE_WORDS = ("very slowly", "slowly", "at a moderate speed", "rather fast", "fast", "very fast")
 
 
 def _sample_rate(generator: np.random.Generator, duration: float) -> Motion:
@@ -30,10 +28,6 @@ def _sample_rate(generator: np.random.Generator, duration: float) -> Motion:
         curves={"rate": wander(generator, duration)},
         constants={"count": float(generator.integers(3, 6)), "phase": generator.random()},
     )
-
-
-def _rate(source: Source, times: np.ndarray) -> np.ndarray:
-    return source.motion.curves["rate"].at(times)
 
 
 def _dial(pen: Pen, x: float, y: float, radius: float, value: float) -> None:
@@ -49,12 +43,12 @@ def _dial(pen: Pen, x: float, y: float, radius: float, value: float) -> None:
 
 def _engine_hertz(source: Source, times: np.ndarray) -> np.ndarray:
     """Firings per second: two a turn of a four-stroke engine with four cylinders."""
-    return (28.0 + 120.0 * _rate(source, times) ** 1.2) * octaves(source, 0.8)
+    return (28.0 + 120.0 * source.at("rate", times) ** 1.2) * octaves(source, 0.8)
 
 
 def _track_engine(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
-    rate = _rate(source, times)
-    turns = cycles(lambda grid: 1.5 + 9.0 * _rate(source, grid), times)
+    rate = source.at("rate", times)
+    turns = cycles(lambda grid: 1.5 + 9.0 * source.at("rate", grid), times)
     return {
         "rate": rate,
         "pitch_hz": _engine_hertz(source, times),
@@ -67,7 +61,7 @@ def _track_engine(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
 def _sound_engine(source: Source, start: int, stop: int) -> np.ndarray:
     generator = piece_generator(source, start)
     phase = sample_cycles(lambda grid: _engine_hertz(source, grid), start, stop)
-    level = to_samples(lambda grid: _rate(source, grid), start, stop)
+    level = to_samples(lambda grid: source.at("rate", grid), start, stop)
     orders = np.arange(1, 17)
     # A muffler: metal rings brighter than plastic covers; even orders stand out as in a real four-cylinder.
     slope = 0.8 if source.material == "metal" else 1.15
@@ -127,38 +121,12 @@ def _spokes(
     pen.ellipse(x, y, 0.16 * radius, 0.16 * radius, lighter(ink), INK)
 
 
-def _describe_engine(source: Source, state: State) -> tuple[str, ...]:
-    speed = pick_bin(state["rate"], RATE_EDGES, RATE_WORDS)
-    dial = pick_bin(
-        state["rate"],
-        RATE_EDGES,
-        ("at the very bottom", "low", "below the middle", "above the middle", "high", "at the red end"),
-    )
-    smoke = pick_bin(state["rate"], (0.35, 0.7), ("thin pale smoke", "grey smoke", "thick dark smoke"))
-    return (
-        f"running {speed}, the needle {dial}",
-        f"turning {speed} with {smoke}",
-        f"with {smoke} and the dial {dial}",
-    )
-
-
-ENGINE = FoleyClass(
-    "engine",
-    "continuous",
-    ("engine", "motor"),
-    ("metal", "plastic"),
-    ("running and revving", "humming faster and slower", "running at changing speed"),
-    _sample_rate,
-    _track_engine,
-    _sound_engine,
-    _draw_engine,
-    _describe_engine,
-)
+ENGINE = foley_class("engine", _sample_rate, _track_engine, _sound_engine, _draw_engine)
 
 
 def _wheel_turns(source: Source, times: np.ndarray) -> np.ndarray:
     """Turns per second."""
-    return 0.25 + 3.0 * _rate(source, times) ** 1.3
+    return 0.25 + 3.0 * source.at("rate", times) ** 1.3
 
 
 CLICKS_PER_TURN = 9
@@ -168,11 +136,11 @@ def _track_wheel(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
     turns = _wheel_turns(source, times)
     turned = cycles(lambda grid: _wheel_turns(source, grid), times)
     return {
-        "rate": _rate(source, times),
+        "rate": source.at("rate", times),
         "pitch_hz": CLICKS_PER_TURN * turns,
         "turn": np.remainder(turned + source.motion.constants["phase"], 1.0),
         "turns_per_second": turns,
-        "level": 0.4 + 0.6 * _rate(source, times),
+        "level": 0.4 + 0.6 * source.at("rate", times),
     }
 
 
@@ -182,7 +150,7 @@ def _sound_wheel(source: Source, start: int, stop: int) -> np.ndarray:
     note = Note(material, 900.0 * octaves(source), np.random.default_rng(source.noise_seed)).strike(0.8)
     note = note[:1600] * np.exp(-np.arange(min(len(note), 1600)) / 220.0)
     phase = sample_cycles(lambda grid: _wheel_turns(source, grid), start, stop) * CLICKS_PER_TURN
-    level = to_samples(lambda grid: _rate(source, grid), start, stop)
+    level = to_samples(lambda grid: source.at("rate", grid), start, stop)
     clicks = np.diff(np.floor(phase), prepend=np.floor(phase[0])) * (0.5 + 0.5 * level)
     ratchet = oaconvolve(clicks, note)[: stop - start].astype(np.float32)
     rush = shaped_noise(generator, stop - start, band(300.0, 2500.0, 1.0))
@@ -209,38 +177,17 @@ def _draw_wheel(pen: Pen, source: Source, state: State) -> None:
     pen.arc(*centre, 0.33, 0.33, angle - blur, angle + 14, faded((255, 120, 0), 0.9), 0.1)
 
 
-def _describe_wheel(source: Source, state: State) -> tuple[str, ...]:
-    speed = pick_bin(state["rate"], RATE_EDGES, RATE_WORDS)
-    look = pick_bin(
-        state["rate"],
-        (0.2, 0.45, 0.7),
-        ("its spokes sharp", "its spokes a little blurred", "its spokes blurred", "its spokes a wide smear"),
-    )
-    return (f"spinning {speed}", f"turning {speed}, {look}", f"rotating {speed} with {look}")
-
-
-WHEEL = FoleyClass(
-    "wheel",
-    "continuous",
-    ("bicycle wheel", "bike wheel", "spoked wheel"),
-    ("metal", "plastic"),
-    ("spinning and clicking", "turning with a ticking ratchet", "rotating at changing speed"),
-    _sample_rate,
-    _track_wheel,
-    _sound_wheel,
-    _draw_wheel,
-    _describe_wheel,
-)
+WHEEL = foley_class("wheel", _sample_rate, _track_wheel, _sound_wheel, _draw_wheel)
 
 
 def _blade_hertz(source: Source, times: np.ndarray) -> np.ndarray:
     """Blades passing per second, an octave or two above what a desk fan has so that it is heard."""
-    return (55.0 + 190.0 * _rate(source, times)) * octaves(source, 0.8)
+    return (55.0 + 190.0 * source.at("rate", times)) * octaves(source, 0.8)
 
 
 def _track_fan(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
-    rate = _rate(source, times)
-    turned = cycles(lambda grid: 0.4 + 6.0 * _rate(source, grid), times)
+    rate = source.at("rate", times)
+    turned = cycles(lambda grid: 0.4 + 6.0 * source.at("rate", grid), times)
     return {
         "rate": rate,
         "pitch_hz": _blade_hertz(source, times),
@@ -252,7 +199,7 @@ def _track_fan(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
 
 def _sound_fan(source: Source, start: int, stop: int) -> np.ndarray:
     generator = piece_generator(source, start)
-    level = to_samples(lambda grid: _rate(source, grid), start, stop)
+    level = to_samples(lambda grid: source.at("rate", grid), start, stop)
     phase = sample_cycles(lambda grid: _blade_hertz(source, grid), start, stop)
     tone = harmonics(phase, np.array([1.0, 0.5, 0.3, 0.12, 0.06]))
     low = shaped_noise(generator, stop - start, band(120.0, 700.0, 1.0))
@@ -289,30 +236,4 @@ def _draw_fan(pen: Pen, source: Source, state: State) -> None:
         pen.line(points, colour, 0.035)
 
 
-def _describe_fan(source: Source, state: State) -> tuple[str, ...]:
-    speed = pick_bin(state["rate"], RATE_EDGES, RATE_WORDS)
-    ribbons = pick_bin(
-        state["rate"],
-        (0.2, 0.45, 0.7),
-        (
-            "ribbons hanging down",
-            "ribbons lifted a little",
-            "ribbons half lifted",
-            "ribbons streaming straight out",
-        ),
-    )
-    return (f"spinning {speed}", f"turning {speed}, its {ribbons}", f"blowing {speed} with {ribbons}")
-
-
-FAN = FoleyClass(
-    "fan",
-    "continuous",
-    ("fan", "electric fan", "ventilator"),
-    ("metal", "plastic"),
-    ("whirring", "blowing air", "spinning at changing speed"),
-    _sample_rate,
-    _track_fan,
-    _sound_fan,
-    _draw_fan,
-    _describe_fan,
-)
+FAN = foley_class("fan", _sample_rate, _track_fan, _sound_fan, _draw_fan)
