@@ -8,7 +8,7 @@ CPU. Here every layer runs once a codec step. The blocks are ConvNeXt's (arXiv 2
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -201,28 +201,40 @@ class SpectralCodec(FrozenCodec):
         """The whole state dict."""
         return dict(self.model.state_dict())
 
-    def _encode_chain(self) -> Chain:
-        def quantise(latents: Tensor) -> Tensor:
-            return self.model.quantiser.encode(latents.transpose(1, 2), self.num_codebooks)
-
+    def encoder_chain(self) -> Chain:
+        """Samples to the latents before the quantiser [B, D, S]."""
         return Chain(
             before=self.model.encode,
-            after=quantise,
+            after=_same,
             in_per_step=self.hop_length,
             before_context=reach([self.model.encoder])
             + 1,  # the transform's window reaches half a step further
         )
 
-    def _decode_chain(self) -> Chain:
-        def dequantise(codes: Tensor) -> Tensor:
-            return self.model.quantiser.decode(codes).transpose(1, 2)
-
+    def decoder_chain(self) -> Chain:
+        """Latents [B, D, S], quantised or not, to samples."""
         return Chain(
-            before=dequantise,
+            before=_same,
             after=self.model.decode,
             out_per_step=self.hop_length,
             after_context=_context([self.model.decoder_in, self.model.decoder]),
         )
+
+    def _encode_chain(self) -> Chain:
+        def quantise(latents: Tensor) -> Tensor:
+            return self.model.quantiser.encode(latents.transpose(1, 2), self.num_codebooks)
+
+        return replace(self.encoder_chain(), after=quantise)
+
+    def _decode_chain(self) -> Chain:
+        def dequantise(codes: Tensor) -> Tensor:
+            return self.model.quantiser.decode(codes).transpose(1, 2)
+
+        return replace(self.decoder_chain(), before=dequantise)
+
+
+def _same(latents: Tensor) -> Tensor:
+    return latents
 
 
 def _context(layers: list[nn.Module]) -> int:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from typing_extensions import override
 
 from vab.codecs.base import Codec
-from vab.errors import StoreError
+from vab.errors import ConfigError, StoreError
 from vab.features.info import CodecFacts, StreamInfo
 from vab.shapes import Float, Int, Tensor
 from vab.timing import num_samples, num_steps
@@ -22,6 +23,11 @@ ENTRY_POINTS = "vab.streams"
 """Group under which packages name functions from a device ("cpu", "cuda") to a ``StreamMaker``."""
 CPU_WAVEFORMS = 1
 """Clips a codec encodes at a time on a CPU."""
+OWN = {
+    "latents": "vab.features.audio_makers:latents_maker",
+    "layout": "vab.features.audio_makers:layout_maker",
+}
+"""Makers of the package's own that are found by the stream's name, as functions like those of other packages."""
 
 
 @dataclass(frozen=True)
@@ -193,20 +199,34 @@ def repeat_last(steps: Tensor, length: int) -> Tensor:
 
 
 def maker_names() -> list[str]:
-    """Streams that installed packages make."""
-    return sorted(entry_points(group=ENTRY_POINTS).names)
+    """Streams that the package itself or an installed one makes by their name."""
+    return sorted({*OWN, *entry_points(group=ENTRY_POINTS).names})
 
 
-def load_maker(name: str, device: str) -> StreamMaker:
-    """A maker that another package names under the entry point group ``vab.streams``.
+def load_maker(name: str, device: str, **settings: Any) -> StreamMaker:
+    """A maker of the package's own, or one that another package names under the entry point group ``vab.streams``.
+
+    Args:
+        name: of the stream.
+        device: "cpu" or "cuda".
+        settings: the maker's own options.
 
     Raises:
         StoreError: there is none of this name.
+        ConfigError: it has no such option.
     """
     if name not in (names := maker_names()):
         raise StoreError(
-            f"--add {name}: no package makes such a stream (entry points {ENTRY_POINTS}: "
-            f"{', '.join(names) or 'none'}); name a --codec or an --encoder that does"
+            f"--add {name}: nothing makes such a stream (there are: {', '.join(names)}; packages add others under "
+            f"{ENTRY_POINTS}); name a --codec or an --encoder that does"
         )
-    maker: StreamMaker = entry_points(group=ENTRY_POINTS)[name].load()(device)
+    if name in OWN:
+        module, attribute = OWN[name].split(":")
+        make = getattr(importlib.import_module(module), attribute)
+    else:
+        make = entry_points(group=ENTRY_POINTS)[name].load()
+    try:
+        maker: StreamMaker = make(device, **settings)
+    except TypeError as error:
+        raise ConfigError(f"--add {name}: {error}") from error
     return maker

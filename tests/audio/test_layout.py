@@ -1,0 +1,83 @@
+"""The audio layout: what it shows, and its files."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from vab.audio.layout import SAMPLE_RATE, Layout, LayoutResolution, layout_of
+from vab.errors import ConfigError, VABError
+from vab.features.audio_makers import LayoutMaker
+from vab.features.makers import AudioInput, StreamMaker, load_maker
+
+
+def tone(hertz: float, start: float, stop: float, seconds: float = 4.0) -> torch.Tensor:
+    time = torch.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    return (torch.sin(2 * torch.pi * hertz * time) * ((time >= start) & (time < stop)))[None]
+
+
+def test_a_layout_shows_when_and_how_high() -> None:
+    layout = layout_of(tone(200, 1.0, 2.0) + tone(6000, 3.0, 4.0), LayoutResolution())
+    assert layout.shape == (40, 5)
+    assert layout.min() >= 0 and layout.max() <= 1
+    assert (layout[2:9] == 0).all() and (layout[22:29] == 0).all(), "silence is 0"
+    assert layout[12:18].argmax(1).eq(0).all() and layout[32:38].argmax(1).eq(4).all()
+
+
+def test_a_piece_of_a_sound_has_a_piece_of_its_layout() -> None:
+    sound = torch.randn(1, 4 * SAMPLE_RATE, generator=torch.Generator().manual_seed(0)) * 0.1
+    for resolution in (LayoutResolution(), LayoutResolution(8.0, 16)):
+        whole, half = (layout_of(each, resolution) for each in (sound, sound[:, : 2 * SAMPLE_RATE]))
+        torch.testing.assert_close(half[:-1], whole[: len(half) - 1])
+        assert half.shape == (2 * resolution.rate, resolution.num_bands)
+
+
+def test_the_paper_s_size_and_a_single_sample() -> None:
+    assert layout_of(torch.zeros(1, 1024 * 160), LayoutResolution()).shape == (103, 5)
+    assert layout_of(torch.ones(1, 1), LayoutResolution()).shape == (1, 5)
+
+
+def test_the_maker_is_found_by_name_and_takes_its_options() -> None:
+    maker = load_maker("layout", "cpu", rate=20.0, num_bands=8)
+    assert isinstance(maker, StreamMaker) and isinstance(maker, LayoutMaker)
+    stream = maker.describe("layout")
+    assert (stream.rate, stream.shape, maker.reads) == (20.0, (8,), AudioInput(16_000))
+    assert stream.fingerprint != load_maker("layout", "cpu").describe("layout").fingerprint
+    layouts, lengths = maker.encode([tone(200, 0, 1, seconds=1.0), torch.zeros(1, 64_000)], 2.0)
+    assert layouts.shape == stream.batch_shape(2, 40) and lengths.tolist() == [20, 40]
+    assert (layouts[0, 21:] == 0).all()
+    with pytest.raises(ConfigError, match="no option bands; known: rate, num_bands"):
+        load_maker("layout", "cpu", bands=5)
+
+
+def test_a_file_gives_back_what_was_written_and_can_be_edited(tmp_path: Path) -> None:
+    path = tmp_path / "layout.json"
+    layout = Layout(torch.rand(7, 5, generator=torch.Generator().manual_seed(0)), 10.0)
+    layout.write(path)
+    again = Layout.read(path)
+    assert again.rate == 10.0
+    torch.testing.assert_close(again.values, layout.values, atol=5.1e-4, rtol=0)
+    assert len([line for line in path.read_text().splitlines() if line.strip().startswith("[")]) == 7
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"format": "other"}, "format"),
+        ({"rate": 0}, "rate 0"),
+        ({"layout": [[0.1], [0.2, 0.3]]}, "length"),
+        ({"layout": []}, "rows of numbers"),
+        ({"layout": [[1.5]]}, "in \\[0, 1\\]"),
+        ({"layout": [[float("nan")]]}, "in \\[0, 1\\]"),
+        ({"layout": "x"}, "not a layout"),
+    ],
+)
+def test_a_wrong_file_is_one_line(tmp_path: Path, change: dict[str, object], reason: str) -> None:
+    path = tmp_path / "layout.json"
+    path.write_text(json.dumps({"format": "vab-layout", "rate": 10, "layout": [[0.5]]} | change))
+    with pytest.raises(VABError, match=reason) as found:
+        Layout.read(path)
+    assert "'vab layout' makes one" in str(found.value) and "\n" not in str(found.value)
+    with pytest.raises(VABError, match="not a layout"):
+        Layout.read(tmp_path / "nowhere.json")

@@ -1,0 +1,93 @@
+"""The audio layout: a mel spectrogram of so low a resolution that it can be predicted, or drawn (TiVA, section 3.1)."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from vab.config import check_ranges
+from vab.errors import VABError
+from vab.files import write_atomically
+from vab.metrics.spectra import FLOOR_DB, LOG_MEL_RATE, log_mel
+from vab.shapes import Float, Tensor
+from vab.timing import num_samples, steps_begun
+
+SAMPLE_RATE = 16_000
+"""Samples a second of the sound that a layout is made from."""
+NUM_MEL_BANDS = 64
+"""Of the mel spectrogram before it is made smaller."""
+FORMAT = "vab-layout"
+
+
+@dataclass(frozen=True)
+class LayoutResolution:
+    """How fine a layout is. TiVA's 102 x 5 of 10.24 s are 10 rows of 5 bands a second; figure 5 compares others."""
+
+    rate: float = 10.0
+    """Rows a second."""
+    num_bands: int = 5
+    """Numbers a row, the lowest frequencies first."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, rate=(0.1, LOG_MEL_RATE), num_bands=(1, NUM_MEL_BANDS))
+
+
+def layout_of(waveform: Float[Tensor, "1 L"], resolution: LayoutResolution) -> Float[Tensor, "M C"]:
+    """The layout of a sound: 0 is ``FLOOR_DB`` or softer, 1 a sine at full scale.
+
+    The mean of the package's log-mel over each cell, so that a piece of a sound has a piece of its layout. The paper
+    names neither the norm (equation 1) nor the filter of its resizing.
+
+    Args:
+        waveform: at ``SAMPLE_RATE``; silence fills up the last row.
+        resolution: M is so many rows a second, C so many bands.
+    """
+    rows = max(1, steps_begun(waveform.shape[1] / SAMPLE_RATE, resolution.rate))
+    missing = num_samples(rows / resolution.rate, SAMPLE_RATE) - waveform.shape[1]
+    mel = log_mel(F.pad(waveform, (0, max(0, missing))), SAMPLE_RATE, num_bands=NUM_MEL_BANDS)
+    columns = mel[:, : max(1, round(rows * LOG_MEL_RATE / resolution.rate))]
+    return F.adaptive_avg_pool2d(1 - columns[None] / FLOOR_DB, (resolution.num_bands, rows))[0].T.contiguous()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A layout that is kept as a file, to be looked at, edited and followed."""
+
+    values: Float[Tensor, "M C"]
+    rate: float
+    """Rows a second."""
+
+    def write(self, path: Path) -> None:
+        """As JSON, one row a line, to three decimals."""
+        rows = ",\n    ".join(json.dumps([round(value, 3) for value in row]) for row in self.values.tolist())
+        head = f'"format": "{FORMAT}",\n  "rate": {self.rate!r}'
+        write_atomically(path, f'{{\n  {head},\n  "layout": [\n    {rows}\n  ]\n}}\n')
+
+    @classmethod
+    def read(cls, path: Path) -> Layout:
+        """A layout from JSON.
+
+        Raises:
+            VABError: the file cannot be read, or is no layout with numbers in [0, 1].
+        """
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(document, dict) or document.get("format") != FORMAT:
+                raise ValueError(f'no "format": "{FORMAT}"')
+            rate, rows = float(document["rate"]), document["layout"]
+            if not (math.isfinite(rate) and rate > 0):
+                raise ValueError(f"rate {rate}")
+            values = torch.tensor(rows, dtype=torch.float32)
+            if values.ndim != 2 or not values.numel():
+                raise ValueError("layout must be rows of numbers")
+            if not ((values >= 0) & (values <= 1)).all():
+                raise ValueError("numbers must be in [0, 1]")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise VABError(f"{path}: not a layout ({reason}); 'vab layout' makes one") from error
+        return cls(values, rate)

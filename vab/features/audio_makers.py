@@ -1,0 +1,115 @@
+"""Makers of the streams that TiVA is trained on beside the frames: latents and audio layouts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from typing_extensions import override
+
+from vab import checkpoint
+from vab.audio.base import AudioAutoencoder
+from vab.audio.layout import SAMPLE_RATE, LayoutResolution, layout_of
+from vab.audio.loading import load_autoencoder
+from vab.config import from_dict
+from vab.features.info import StreamInfo
+from vab.features.makers import CPU_WAVEFORMS, AudioInput, StreamMaker
+from vab.shapes import Float, Int, Tensor
+from vab.timing import num_samples
+
+
+@dataclass(frozen=True)
+class LatentsMaker(StreamMaker):
+    """An autoencoder's latents; a clip is followed by silence to full length, as codes are."""
+
+    autoencoder: AudioAutoencoder
+    device: str = "cpu"
+    """Where the autoencoder is."""
+
+    @property
+    @override
+    def reads(self) -> AudioInput:
+        return AudioInput(self.autoencoder.sample_rate)
+
+    @override
+    def describe(self, name: str) -> StreamInfo:
+        return StreamInfo(
+            name,
+            kind="latents",
+            source="audio",
+            rate=float(self.autoencoder.rate),
+            shape=self.autoencoder.latent_shape,
+            maker=self.autoencoder.name,
+            fingerprint=self.autoencoder.fingerprint,
+        )
+
+    @override
+    def prepare(self, decoded: np.ndarray) -> Float[Tensor, "1 L"]:
+        return torch.from_numpy(decoded)
+
+    @override
+    def encode(self, clips: Sequence[Tensor], clip_seconds: float) -> tuple[Tensor, Int[Tensor, " B"]]:
+        batch, lengths = _padded(clips, clip_seconds, self.describe("latents"), self.autoencoder.sample_rate)
+        size = CPU_WAVEFORMS if self.device == "cpu" else len(batch)
+        with torch.inference_mode():
+            latents = [self.autoencoder.encode(piece.to(self.device)).cpu() for piece in batch.split(size)]
+        return torch.cat(latents), lengths
+
+
+@dataclass(frozen=True)
+class LayoutMaker(StreamMaker):
+    """Audio layouts (TiVA section 3.1); a clip is followed by silence to full length."""
+
+    resolution: LayoutResolution
+
+    @property
+    @override
+    def reads(self) -> AudioInput:
+        return AudioInput(SAMPLE_RATE)
+
+    @override
+    def describe(self, name: str) -> StreamInfo:
+        return StreamInfo(
+            name,
+            kind="vectors",
+            source="audio",
+            rate=float(self.resolution.rate),
+            shape=(self.resolution.num_bands,),
+            maker="layout",
+            fingerprint=checkpoint.fingerprint(dataclasses.asdict(self.resolution), []),
+        )
+
+    @override
+    def prepare(self, decoded: np.ndarray) -> Float[Tensor, "1 L"]:
+        return torch.from_numpy(decoded)
+
+    @override
+    def encode(self, clips: Sequence[Tensor], clip_seconds: float) -> tuple[Tensor, Int[Tensor, " B"]]:
+        batch, lengths = _padded(clips, clip_seconds, self.describe("layout"), SAMPLE_RATE)
+        return torch.stack([layout_of(waveform, self.resolution) for waveform in batch]), lengths
+
+
+def latents_maker(device: str, *, autoencoder: str = "spectral-16khz") -> LatentsMaker:
+    """What ``vab extract --add latents`` uses; ``autoencoder`` is a name of ``load_autoencoder``."""
+    return LatentsMaker(load_autoencoder(autoencoder, device=device), device)
+
+
+def layout_maker(device: str, **resolution: float) -> LayoutMaker:
+    """What ``vab extract --add layout`` uses; ``resolution`` are numbers of ``LayoutResolution``."""
+    return LayoutMaker(from_dict(LayoutResolution, resolution, source="--maker"))
+
+
+def _padded(
+    clips: Sequence[Tensor], clip_seconds: float, stream: StreamInfo, sample_rate: int
+) -> tuple[Float[Tensor, "B 1 L"], Int[Tensor, " B"]]:
+    """Waveforms cut or followed by silence, and the steps of each that are real."""
+    batch = torch.zeros(len(clips), 1, num_samples(clip_seconds, sample_rate))
+    lengths = []
+    for row, waveform in zip(batch, clips, strict=True):
+        kept = waveform[:, : batch.shape[2]]
+        row[:, : kept.shape[1]] = kept
+        lengths.append(stream.num_steps(kept.shape[1] / sample_rate))
+    return batch, torch.tensor(lengths)
