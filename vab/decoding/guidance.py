@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vab.shapes import Int, Tensor
+from vab.shapes import Tensor
 
-LogitsOf = Callable[[Int[Tensor, "B K S"]], Tensor]
-"""Codes [B, K, S], with [MASK] where masked, to logits [B, K, S, V]."""
+LogitsOf = Callable[[Tensor], Tensor]
+"""Codes [B, K, S], with [MASK] where masked, to logits [B, K, S, V]; or noisy latents [B, ...] to the noise in them."""
 
 
 def branches(cfg_scale: float) -> tuple[bool, ...]:
@@ -16,17 +16,17 @@ def branches(cfg_scale: float) -> tuple[bool, ...]:
 
 
 def guide(logits_of: LogitsOf, cfg_scale: float) -> LogitsOf:
-    """Guided logits: uncond + cfg_scale * (cond - uncond) (Ho and Salimans 2022; paper section 3.3).
+    """Guided logits, or noise: uncond + cfg_scale * (cond - uncond) (Ho and Salimans 2022; paper section 3.3).
 
     Args:
         logits_of: the model with the conditions of all ``branches`` bound in, one branch after the other; it is called
-            with the codes once a branch, as one batch.
+            with its input once a branch, as one batch.
         cfg_scale: s; 1 is no guidance, 0 ignores the condition.
     """
     num_branches = len(branches(cfg_scale))
 
-    def guided(codes: Int[Tensor, "B K S"]) -> Tensor:
-        logits = logits_of(codes.repeat(num_branches, 1, 1)).float()
+    def guided(codes: Tensor) -> Tensor:
+        logits = logits_of(codes.repeat(num_branches, *[1] * (codes.ndim - 1))).float()
         if num_branches == 1:
             return logits
         cond, uncond = logits.chunk(2)

@@ -1,4 +1,4 @@
-"""How to decode, as a frozen record: carried by weights, overridden by the caller."""
+"""How to decode or to sample, as frozen records: carried by weights, overridden by the caller."""
 
 from __future__ import annotations
 
@@ -20,3 +20,16 @@ class DecodingOptions:
 
     def __post_init__(self) -> None:
         check_ranges(self, num_steps=(1, 10**5), cfg_scale=(0, 1e6), temperature=(0, 1e6))
+
+
+@dataclass(frozen=True)
+class DiffusionOptions:
+    """Settings of sampling by diffusion (TiVA section 4.1.1)."""
+
+    num_steps: int = 25
+    """Model passes of the solver."""
+    cfg_scale: float = 5.0
+    """Classifier-free guidance, uncond + scale * (cond - uncond); 1 is none, 0 ignores the condition."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, num_steps=(1, 1000), cfg_scale=(0, 1e6))

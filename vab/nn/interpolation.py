@@ -1,0 +1,24 @@
+"""A sequence of one rate at the moments of another."""
+
+from __future__ import annotations
+
+import torch
+
+from vab.shapes import Float, Tensor
+
+
+def sample_at(
+    values: Float[Tensor, "B M ..."], rate: float, times: Float[Tensor, " N"]
+) -> Float[Tensor, "B N ..."]:
+    """Values at some moments, linear between the centres of two steps and constant beyond the first and the last.
+
+    Args:
+        values: steps of ``rate`` a second, each centred on its share of time.
+        rate: steps a second.
+        times: in seconds from the start of the first step.
+    """
+    position = (times * rate - 0.5).clamp(0, values.shape[1] - 1)
+    first = position.floor().long()
+    second = (first + 1).clamp(max=values.shape[1] - 1)
+    share = (position - first).to(values.dtype).view(-1, *[1] * (values.ndim - 2))
+    return torch.lerp(values[:, first], values[:, second], share.expand(values[:, first].shape))
