@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from vab.config import check_ranges
 
@@ -72,3 +73,25 @@ class ContrastiveOptions:
                 f"{self.minimum_temperature:g}, and both positive"
             )
         check_ranges(self, temperature=(0, 1000), chunk_size=(1, 10**5))
+
+
+@dataclass(frozen=True)
+class LayoutOptions:
+    """How errors of a layout predictor are counted: by the mean square alone (TiVA equation 8)."""
+
+
+@dataclass(frozen=True)
+class DenoisingOptions:
+    """What a latent diffusion model learns from (TiVA section 3.3)."""
+
+    layout: Literal["given", "predicted"] = "predicted"
+    """Layouts that are followed: those of the true sound, the predictor not being trained (equation 9), or those that
+    the predictor gives, all parts being trained together (equation 10)."""
+    layout_weight: float = 0.0
+    """Of the predictor's own loss (equation 8) beside that of the noise, where layouts are predicted. The paper has
+    none; without it nothing keeps what is predicted a layout, such as a user draws."""
+    condition_drop_prob: float = 0.1
+    """How often a clip's semantics are dropped, for classifier-free guidance."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, layout_weight=(0, 1e6), condition_drop_prob=(0, 1))

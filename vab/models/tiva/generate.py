@@ -1,0 +1,176 @@
+"""Frames of any length, and a layout that is predicted or given, to sound (TiVA section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from vab.audio.base import AudioAutoencoder, LatentSound
+from vab.decoding.diffusion import NoiseOf, solve
+from vab.decoding.guidance import branches, guide
+from vab.decoding.options import DiffusionOptions
+from vab.features.grid import TimeGrid, as_fraction
+from vab.features.makers import repeat_last
+from vab.models.files import ModelCard
+from vab.models.tiva.model import TiVA
+from vab.shapes import Float, Tensor
+from vab.timing import num_samples, steps_begun
+from vab.windows import Windows
+
+
+class TiVAGenerator:
+    """Latents in windows that share the noise of their overlap and fade into each other (``vab/models/base.py``)."""
+
+    def __init__(self, model: TiVA, card: ModelCard, components: Mapping[str, Any]) -> None:
+        self.model = model
+        self.autoencoder: AudioAutoencoder = components["latents"]
+        self.sample_rate = self.autoencoder.sample_rate
+        streams = model.config.streams
+        self.condition_rates = {"clip-layers": streams["clip-layers"]}
+        self.predicted_rates = {"layout": streams["layout"]}
+        # Windows count the steps of what is generated under the name "codes".
+        grid = TimeGrid.of({"codes": streams["latents"], **self.condition_rates, **self.predicted_rates})
+        hop = int(as_fraction(card.window_seconds - card.overlap_seconds) / grid.period)
+        self.windows = Windows(card.window_seconds, max(1, hop), grid)
+
+    def num_windows(self, seconds: float) -> int:
+        """Windows that a clip of this length takes."""
+        return self.windows.count(self._num_steps(seconds))
+
+    @torch.inference_mode()
+    def predict(
+        self, conditions: Sequence[Mapping[str, Tensor]], seconds: Sequence[float], *, batch_size: int
+    ) -> list[dict[str, Float[Tensor, "M C"]]]:
+        """The layout of each clip, in [0, 1]; that which is given stays, silence after its end."""
+        rate, bands = self.predicted_rates["layout"], self.model.config.predictor.layout_bands
+        layouts = [
+            each.get("layout", torch.zeros(0, bands))[: self._num_rows(length)]
+            for each, length in zip(conditions, seconds, strict=True)
+        ]
+        layouts = [
+            F.pad(layout.float().cpu(), (0, 0, 0, self._num_rows(length) - len(layout)))
+            for layout, length in zip(layouts, seconds, strict=True)
+        ]
+        wanted = [number for number, each in enumerate(conditions) if "layout" not in each]
+        size = steps_begun(self.windows.seconds, rate)
+        for index, batch in self._batches([seconds[number] for number in wanted], batch_size):
+            clips = [wanted[number] for number in batch]
+            features = torch.stack([self._features(conditions[clip], index) for clip in clips])
+            predicted = self.model.predictor(features.to(self._device), size).float().cpu()
+            first = self._first("layout", index)
+            end = self._first("layout", index - 1) + size if index else 0
+            for clip, piece in zip(clips, predicted, strict=True):
+                fade_in(layouts[clip], piece, first, end)
+        return [{"layout": layout} for layout in layouts]
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        conditions: Sequence[Mapping[str, Tensor]],
+        seconds: Sequence[float],
+        *,
+        options: DiffusionOptions,
+        seeds: Sequence[int],
+        batch_size: int,
+        on_window: Callable[[int], None] | None = None,
+    ) -> list[LatentSound]:
+        """A sound for each clip; a condition "layout" [M, C] is followed instead of the predicted one."""
+        predicted = self.predict(conditions, seconds, batch_size=batch_size)
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        size, shape = self.windows.num_steps, tuple(self.model.config.latent_shape)
+        noises = [torch.zeros(0, *shape) for _ in seeds]
+        done = [torch.zeros(self._num_steps(length), *shape) for length in seconds]
+        for index, clips in self._batches(seconds, batch_size):
+            first = self._first("codes", index)
+            end = self._first("codes", index - 1) + size if index else 0
+            for clip in clips:
+                kept = noises[clip][len(noises[clip]) - max(0, end - first) :]
+                fresh = torch.randn(size - len(kept), *shape, generator=generators[clip])
+                noises[clip] = torch.cat([kept, fresh])
+            noise = torch.stack([noises[clip] for clip in clips]).to(self._device)
+            features = torch.stack([self._features(conditions[clip], index) for clip in clips])
+            layout = torch.stack([self._layout(predicted[clip]["layout"], index) for clip in clips])
+            predict_noise = self._bound(features.to(self._device), layout.to(self._device), options.cfg_scale)
+            latents = solve(predict_noise, noise, self.model.config.schedule, options.num_steps).cpu()
+            for clip, piece in zip(clips, latents, strict=True):
+                fade_in(done[clip], piece, first, end)
+            if on_window:
+                on_window(len(clips))
+        return [
+            LatentSound(latents, self.autoencoder, num_samples(length, self.sample_rate))
+            for latents, length in zip(done, seconds, strict=True)
+        ]
+
+    @property
+    def _device(self) -> torch.device:
+        return self.model.no_semantics.device
+
+    def _num_steps(self, seconds: float) -> int:
+        return max(1, steps_begun(seconds, self.model.config.latent_rate))
+
+    def _num_rows(self, seconds: float) -> int:
+        return max(1, steps_begun(seconds, self.predicted_rates["layout"]))
+
+    def _first(self, stream: str, index: int) -> int:
+        """Step of a stream at which a window begins."""
+        return self.windows.grid.step(stream, index * self.windows.hop)
+
+    def _batches(self, seconds: Sequence[float], batch_size: int) -> list[tuple[int, list[int]]]:
+        """Each window's number with the clips that reach it, in batches, earlier windows first."""
+        counts = [self.num_windows(length) for length in seconds]
+        batches = []
+        for index in range(max(counts, default=0)):
+            active = [clip for clip, count in enumerate(counts) if index < count]
+            batches += [(index, active[at : at + batch_size]) for at in range(0, len(active), batch_size)]
+        return batches
+
+    def _features(self, condition: Mapping[str, Tensor], index: int) -> Float[Tensor, "F T E"]:
+        """A window's frames, the last one repeated past the end."""
+        features, size = (
+            condition["clip-layers"],
+            max(1, steps_begun(self.windows.seconds, self.condition_rates["clip-layers"])),
+        )
+        first = min(self._first("clip-layers", index), len(features) - 1)
+        return repeat_last(features[first : first + size].float(), size)
+
+    def _layout(self, layout: Float[Tensor, "M C"], index: int) -> Float[Tensor, "m C"]:
+        """A window's rows, silence past the end."""
+        size = steps_begun(self.windows.seconds, self.predicted_rates["layout"])
+        piece = layout[self._first("layout", index) :][:size]
+        return F.pad(piece, (0, 0, 0, size - len(piece)))
+
+    def _bound(self, features: Tensor, layout: Tensor, cfg_scale: float) -> NoiseOf:
+        """The model with conditions and guidance; the layout is followed in both branches, as in training."""
+        dropped = torch.tensor(branches(cfg_scale), device=features.device).repeat_interleave(len(features))
+        times = len(dropped) // len(features)
+        semantics = self.model.embed_semantics(features.repeat(times, 1, 1, 1), dropped)
+        layout = layout.repeat(times, 1, 1)
+
+        def predict_noise(latents: Tensor, steps: Tensor) -> Tensor:
+            def of_all(noisy: Tensor) -> Tensor:
+                repeated = steps.repeat(times)
+                return self.model.predict_noise(noisy, repeated, layout, semantics)
+
+            return guide(of_all, cfg_scale)(latents)
+
+        return predict_noise
+
+
+def fade_in(done: Tensor, piece: Tensor, first: int, end: int) -> None:
+    """Write a piece over what is done from step ``first`` on; up to ``end`` the two fade into each other.
+
+    Args:
+        done: [steps, ...], changed in place; what of the piece passes its end is left out.
+        piece: [n, ...].
+        first: step at which the piece begins.
+        end: step up to which ``done`` holds the piece before; at most ``first`` where they do not overlap.
+    """
+    piece = piece[: len(done) - first].to(done.dtype)
+    share = torch.ones(len(piece))
+    overlap = min(max(0, end - first), len(piece))
+    share[:overlap] = (torch.arange(overlap) + 0.5) / max(1, end - first)
+    here = done[first : first + len(piece)]
+    here += share.view(-1, *[1] * (piece.ndim - 1)) * (piece - here)

@@ -1,0 +1,124 @@
+"""The layout predictor: frames to an audio layout (TiVA section 3.2.1, equations 3 and 4)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from vab.models.tiva.config import PredictorConfig
+from vab.nn.attention import CrossAttention
+from vab.nn.initialise import initialise
+from vab.nn.interpolation import sample_at
+from vab.nn.multiway import FeedForward
+from vab.shapes import Bool, Float, Tensor
+from vab.timing import frame_times, step_times
+
+
+class LayoutPredictor(nn.Module):
+    """Windowed encoder over pooled patches, decoder over one query a row of the layout.
+
+    The paper's queries and its last linear layer span all frames, which fixes the length. Here positions are seconds, a
+    query is one learnt vector plus the class tokens at its moment, and the linear layer works on each row: any length
+    does. A sigmoid keeps the result a layout where only the generator's loss trains it.
+    """
+
+    def __init__(self, config: PredictorConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, joined = config.width, config.visual_layers * config.visual_dim
+        self.patch_embedding = nn.Linear(joined, width)
+        self.cell_embedding = nn.Parameter(torch.randn(config.visual_cells, width) / 2)
+        self.class_embedding = nn.Linear(joined, width)
+        self.query = nn.Parameter(torch.randn(width) / 2)
+        self.encoder = nn.ModuleList(
+            EncoderBlock(width, config.num_heads) for _ in range(config.num_encoder_layers)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderBlock(width, config.num_heads) for _ in range(config.num_decoder_layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.out = nn.Linear(width, config.layout_bands)
+        self.apply(initialise)
+
+    def forward(self, features: Float[Tensor, "B F T E"], num_rows: int) -> Float[Tensor, "B M C"]:
+        """The layout of M rows, in [0, 1].
+
+        Args:
+            features: the stream "clip-layers", of each layer the class token and then its cells.
+            num_rows: M, rows wanted; beyond the last frame it repeats.
+        """
+        config = self.config
+        layers = features.to(self.out.weight.dtype).unflatten(
+            2, (config.visual_layers, 1 + config.visual_cells)
+        )
+        layers = nn.functional.layer_norm(layers, layers.shape[-1:])
+        times = frame_times(features.shape[1], config.visual_fps).to(features.device)
+        patches = self.patch_embedding(layers[:, :, :, 1:].transpose(2, 3).flatten(3)) + self.cell_embedding
+        patches, patch_times = patches.flatten(1, 2), times.repeat_interleave(config.visual_cells)
+        is_near = self._near(patch_times, patch_times)
+        for block in self.encoder:
+            patches = block(patches, patch_times, is_near)
+
+        rows = step_times(num_rows, config.layout_rate).to(features.device)
+        classes = sample_at(layers[:, :, :, 0].flatten(2), config.visual_fps, rows)
+        x = self.class_embedding(classes) + self.query
+        is_near = self._near(rows, rows)
+        for block in self.decoder:
+            x = block(x, rows, patches, patch_times, is_near)
+        return self.out(self.norm(x)).sigmoid()
+
+    def _near(self, first: Tensor, second: Tensor) -> Bool[Tensor, "1 1 N M"]:
+        """True where two moments are in one window."""
+        distance = (first[:, None] - second).abs()
+        return (distance <= self.config.window_seconds / 2)[None, None]
+
+
+class EncoderBlock(nn.Module):
+    """Windowed self-attention and a feed-forward network."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.near = Attention(width, num_heads)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.feed_forward = FeedForward(width, 4)
+
+    def forward(self, x: Tensor, times: Tensor, is_near: Tensor) -> Float[Tensor, "B N D"]:
+        """One layer."""
+        x = self.near(x, times, is_near)
+        return x + self.feed_forward(self.feed_forward_norm(x), 0)
+
+
+class DecoderBlock(nn.Module):
+    """Self-attention over all rows, cross-attention to the patches, windowed self-attention, feed-forward network."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.everywhere = Attention(width, num_heads)
+        self.cross_norm = nn.LayerNorm(width)
+        self.cross = CrossAttention(width, width, num_heads)
+        self.near = Attention(width, num_heads)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.feed_forward = FeedForward(width, 4)
+
+    def forward(
+        self, x: Tensor, times: Tensor, patches: Tensor, patch_times: Tensor, is_near: Tensor
+    ) -> Float[Tensor, "B M D"]:
+        """One layer."""
+        x = self.everywhere(x, times)
+        x = x + self.cross(self.cross_norm(x), patches, times=(times, patch_times))
+        x = self.near(x, times, is_near)
+        return x + self.feed_forward(self.feed_forward_norm(x), 0)
+
+
+class Attention(nn.Module):
+    """Self-attention with rotary positions in seconds, normalised before and added after."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.attention = CrossAttention(width, width, num_heads)
+
+    def forward(self, x: Tensor, times: Tensor, mask: Tensor | None = None) -> Float[Tensor, "B N D"]:
+        """Attend where the mask is True, everywhere without one."""
+        normed = self.norm(x)
+        return x + self.attention(normed, normed, mask, times=(times, times))

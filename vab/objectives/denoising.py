@@ -1,0 +1,94 @@
+"""The noise in latents, for a model that follows a layout (TiVA equations 9 and 10)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from vab.features.batch import FeatureBatch
+from vab.objectives.layout import masked_mean_square
+from vab.objectives.options import DenoisingOptions
+from vab.shapes import Bool, Float, Tensor
+
+
+class Denoising(nn.Module):
+    """The objective around a model, in plain torch."""
+
+    def __init__(self, model: Any, options: DenoisingOptions) -> None:
+        """Wrap a model; where layouts are given its predictor is not trained.
+
+        Args:
+            model: ``model(latents, steps, layout, features, is_dropped=)`` gives the noise, ``model.predictor(features,
+                num_rows)`` layouts; ``model.config.schedule`` is the noise schedule.
+            options: which layouts are followed.
+        """
+        super().__init__()
+        self.model = model
+        self.options = options
+        self.is_joint = options.layout == "predicted"
+        model.predictor.requires_grad_(self.is_joint)
+
+    def forward(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
+        """Loss of one training batch.
+
+        Args:
+            batch: latents, layouts and frames; padding is not counted.
+            generator: a CPU generator: steps, noise, whose semantics are dropped.
+        """
+        options = self.options
+        is_dropped = torch.rand(len(batch), generator=generator) < options.condition_drop_prob
+        layout = predicted = None
+        if self.is_joint:
+            layout = predicted = self._predict(batch)
+        loss = self._loss(batch, layout, is_dropped, generator)
+        if predicted is None:
+            return {"loss": loss}
+        of_layout = masked_mean_square(predicted, batch.streams["layout"], batch.is_valid["layout"])
+        return {
+            "loss": loss + options.layout_weight * of_layout,
+            "noise_loss": loss.detach(),
+            "layout_loss": of_layout.detach(),
+        }
+
+    @torch.no_grad()
+    def evaluate(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
+        """The loss with each kind of condition, under one noise: what layouts and semantics add."""
+        state = generator.get_state()
+        predicted = self._predict(batch)
+
+        def loss(layout: Tensor | None, *, is_dropped: bool = False) -> Tensor:
+            generator.set_state(state)
+            return self._loss(batch, layout, torch.full((len(batch),), is_dropped), generator)
+
+        return {
+            "loss": loss(predicted if self.is_joint else None),
+            "loss_with_true_layout": loss(None),
+            "loss_with_predicted_layout": loss(predicted),
+            "loss_without_semantics": loss(None, is_dropped=True),
+            "layout_loss": masked_mean_square(predicted, batch.streams["layout"], batch.is_valid["layout"]),
+        }
+
+    def _predict(self, batch: FeatureBatch) -> Float[Tensor, "B M C"]:
+        return self.model.predictor(batch.streams["clip-layers"], batch.streams["layout"].shape[1])
+
+    def _loss(
+        self,
+        batch: FeatureBatch,
+        layout: Float[Tensor, "B M C"] | None,
+        is_dropped: Bool[Tensor, " B"],
+        generator: torch.Generator,
+    ) -> Float[Tensor, ""]:
+        """Mean square error of the noise with a layout, or with that of the true sound."""
+        latents, schedule = batch.streams["latents"], self.model.config.schedule
+        steps = torch.randint(schedule.num_train_steps, (len(batch),), generator=generator)
+        noise = torch.randn(latents.shape, generator=generator).to(latents.device)
+        found = self.model(
+            schedule.add_noise(latents, noise, steps),
+            steps.float().to(latents.device),
+            batch.streams["layout"] if layout is None else layout,
+            batch.streams["clip-layers"],
+            is_dropped=is_dropped.to(latents.device),
+        )
+        return masked_mean_square(found, noise, batch.is_valid["latents"])
