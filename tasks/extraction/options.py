@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tasks.options import positional
 
@@ -25,8 +25,11 @@ class ExtractOptions:
     """Folder of the feature store."""
     add: str | None = None
     """Name of one more stream for the clips of --store: made by the --codec or the --encoder that is given, such as
-    --add clip25 --encoder demo-clip --visual-fps 25, or, without them, by an installed package that names such a
-    stream."""
+    --add clip25 --encoder demo-clip --visual-fps 25, or, without them, by its name: latents, layout, or what an
+    installed package names."""
+    maker: dict[str, Any] = field(default_factory=dict)
+    """Options of a stream that is made by its name: --maker.rate 20 of a layout, --maker.autoencoder NAME of
+    latents."""
     codec: str | None = None
     """Name of a codec ('vab info' lists them) or file of its weights; demo-codec by default."""
     codec_weights: str | None = None
@@ -34,7 +37,8 @@ class ExtractOptions:
     num_codebooks: int | None = None
     """Codebooks of the codec to keep, from the coarsest; the codec's own number by default."""
     encoder: str | None = None
-    """Name of a visual encoder, such as EVA02-L-14, or file of its weights; demo-clip by default."""
+    """Name of a visual encoder, such as EVA02-L-14, or file of its weights; demo-clip by default. With layers: before
+    it its layers are kept, class token and pooled patches: --add clip-layers --encoder layers:demo-clip."""
     encoder_weights: str | None = None
     """Other weights for that encoder: a name, a file, or 'random'."""
     visual_fps: float = 8.0

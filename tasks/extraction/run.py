@@ -24,7 +24,7 @@ from vab.features.status import ExtractionStatus, status
 from vab.features.store import FeatureStore
 from vab.files import check_outputs, write_atomically
 from vab.media import find_media
-from vab.visual import load_encoder
+from vab.visual import load_visual
 
 MISSING = "missing.txt"
 """File of a store with the ids of clips that its lists name and that have no file."""
@@ -103,6 +103,10 @@ def _add(options: ExtractOptions, name: str) -> ExtractionReport:
         raise ConfigError(f"--add {name} is for the clips that {options.store} holds; give no others")
     if options.codec and options.encoder:
         raise ConfigError(f"--add {name}: one stream is made by a --codec or by an --encoder, not by both")
+    if options.maker and (options.codec or options.encoder):
+        raise ConfigError(
+            "--maker has options of a stream that is made by its name, without --codec or --encoder"
+        )
     device = choose_device(options.device)
     maker: StreamMaker
     if options.codec:
@@ -110,7 +114,7 @@ def _add(options: ExtractOptions, name: str) -> ExtractionReport:
     elif options.encoder:
         maker = _encoder(options, options.encoder, device)
     else:
-        maker = load_maker(name, device)
+        maker = load_maker(name, device, **options.maker)
     with progress_bar("clips") as progress:
         return add_stream(
             options.store, name, maker, _settings(options, device), on_progress=_shown(progress)
@@ -126,7 +130,7 @@ def _codec(options: ExtractOptions, name: str, device: str) -> CodecMaker:
 
 def _encoder(options: ExtractOptions, name: str, device: str) -> VisualMaker:
     use_bfloat16 = options.dtype == "bfloat16" or (options.dtype == "auto" and device.startswith("cuda"))
-    encoder = load_encoder(
+    encoder = load_visual(
         name,
         weights=options.encoder_weights,
         device=device,

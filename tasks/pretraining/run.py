@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from tasks.console import console
 from tasks.pretraining.options import PretrainOptions
 from tasks.pretraining.samples import SampleLogger
+from vab.audio import load_autoencoder
+from vab.checkpoint import one_line
 from vab.codecs import load_codec
 from vab.config import from_dict, to_dict, to_record
 from vab.errors import ConfigError, StoreError
@@ -37,7 +40,8 @@ def run(options: PretrainOptions) -> int:
 
 
 def _run(options: PretrainOptions) -> int:
-    check_outputs([options.out / WEIGHTS], [options.refiner] if options.refiner else [])
+    read = [*options.init, *([options.refiner] if options.refiner else [])]
+    check_outputs([options.out / WEIGHTS], read)
     folder = find_model(options.type)
     if folder.objective is None or folder.objective_options is None:
         raise ConfigError(f"a {options.type!r} is not trained by 'vab pretrain': it names no OBJECTIVE")
@@ -66,6 +70,11 @@ def _run(options: PretrainOptions) -> int:
             model.start_from(components)
         except ValueError as error:
             raise ConfigError(f"model: {error}") from error
+    for path in options.init:
+        begin_with(model, options.type, path, stores[0])
+    if options.init:
+        begun = [Component.of_file(path).fingerprint for path in options.init]
+        card = replace(card, provenance={**card.provenance, "init": begun})
     options.out.mkdir(parents=True, exist_ok=True)
     write_atomically(options.out / "options.json", json.dumps(to_dict(options), indent=2) + "\n")
     logged = range(min(options.data.num_logged_clips, len(validation_data)))
@@ -128,6 +137,26 @@ def adopt_refiner(
     return Component.of_file(copy)
 
 
+def begin_with(model: nn.Module, type_: str, path: Path, store: FeatureStore) -> None:
+    """Take over weights of the same type, or those of a variant as the part of the variant's name.
+
+    Raises:
+        ConfigError: they are of another type or of other sizes.
+        WeightsError: the file is not a model's.
+        StoreError: it was trained with another codec or encoder.
+    """
+    earlier, card = load_model(path)
+    card.check_store(store)
+    part = card.type.removeprefix(f"{type_}-")
+    target = model if card.type == type_ else getattr(model, part, None)
+    if not isinstance(target, nn.Module):
+        raise ConfigError(f"--init {path}: a {card.type!r} is neither a {type_!r} nor a part of one")
+    try:
+        target.load_state_dict(earlier.state_dict())
+    except RuntimeError as error:
+        raise ConfigError(f"--init {path}: of other sizes than 'model' says ({one_line(error)})") from error
+
+
 def check_fits(config: ModelConfig, store: FeatureStore) -> None:
     """Model and store must agree.
 
@@ -142,22 +171,26 @@ def check_fits(config: ModelConfig, store: FeatureStore) -> None:
 def _audio_components(
     config: ModelConfig, stores: Sequence[FeatureStore], codec_weights: str | None
 ) -> dict[str, Any]:
-    """The codec of each stream of codes that the model reads.
+    """The codec of each stream of codes that the model reads, and the autoencoder of latents.
 
     Raises:
         StoreError: a store was written with another codec.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for name in config.streams:
         stream = stores[0].stream(name)
-        if stream.kind != "codes":
+        if stream.kind == "codes":
+            made: Any = load_codec(stream.maker, weights=codec_weights)
+        elif name == "latents":
+            made = load_autoencoder(stream.maker)
+        else:
             continue
-        codec = found[name] = load_codec(stream.maker, weights=codec_weights)
+        found[name] = made
         for store in stores:
-            if codec.fingerprint != (here := store.stream(name)).fingerprint:
+            if made.fingerprint != (here := store.stream(name)).fingerprint:
                 raise StoreError(
-                    f"{store.path} holds codes of {here.maker} {here.fingerprint}, but {codec.name} here is "
-                    f"{codec.fingerprint}"
+                    f"{store.path} holds {name} of {here.maker} {here.fingerprint}, but {made.name} here is "
+                    f"{made.fingerprint}"
                 )
     return found
 

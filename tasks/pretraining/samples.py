@@ -9,6 +9,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from tasks.pictures import draw_spectrogram, new_figure
+from vab.audio.base import LatentSound
 from vab.codecs.sound import CodedSound
 from vab.features import FeatureBatch
 from vab.models import find_model
@@ -72,10 +73,15 @@ class SampleLogger:
         return []
 
     def _truths(self) -> Iterator[Float[Tensor, "1 L"]]:
-        """What the true codes sound like, where there are codes."""
+        """What the true codes or latents sound like, where there are some."""
         if "codes" in self.components:
             for codes in self.batch.streams["codes"]:
                 yield torch.cat(list(self._heard(codes).pieces()), dim=1)
+        elif "latents" in self.components:
+            autoencoder = self.components["latents"]
+            length = num_samples(self.seconds, autoencoder.sample_rate)
+            for latents in self.batch.streams["latents"]:
+                yield torch.cat(list(LatentSound(latents, autoencoder, length).pieces()), dim=1)
 
     def _heard(self, codes: Tensor) -> CodedSound:
         codec = self.components["codes"]
