@@ -69,6 +69,13 @@ COMMANDS = {
         "tasks.generation.options:GenerateOptions",
         "tasks.generation.run:run",
     ),
+    "layout": Command(
+        "use",
+        "when and how high a video sounds, to edit and to follow",
+        "layout clip.mp4 -o layout.json",
+        "tasks.layout.options:LayoutOptions",
+        "tasks.layout.run:run",
+    ),
     "refine": Command(
         "use",
         "coarse audio or codes to all codebooks of the codec",

@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 
+from vab.audio import load_autoencoder
 from vab.codecs import load_codec
 from vab.errors import WeightsError
 from vab.features.makers import FramesInput, StreamMaker, VisualMaker, load_maker, maker_names
 from vab.models import find_model
 from vab.models.base import CodeRefiner
 from vab.models.files import REFINER, Component, ModelCard, load_model
-from vab.visual import VisualEncoder, load_encoder
+from vab.visual import VisualEncoder, load_visual
 from vab.weights import resolve
 
 
@@ -30,7 +31,8 @@ class Components(Mapping[str, Any]):
     _loaded: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
-        """The codec of "codes"; of any other stream what is installed under its name, or else a visual encoder.
+        """The codec of "codes", the autoencoder of "latents"; of any other stream the maker of its name, or else a
+        visual encoder.
 
         Raises:
             WeightsError: it is not there, or is not the one of the training.
@@ -77,9 +79,13 @@ def frames_maker(
 
 
 def component_source(component: Component, model_path: Path) -> str:
-    """What loads a model's codec or encoder: a file of its name beside the model's own, else the name itself."""
-    file = model_path.parent / f"{component.name}.safetensors"
-    return str(file) if file.exists() else component.name
+    """What loads a model's codec or encoder: a file of its name beside the model's own, else the name itself.
+
+    What stands before a colon, as in ``layers:demo-clip``, is no part of the file's name and stays.
+    """
+    prefix, colon, stem = component.name.rpartition(":")
+    file = model_path.parent / f"{stem}.safetensors"
+    return f"{prefix}{colon}{file}" if file.exists() else component.name
 
 
 def load_refiner(card: ModelCard, model_path: Path, device: str, dtype: torch.dtype) -> CodeRefiner:
@@ -109,10 +115,12 @@ def _load_component(name: str, component: Component, path: Path, device: str) ->
     try:
         if name == "codes":
             loaded: Any = load_codec(component_source(component, path), device=device)
+        elif name == "latents":
+            loaded = load_autoencoder(component_source(component, path), device=device)
         elif name in maker_names():
             loaded = load_maker(name, device)
         else:
-            loaded = load_encoder(component_source(component, path), device=device)
+            loaded = load_visual(component_source(component, path), device=device)
     except WeightsError as error:
         raise WeightsError(
             f"{path} goes with {component.name}, as a file beside it ({component.name}.safetensors) or by name: {error}"

@@ -15,18 +15,19 @@ import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from vab import __version__, media
+from vab.checkpoint import fingerprint
 from vab.codecs import Codec
 from vab.components import Components, frames_maker, load_refiner
 from vab.config import to_dict, with_changes
 from vab.device import choose_device
-from vab.errors import MediaError, WeightsError
+from vab.errors import ConfigError, MediaError, WeightsError
 from vab.features.grid import TimeGrid, as_fraction
 from vab.features.makers import FramesInput, StreamMaker
 from vab.features.manifest import Clip
 from vab.features.read import start_in_file
 from vab.generation import Generation, clip_of
 from vab.models import find_model
-from vab.models.base import CodeRefiner, SoundGenerator
+from vab.models.base import CodeRefiner, ConditionPredictor, SoundGenerator
 from vab.models.files import REFINER, ModelCard, load_model
 from vab.models.refined import RefinedGenerator
 from vab.seeds import clip_seed
@@ -167,6 +168,7 @@ class Pipeline:
         cfg_scale: float | None = None,
         temperature: float | None = None,
         sampling: Mapping[str, Any] | None = None,
+        conditions: Mapping[str, Tensor] | None = None,
         duration: float | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> Generation:
@@ -179,6 +181,7 @@ class Pipeline:
             cfg_scale: guidance, 1 is none.
             temperature: noise on the confidence.
             sampling: further options by name, those of the model's own.
+            conditions: given instead of what the frames give, by stream, such as an audio layout that was edited.
             duration: seconds to do, from the start; all by default.
             on_progress: called with the fraction of the clip that is newly done.
 
@@ -193,6 +196,7 @@ class Pipeline:
             cfg_scale=cfg_scale,
             temperature=temperature,
             sampling=sampling,
+            conditions=conditions,
             on_progress=on_progress,
         )
         return generation
@@ -207,6 +211,7 @@ class Pipeline:
         cfg_scale: float | None = None,
         temperature: float | None = None,
         sampling: Mapping[str, Any] | None = None,
+        conditions: Mapping[str, Tensor] | None = None,
         select: Selector | None = None,
         batch_size: int = 8,
         on_progress: Callable[[float], None] | None = None,
@@ -224,6 +229,8 @@ class Pipeline:
             cfg_scale: guidance, 1 is none.
             temperature: noise on the confidence.
             sampling: further options by name, those of the model's own.
+            conditions: given for every clip instead of what its frames give, by stream: [steps, ...] at the rates of
+                ``condition_rates`` and ``predicted_rates``.
             select: gives one of a clip's soundtracks instead of all.
             batch_size: clips a model pass.
             on_progress: called with the number of clips newly done, fractions of a clip too.
@@ -232,7 +239,9 @@ class Pipeline:
         Raises:
             MediaError: a file cannot be read or has no video.
             ValueError: an option is out of range.
+            ConfigError: the model takes no such condition.
         """
+        given = self._given(conditions)
         if batch_size < 1 or num_samples < 1:
             raise ValueError(f"batch_size {batch_size} and num_samples {num_samples} must be at least 1")
         generator = self.generator
@@ -243,10 +252,10 @@ class Pipeline:
             for clip in clips[first : first + batch_size]:
                 try:
                     there, is_part = self.locate(clip)
-                    conditions = self.encode_conditions(
-                        there.path, start=there.start, duration=there.duration
+                    encoded = self.encode_conditions(
+                        there.path, start=there.start, duration=there.duration, given=given
                     )
-                    batch.append((there, is_part, conditions))
+                    batch.append((there, is_part, encoded))
                 except Exception as error:
                     if on_error is None:
                         raise
@@ -263,7 +272,7 @@ class Pipeline:
             began = time.perf_counter()
             sounds = iter(
                 generator.generate(
-                    [conditions for *_, conditions in batch for _ in range(num_samples)],
+                    [encoded for *_, encoded in batch for _ in range(num_samples)],
                     [length for length in seconds for _ in range(num_samples)],
                     options=options,
                     seeds=[
@@ -277,7 +286,7 @@ class Pipeline:
             )
             took = (time.perf_counter() - began) / max(1, len(batch) * num_samples)
             for clip, is_part, _ in batch:
-                settings = self.settings(options, seed=seed, clip=clip)
+                settings = self.settings(options, seed=seed, clip=clip, conditions=given)
                 candidates = [
                     Generation(
                         next(sounds),
@@ -328,8 +337,11 @@ class Pipeline:
         given = {name: value for name, value in common.items() if value is not None}
         return with_changes(self.card.sampling_options(), {**(sampling or {}), **given}, source="sampling")
 
-    def settings(self, options: Any, *, seed: int, clip: Clip) -> dict[str, Any]:
-        """What must be known to make a clip's sound again."""
+    def settings(
+        self, options: Any, *, seed: int, clip: Clip, conditions: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Any]:
+        """What must be known to make a clip's sound again; of conditions that were given, their digests."""
+        given = [fingerprint({}, [each]) for each in sorted((conditions or {}).items())]
         return {
             **self.provenance,
             "seed": seed,
@@ -339,6 +351,7 @@ class Pipeline:
             "seconds": clip.duration,
             "sampling": to_dict(options),
             "condition_rates": dict(self.condition_rates),
+            "given_conditions": given or None,
             "sample_rate": self.generator.sample_rate,
             "components": to_dict(self.card)["components"],
             **self._refinement(),
@@ -354,13 +367,56 @@ class Pipeline:
         return {"refiner_sampling": to_dict(self.refiner.sampling)}
 
     def encode_conditions(
-        self, video: str | Path, *, start: float = 0.0, duration: float | None = None
+        self,
+        video: str | Path,
+        *,
+        start: float = 0.0,
+        duration: float | None = None,
+        given: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """What the model takes of a video's frames, by stream; see ``encode_video``."""
+        """What the model takes of a video's frames, by stream, but for what is given; see ``encode_video``."""
+        given = given or {}
         return {
             name: self.encode_video(video, start=start, duration=duration, stream=name)
             for name in self.condition_rates
-        }
+            if name not in given
+        } | dict(given)
+
+    @property
+    def predicted_rates(self) -> Mapping[str, float]:
+        """Conditions that the model predicts from the others unless they are given, at so many steps a second."""
+        generator = self.generator
+        return generator.predicted_rates if isinstance(generator, ConditionPredictor) else {}
+
+    def predict_conditions(self, video: str | Path | Clip) -> dict[str, Tensor]:
+        """What the model predicts of a video before it makes the sound, such as TiVA's audio layout, by stream.
+
+        Raises:
+            MediaError: the file cannot be read or has no video.
+            WeightsError: the model predicts no such thing.
+        """
+        generator = self.generator
+        if not isinstance(generator, ConditionPredictor):
+            raise WeightsError(f"{self.name}: a {self.card.type!r} predicts no condition; a 'tiva' does")
+        clip, _ = self.locate(clip_of(video))
+        encoded = self.encode_conditions(clip.path, start=clip.start, duration=clip.duration)
+        [predicted] = generator.predict([encoded], [clip.duration or 0.0], batch_size=1)
+        return predicted
+
+    def _given(self, conditions: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+        """Conditions that a user gives.
+
+        Raises:
+            ConfigError: the model takes none of such a name.
+        """
+        if not conditions:
+            return {}
+        known = [*self.condition_rates, *self.predicted_rates]
+        if unknown := [name for name in conditions if name not in known]:
+            raise ConfigError(
+                f"{self.name}: a {self.card.type!r} takes no condition {', '.join(unknown)}; known: {', '.join(known)}"
+            )
+        return {name: value.float().cpu() for name, value in conditions.items()}
 
     def encode_video(
         self, video: str | Path, *, start: float = 0.0, duration: float | None = None, stream: str = "clip"

@@ -39,6 +39,9 @@ class GenerateOptions:
     """Noise on the confidence: higher varies more, lower is surer."""
     sampling: dict[str, Any] = field(default_factory=dict)
     """Sampling options of the model's own, by name: --sampling.top_k 50; a wrong name is refused with the list."""
+    layout: Path | None = None
+    """Audio layout to follow instead of the predicted one, a JSON of 'vab layout' that may be edited; for weights of a
+    tiva. All clips follow the same."""
     seed: int = 0
     """The same seed gives the same sound; each clip has noise of its own, from the seed and its name."""
     num_samples: int = 1

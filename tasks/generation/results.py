@@ -5,7 +5,7 @@ from __future__ import annotations
 import filecmp
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from vab.features.manifest import Clip
 from vab.generation import Generation, SaveOptions, settings_file
 from vab.pipeline import Pipeline
 from vab.selection import Selector
+from vab.shapes import Tensor
 
 NOT_COMPARED = ("weights", "device", "vab", "torch")
 """Settings that say where a sound was made, not what is made."""
@@ -36,6 +37,7 @@ def without_present(
     selector: Selector | None,
     options: GenerateOptions,
     save: SaveOptions,
+    conditions: Mapping[str, Tensor],
     failures: list[str],
 ) -> tuple[list[Job], int]:
     """The jobs without the results that are there, made as is asked for now, and how many those are.
@@ -54,7 +56,8 @@ def without_present(
             del missing[sample]
             try:
                 clip, _ = pipeline.locate(job.clip)
-                wanted = pipeline.settings(sampling, seed=options.seed, clip=clip) | {"save": asdict(save)}
+                wanted = pipeline.settings(sampling, seed=options.seed, clip=clip, conditions=conditions)
+                wanted["save"] = asdict(save)
                 if selector:
                     chosen = {"by": selector.name, "num_samples": options.num_samples}
                     wanted["selection"] = chosen | selector.provenance

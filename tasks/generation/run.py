@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -12,12 +12,14 @@ from tasks.console import console, errors, progress_bar, tell_limits
 from tasks.generation.options import GenerateOptions
 from tasks.generation.results import Job, without_present, write
 from vab import media
+from vab.audio import Layout
 from vab.errors import ManifestError, MediaError, VABError, describe
 from vab.features.manifest import Clip, load_manifest
 from vab.files import check_outputs
 from vab.generation import SaveOptions, clip_of, settings_file
 from vab.pipeline import Pipeline
 from vab.selection import AgreementSelector, Selector, SynchronySelector
+from vab.shapes import Tensor
 
 
 def run(options: GenerateOptions) -> int:
@@ -41,9 +43,10 @@ def run(options: GenerateOptions) -> int:
         pipeline = vab.load(options.weights, device=options.device, dtype=options.dtype)
         tell_limits(pipeline)
         selector = _selector(options)
+        conditions = _conditions(options, pipeline)
         if not options.overwrite:
-            jobs, num_present = without_present(jobs, pipeline, selector, options, save, failures)
-        num_made = _generate(pipeline, jobs, options, selector, save, failures)
+            jobs, num_present = without_present(jobs, pipeline, selector, options, save, conditions, failures)
+        num_made = _generate(pipeline, jobs, options, selector, save, conditions, failures)
     for failure in failures:
         errors.print(f"vab generate: {failure}", markup=False, soft_wrap=True)
     present = f", {num_present} there already (--overwrite makes them again)" if num_present else ""
@@ -58,6 +61,7 @@ def _generate(
     options: GenerateOptions,
     selector: Selector | None,
     save: SaveOptions,
+    conditions: Mapping[str, Tensor],
     failures: list[str],
 ) -> int:
     """Make and write what is missing; return how many results were written."""
@@ -73,6 +77,7 @@ def _generate(
             cfg_scale=options.cfg_scale,
             temperature=options.temperature,
             sampling=options.sampling,
+            conditions=conditions,
             select=selector,
             batch_size=options.batch_size,
             on_progress=lambda share: progress.advance(task, share),
@@ -89,6 +94,27 @@ def _generate(
             except VABError as error:
                 failures.append(str(error))
     return num_made
+
+
+def _conditions(options: GenerateOptions, pipeline: Pipeline) -> dict[str, Tensor]:
+    """What is given instead of being predicted.
+
+    Raises:
+        VABError: the layout cannot be read, or is not what the model follows.
+    """
+    if options.layout is None:
+        return {}
+    layout = Layout.read(options.layout)
+    rate = pipeline.predicted_rates.get("layout")
+    if rate is None:
+        raise VABError(f"{options.layout}: {options.weights} follows no layout; give the --weights of a tiva")
+    bands = pipeline.model.config.predictor.layout_bands
+    if (layout.rate, layout.values.shape[1]) != (rate, bands):
+        raise VABError(
+            f"{options.layout}: has {layout.rate:g} rows of {layout.values.shape[1]} a second, the model follows "
+            f"{rate:g} of {bands}; 'vab layout' makes such with --rate {rate:g} --bands {bands}"
+        )
+    return {"layout": layout.values}
 
 
 def _failure(clip: Clip, error: Exception) -> str:

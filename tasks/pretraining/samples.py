@@ -56,6 +56,8 @@ class SampleLogger:
     def _sounds(self, model: Any) -> list[Sound]:
         """Of each clip, generated from its conditions, or refined from its coarse codes too."""
         folder = find_model(self.card.type)
+        if folder.refiner is None and folder.generator is None:
+            return []
         size = len(self.batch)
         conditions = self.batch.clips()
         settings: dict[str, Any] = {
@@ -67,10 +69,9 @@ class SampleLogger:
             codes = list(self.batch.streams["codes"])
             refined = folder.refiner(model, self.card).refine(codes, conditions, **settings)
             return [self._heard(each) for each in refined]
-        if folder.generator is not None:
-            generator = folder.generator(model, self.card, self.components)
-            return list(generator.generate(conditions, [self.seconds] * size, **settings))
-        return []
+        assert folder.generator is not None
+        generator = folder.generator(model, self.card, self.components)
+        return list(generator.generate(conditions, [self.seconds] * size, **settings))
 
     def _truths(self) -> Iterator[Float[Tensor, "1 L"]]:
         """What the true codes or latents sound like, where there are some."""

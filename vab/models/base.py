@@ -107,6 +107,20 @@ class SoundGenerator(Protocol):
 
 
 @runtime_checkable
+class ConditionPredictor(Protocol):
+    """A ``SoundGenerator`` that predicts some conditions from the others; one that is given is followed instead."""
+
+    predicted_rates: Mapping[str, float]
+    """What it predicts, by stream, and at how many steps a second."""
+
+    def predict(
+        self, conditions: Sequence[Mapping[str, Tensor]], seconds: Sequence[float], *, batch_size: int
+    ) -> Sequence[dict[str, Tensor]]:
+        """What it predicts of each clip, by stream, a tensor [steps, ...] each; what is given stays."""
+        ...
+
+
+@runtime_checkable
 class CodeRefiner(Protocol):
     """What completes coarse codes; a model's folder names its class in ``REFINER``.
 

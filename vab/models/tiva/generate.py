@@ -44,8 +44,16 @@ class TiVAGenerator:
     def predict(
         self, conditions: Sequence[Mapping[str, Tensor]], seconds: Sequence[float], *, batch_size: int
     ) -> list[dict[str, Float[Tensor, "M C"]]]:
-        """The layout of each clip, in [0, 1]; that which is given stays, silence after its end."""
+        """The layout of each clip, in [0, 1]; that which is given stays, silence after its end.
+
+        Raises:
+            ValueError: a layout that is given has other bands than the model.
+        """
         rate, bands = self.predicted_rates["layout"], self.model.config.predictor.layout_bands
+        for each in conditions:
+            if "layout" in each and each["layout"].shape[1:] != (bands,):
+                found = list(each["layout"].shape)
+                raise ValueError(f"a layout is [rows, {bands}] at {rate:g} rows a second here, not {found}")
         layouts = [
             each.get("layout", torch.zeros(0, bands))[: self._num_rows(length)]
             for each, length in zip(conditions, seconds, strict=True)
