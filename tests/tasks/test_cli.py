@@ -20,7 +20,7 @@ from vab.models import find_model
 
 CONFIGS = sorted(
     path
-    for folder in ("vab", "coarse_to_fine")
+    for folder in ("vab", "coarse_to_fine", "tiva")
     for path in (Path(__file__).parents[2] / "configs" / folder).glob("*.yaml")
 )
 
