@@ -56,22 +56,25 @@ class SampleLogger:
     def _sounds(self, model: Any) -> list[Sound]:
         """Of each clip, generated from its conditions, or refined from its coarse codes too."""
         folder = find_model(self.card.type)
-        if folder.refiner is None and folder.generator is None:
-            return []
         size = len(self.batch)
-        conditions = self.batch.clips()
+        maker: Any
+        if folder.refiner is not None:
+            maker = folder.refiner(model, self.card)
+        elif folder.generator is not None:
+            maker = folder.generator(model, self.card, self.components)
+        else:
+            return []
+        # As in generation: what the model predicts itself is not given.
+        conditions = [{name: clip[name] for name in maker.condition_rates} for clip in self.batch.clips()]
         settings: dict[str, Any] = {
             "options": self.card.sampling_options(),
             "seeds": range(size),
             "batch_size": size,
         }
         if folder.refiner is not None:
-            codes = list(self.batch.streams["codes"])
-            refined = folder.refiner(model, self.card).refine(codes, conditions, **settings)
+            refined = maker.refine(list(self.batch.streams["codes"]), conditions, **settings)
             return [self._heard(each) for each in refined]
-        assert folder.generator is not None
-        generator = folder.generator(model, self.card, self.components)
-        return list(generator.generate(conditions, [self.seconds] * size, **settings))
+        return list(maker.generate(conditions, [self.seconds] * size, **settings))
 
     def _truths(self) -> Iterator[Float[Tensor, "1 L"]]:
         """What the true codes or latents sound like, where there are some."""

@@ -217,7 +217,7 @@ def load_maker(name: str, device: str, **settings: Any) -> StreamMaker:
     """
     if name not in (names := maker_names()):
         raise StoreError(
-            f"--add {name}: nothing makes such a stream (there are: {', '.join(names)}; packages add others under "
+            f"--add {name}: no package makes such a stream (there are: {', '.join(names)}; others are entry points of "
             f"{ENTRY_POINTS}); name a --codec or an --encoder that does"
         )
     if name in OWN:
