@@ -7,7 +7,7 @@ import torch
 
 from vab.nn.attention import CrossAttention
 from vab.nn.causal import CausalAttention, KeyValueCache
-from vab.nn.rotary import rotate
+from vab.nn.rotary import Turns, rotate
 
 
 def test_cross_attention_equals_an_explicit_loop() -> None:
@@ -47,7 +47,7 @@ def test_cross_attention_with_times_knows_differences_in_time_alone() -> None:
 def test_rotation_turns_pairs_by_time_over_period() -> None:
     torch.manual_seed(0)
     x, times = torch.randn(1, 1, 3, 6), torch.tensor([0.0, 0.3, 7.0])
-    out = rotate(x, times, shortest_period=0.5, longest_period=8.0)
+    out = rotate(x, Turns.at(times, 6, shortest_period=0.5, longest_period=8.0))
     for n, time in enumerate(times.tolist()):
         for pair, period in enumerate((0.5, 2.0, 8.0)):
             angle = 2 * math.pi * time / period

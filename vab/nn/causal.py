@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from vab.nn.attention import attend, check_heads, split_heads
-from vab.nn.rotary import rotate
+from vab.nn.rotary import Turns, rotate
 from vab.shapes import Bool, Float, Tensor
 
 
@@ -29,7 +29,7 @@ class KeyValueCache:
     def append(
         self, key: Float[Tensor, "B H N d"], value: Float[Tensor, "B H N d"]
     ) -> tuple[Float[Tensor, "B H M d"], Float[Tensor, "B H M d"]]:
-        """All keys and values, the new ones written after those of before; zeros follow.
+        """All keys and values, the new ones written after those of before: views, nothing is copied.
 
         Raises:
             ValueError: there is no room left.
@@ -40,27 +40,30 @@ class KeyValueCache:
         self.key[:, :, self.length : end] = key
         self.value[:, :, self.length : end] = value
         self.length = end
-        return self.key, self.value
+        return self.key[:, :, :end], self.value[:, :, :end]
 
 
 class CausalAttention(nn.Module):
     """Multi-head self-attention to a position itself and those before it, with rotary positions in seconds."""
 
-    def __init__(self, width: int, num_heads: int) -> None:
+    def __init__(self, width: int, num_heads: int, *, bias: bool = True) -> None:
         super().__init__()
         check_heads(width, num_heads)
         self.num_heads = num_heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
+        self.qkv = nn.Linear(width, 3 * width, bias=bias)
+        self.out = nn.Linear(width, width, bias=bias)
 
     def forward(
-        self, x: Float[Tensor, "B N D"], times: Float[Tensor, " N"], cache: KeyValueCache | None = None
+        self,
+        x: Float[Tensor, "B N D"],
+        times: Float[Tensor, " N"] | Turns,
+        cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "B N D"]:
         """Attend to the past.
 
         Args:
             x: all positions, or those that follow what is in the cache.
-            times: of these positions, in seconds.
+            times: of these positions, in seconds, or their turns.
             cache: holds the positions before, and after the call these too; None = ``x`` is all there is.
         """
         query, key, value = (split_heads(part, self.num_heads) for part in self.qkv(x).chunk(3, dim=-1))
@@ -69,7 +72,9 @@ class CausalAttention(nn.Module):
         if cache is not None:
             first = cache.length
             key, value = cache.append(key, value)
-        return self.out(attend(query, key, value, causal_mask(first, x.shape[1], key.shape[2], x.device)))
+        # A single position is the last and may look at all there are.
+        mask = None if x.shape[1] == 1 else causal_mask(first, x.shape[1], key.shape[2], x.device)
+        return self.out(attend(query, key, value, mask))
 
 
 def causal_mask(
