@@ -32,7 +32,7 @@ Tensors
 Annotations are jaxtyping's, checked by beartype under pytest only (``tests/conftest.py``).
 """
 
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 
-__all__ = ["Bool", "Float", "Int", "Tensor"]
+__all__ = ["Bool", "Float", "Int", "Num", "Tensor"]

@@ -1,1 +1,1 @@
-"""Parallel iterative decoding of masked tokens: masks, schedule, guidance, the loop, windows."""
+"""Parallel iterative decoding of masked tokens, autoregressive decoding of columns, guidance, windows."""

@@ -19,8 +19,8 @@ def gumbel(uniform: Tensor) -> Tensor:
 
 
 def sample_tokens(
-    logits: Float[Tensor, "B K S V"], uniform: Float[Tensor, "B K S"]
-) -> tuple[Int[Tensor, "B K S"], Float[Tensor, "B K S"]]:
+    logits: Float[Tensor, "*places V"], uniform: Float[Tensor, "*places"]
+) -> tuple[Int[Tensor, "*places"], Float[Tensor, "*places"]]:
     """Draw each token from its distribution with one uniform number; return it with its log-probability.
 
     The token is where the cumulative distribution passes the number. A token of probability 0 is never drawn.
