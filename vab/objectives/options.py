@@ -45,6 +45,19 @@ class MaskedPredictionOptions:
 
 
 @dataclass(frozen=True)
+class NextTokenOptions:
+    """How errors of next-token prediction are counted."""
+
+    condition_drop_prob: float = 0.1
+    """How often a clip's whole condition is dropped, for classifier-free guidance."""
+    label_smoothing: float = 0.0
+    """Of the cross-entropy."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, condition_drop_prob=(0, 1), label_smoothing=(0, 1))
+
+
+@dataclass(frozen=True)
 class ClassificationOptions:
     """How errors of a classifier are counted."""
 
