@@ -1,0 +1,102 @@
+"""Sizes of a V-AURA; the defaults are the published model's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from vab.config import check_ranges
+from vab.decoding.patterns import PatternName
+from vab.features.info import StreamInfo
+
+Fusion = Literal["concat", "prepend"]
+"""Frames beside the codes of their moment, channel by channel; or before all codes, in a sequence (table III)."""
+
+
+@dataclass(frozen=True)
+class VAURAConfig:
+    """Everything needed to build the network; saved inside its weights file."""
+
+    num_layers: int = 24
+    """Decoder layers."""
+    width: int = 1536
+    """D, numbers a position: those of the codes and, where they are fused, those of the frames."""
+    fused_visual_width: int = 512
+    """How many of them are the frames', where ``fusion`` is concat."""
+    num_heads: int = 16
+    """H, attention heads."""
+    feed_forward_width: int = 4096
+    """Inner width of the gated networks."""
+    num_codebooks: int = 9
+    """K, the codec's codebooks that are read and predicted, coarse first."""
+    codebook_size: int = 1024
+    """V, entries of one codebook; the pad token is one more."""
+    frame_rate: float = 44100 / 512
+    """Codec steps a second."""
+    visual_stream: str = "avclip"
+    """Name of the stream that it takes, such as avclip or clip."""
+    visual_dim: int = 768
+    """E, numbers in one of its steps."""
+    visual_fps: float = 12.5
+    """Its steps a second: AVCLIP gives one for two of its 25 frames."""
+    pattern: PatternName = "delay"
+    """How the codebooks of a step follow each other."""
+    fusion: Fusion = "concat"
+    """How the frames enter."""
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            num_layers=(1, 1000),
+            width=(2, 10**5),
+            fused_visual_width=(1, self.width - 1),
+            num_heads=(1, 1000),
+            feed_forward_width=(1, 10**6),
+            num_codebooks=(1, 1000),
+            codebook_size=(2, 2**20),
+            frame_rate=(0.1, 10**4),
+            visual_dim=(1, 10**5),
+            visual_fps=(0.01, 1000),
+        )
+        if self.width % (2 * self.num_heads):
+            raise ValueError(f"width {self.width} does not divide into {self.num_heads} heads of even width")
+
+    @property
+    def visual_width(self) -> int:
+        """Numbers of an embedded frame."""
+        return self.fused_visual_width if self.fusion == "concat" else self.width
+
+    @property
+    def audio_width(self) -> int:
+        """Numbers of embedded codes."""
+        return self.width - self.fused_visual_width if self.fusion == "concat" else self.width
+
+    @property
+    def streams(self) -> dict[str, float]:
+        """Streams that it is trained on, and at how many steps a second."""
+        return {"codes": self.frame_rate, self.visual_stream: self.visual_fps}
+
+    @property
+    def pad_token_id(self) -> int:
+        """The row of every embedding table for a column without a code of that codebook."""
+        return self.codebook_size
+
+    def problems(self, streams: Mapping[str, StreamInfo]) -> list[str]:
+        """What of it does not fit a store's streams."""
+        codes, visual = streams["codes"], streams[self.visual_stream]
+        found = [
+            f"model.{name} is {getattr(self, name)}, the store needs {value}"
+            for name, value in (
+                ("codebook_size", codes.codec.codebook_size if codes.codec else 0),
+                ("frame_rate", codes.rate),
+            )
+            if getattr(self, name) != value
+        ]
+        if visual.shape != (self.visual_dim,):
+            found.append(
+                f"model.visual_dim is {self.visual_dim}, the store's {self.visual_stream} is {list(visual.shape)}"
+            )
+        if self.num_codebooks > codes.shape[0]:
+            found.append(f"model.num_codebooks is {self.num_codebooks}, the store has {codes.shape[0]}")
+        return found
