@@ -55,6 +55,8 @@ class LayeredEncoder:
     def encode_frames(self, frames: Float[Tensor, "F 3 size size"]) -> Float[Tensor, "F T E"]:
         """Features of preprocessed frames, float32, as the layers give them."""
         device, dtype = self.encoder.device, self.encoder.dtype
+        if not len(frames):
+            return torch.zeros(0, *self.feature_shape, device=device)
         found = []
         for batch in frames.split(IMAGES_PER_BATCH):
             with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
@@ -71,7 +73,7 @@ class LayeredEncoder:
             ):
                 tokens += [prefix[:, :1], _pooled(patches)]
             found.append(torch.cat(tokens, dim=1).float())
-        return torch.cat(found) if found else torch.zeros(0, *self.feature_shape, device=device)
+        return torch.cat(found)
 
 
 def _pooled(patches: Float[Tensor, "F N E"]) -> Float[Tensor, "F cells E"]:

@@ -49,6 +49,7 @@ class TransformerUNet(nn.Module):
     ) -> None:
         super().__init__()
         self.rate = rate
+        self.width = widths[0]
         self.num_levels = len(widths)
         time_dim = 4 * widths[0]
         self.time = nn.Sequential(
@@ -100,7 +101,7 @@ class TransformerUNet(nn.Module):
             context_times: its moments in seconds.
         """
         length, num_blocks = x.shape[1], len(self.down) // self.num_levels
-        time = self.time(_waves(steps, self.time[0].in_features).to(x.dtype))
+        time = self.time(_waves(steps, self.width).to(x.dtype))
         x = self.enter(F.pad(x, (0, 0, 0, 0, 0, -length % 2 ** (self.num_levels - 1))))
         kept = [x]
         for level in range(self.num_levels):

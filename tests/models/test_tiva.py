@@ -1,0 +1,185 @@
+"""TiVA: its layout predictor, that conditions matter, that lengths do not, and the numbers it gave when it was made."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_tiva import tiny_predictor_config, tiny_tiva_config
+
+from vab.models.tiva.config import PredictorConfig, TiVAConfig
+from vab.models.tiva.generate import fade_in
+from vab.models.tiva.model import TiVA
+from vab.models.tiva.predictor import LayoutPredictor
+from vab.objectives.denoising import Denoising
+from vab.objectives.layout import masked_mean_square
+from vab.objectives.options import DenoisingOptions
+from vab.shapes import Tensor
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "tiny-tiva.safetensors"
+
+
+def made(config: TiVAConfig) -> TiVA:
+    """Seeded weights far from their start, where the last convolution is silent."""
+    torch.manual_seed(0)
+    model = TiVA(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    return model
+
+
+def inputs(config: TiVAConfig, seconds: float = 1.0) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    predictor = config.predictor
+    tokens = predictor.visual_layers * (1 + predictor.visual_cells)
+    shapes = {
+        "latents": (2, round(seconds * config.latent_rate), *config.latent_shape),
+        "layout": (2, round(seconds * predictor.layout_rate), predictor.layout_bands),
+        "features": (2, round(seconds * predictor.visual_fps), tokens, predictor.visual_dim),
+    }
+    drawn = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    return {**drawn, "steps": torch.tensor([10.0, 900.0])}
+
+
+def outputs() -> dict[str, Tensor]:
+    config = tiny_tiva_config()
+    model, given = made(config), inputs(config)
+    with torch.no_grad():
+        return {
+            "layout": model.predictor(given["features"], 10),
+            "noise": model(**given, is_dropped=torch.tensor([False, True])),
+        }
+
+
+def test_seeded_weights_give_the_recorded_numbers() -> None:
+    expected, found = load_file(GOLDEN), outputs()
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, atol=1e-4, rtol=1e-4)
+
+
+FLAT = tiny_tiva_config()
+DEEP = TiVAConfig(
+    predictor=tiny_predictor_config(),
+    latent_shape=(4, 8),
+    latent_rate=25.0,
+    widths=(16, 16, 32),
+    num_blocks=1,
+    num_heads=4,
+    semantic_dim=32,
+)
+"""With a frequency axis, as AudioLDM2's latents have."""
+
+
+@pytest.mark.parametrize("config", [FLAT, DEEP], ids=["flat", "deep"])
+def test_every_condition_matters(config: TiVAConfig) -> None:
+    model, given = made(config), inputs(config, seconds=1.3)
+    with torch.no_grad():
+        noise = model(**given)
+        assert noise.shape == given["latents"].shape
+        for name in ("latents", "layout", "features"):
+            changed = given[name].clone()
+            changed[0, -1] = changed[0, -1].flip(-1)
+            other = model(**given | {name: changed})
+            assert not torch.allclose(other[0], noise[0], atol=1e-3)
+            torch.testing.assert_close(other[1], noise[1])
+        other = model(**given | {"steps": torch.tensor([11.0, 900.0])})
+        assert not torch.allclose(other[0], noise[0], atol=1e-4)
+        dropped = model(**given, is_dropped=torch.tensor([True, False]))
+        assert not torch.allclose(dropped[0], noise[0], atol=1e-3)
+        torch.testing.assert_close(dropped[1], noise[1])
+
+
+def test_a_layout_acts_where_it_stands() -> None:
+    """Without attention, which looks everywhere, what changes early does not reach late steps."""
+    config = TiVAConfig(
+        tiny_predictor_config(), (8,), 50.0, widths=(16,), num_blocks=1, num_heads=4, semantic_dim=32
+    )
+    model, given = made(config), inputs(config, seconds=4.0)
+    for stage in (*model.generator.down, model.generator.middle, *model.generator.up):
+        stage.attention = None  # type: ignore[assignment]
+    changed = given["layout"].clone()
+    changed[:, :5] += 1.0
+    with torch.no_grad():
+        difference = (model(**given | {"layout": changed}) - model(**given)).abs().amax(dim=(0, 2))
+    assert difference[5:20].min() > 1e-3 and difference[60:].max() < 1e-5
+
+
+def test_windowed_attention_looks_as_far_as_its_window() -> None:
+    config = tiny_predictor_config()
+    torch.manual_seed(0)
+    predictor = LayoutPredictor(config).eval()
+    for block in predictor.decoder:
+        block.everywhere = torch.nn.Identity()  # type: ignore[assignment]
+    predictor.decoder[0].everywhere.forward = lambda x, times: x  # type: ignore[method-assign]
+    predictor.decoder[0].cross.forward = lambda x, *_, **__: torch.zeros_like(x)  # type: ignore[method-assign]
+    features = torch.randn(1, 30, 10, 32)
+    changed = features.clone()
+    changed[:, 15:] = torch.randn(1, 15, 10, 32)
+    with torch.no_grad():
+        difference = (predictor(changed, 60) - predictor(features, 60)).abs().amax(dim=(0, 2))
+    reach = round((config.window_seconds / 2 + 0.2) * config.layout_rate)
+    assert difference[: 30 - reach].max() == 0 and difference[30 - reach :].max() > 1e-4
+
+
+def test_the_predictor_learns_and_layouts_stay_layouts() -> None:
+    """A toy world whose brightness is its loudness."""
+    config = PredictorConfig(
+        visual_layers=1, visual_cells=1, visual_dim=4, visual_fps=5.0, layout_bands=2, width=16, num_heads=2,
+        num_encoder_layers=1, num_decoder_layers=1, window_seconds=0.6,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    predictor = LayoutPredictor(config)
+    is_loud = (torch.rand(32, 20) < 0.3).float()
+    features = torch.randn(32, 20, 2, 4) * 0.1
+    features[..., 0] += 2 * is_loud[:, :, None]
+    layouts = 0.8 * is_loud.repeat_interleave(2, dim=1)[:, :, None].expand(-1, -1, 2)
+    optimizer = torch.optim.AdamW(predictor.parameters(), lr=5e-3)
+    is_valid = torch.ones(32, 40, dtype=torch.bool)
+    for _ in range(60):
+        loss = masked_mean_square(predictor(features, 40), layouts, is_valid)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < layouts.var() / 4
+    assert predictor(features * 100, 40).amax() <= 1
+
+
+def test_stages_train_their_parts() -> None:
+    model = made(FLAT)
+    Denoising(model, DenoisingOptions(layout="given"))
+    assert not any(each.requires_grad for each in model.predictor.parameters())
+    Denoising(model, DenoisingOptions(layout="predicted"))
+    assert all(each.requires_grad for each in model.predictor.parameters())
+
+
+def test_padding_is_not_counted() -> None:
+    first, second = torch.zeros(2, 5, 3), torch.ones(2, 5, 3)
+    is_valid = torch.zeros(2, 5, dtype=torch.bool)
+    is_valid[0, :2] = True
+    second[0, 1] = 3.0
+    assert masked_mean_square(first, second, is_valid) == (1 + 9) / 2
+    assert masked_mean_square(first, second, torch.zeros(2, 5, dtype=torch.bool)) == 0
+
+
+def test_windows_fade_into_each_other() -> None:
+    done = torch.zeros(10, 1)
+    fade_in(done, torch.ones(6, 1), 0, 0)
+    fade_in(done, torch.full((6, 1), 3.0), 4, 6)
+    torch.testing.assert_close(done[:, 0], torch.tensor([1, 1, 1, 1, 1.5, 2.5, 3, 3, 3, 3]))
+    fade_in(done, torch.full((6, 1), 5.0), 8, 8)
+    assert done[8:, 0].tolist() == [5, 5]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"latent_shape": (8, 6), "widths": (16, 16, 16)}, "6 bands cannot be halved 2 times"),
+        ({"latent_shape": (1, 2, 3)}, "latent_shape"),
+        ({"widths": (12,)}, "heads of even width"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(change: dict[str, object], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        TiVAConfig(**{"num_heads": 4, "widths": (16,), **change})  # type: ignore[arg-type]
