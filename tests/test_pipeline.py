@@ -246,10 +246,10 @@ def test_agreement_is_the_mean_cosine_of_windows_that_begin_together(weights: Pa
 def test_a_long_clip_takes_over_the_overlap_of_each_window() -> None:
     torch.manual_seed(0)
     model = VAB(tiny_config()).eval()
-    windows = Windows.of(model.config, 1.0, 0.4)
+    windows = Windows.of(model.config.streams, 1.0, 0.4)
     assert (windows.num_steps, windows.num_frames) == (50, 5)
     assert [windows.first_step(index) for index in range(3)] == [0, 30, 60]
-    assert [windows.first_frame(index) for index in range(3)] == [0, 3, 6]
+    assert [windows.first("clip", index) for index in range(3)] == [0, 3, 6]
     assert [windows.count(steps) for steps in (1, 50, 51, 80, 81)] == [1, 1, 2, 2, 3]
 
     visual = torch.randn(14, model.config.visual_dim)
@@ -266,7 +266,7 @@ def test_a_long_clip_takes_over_the_overlap_of_each_window() -> None:
 def test_a_clip_in_a_batch_is_the_clip_alone() -> None:
     torch.manual_seed(0)
     model = VAB(tiny_config()).eval()
-    windows = Windows.of(model.config, 1.0, 0.4)
+    windows = Windows.of(model.config.streams, 1.0, 0.4)
     options = DecodingOptions(num_steps=2, cfg_scale=2.0, temperature=1.0)
     visual = [torch.randn(frames, model.config.visual_dim) for frames in (3, 12, 7)]
     lengths, seeds = [20, 111, 70], [7, 8, 9]
@@ -287,11 +287,11 @@ def test_a_clip_in_a_batch_is_the_clip_alone() -> None:
 
 def test_windows_fit_any_rate() -> None:
     config = VAB(tiny_config()).config
-    odd = Windows.of(type(config)(**{**vars(config), "frame_rate": 44100 / 512}), 2.0, 0.5)
+    odd = Windows.of(config.streams | {"codes": 44100 / 512}, 2.0, 0.5)
     assert odd.num_steps == 173  # the last begins inside the window, as FeatureDataset counts
-    assert odd.first_step(1) == round(odd.first_frame(1) / VISUAL_FPS * 44100 / 512)
+    assert odd.first_step(1) == round(odd.first("clip", 1) / VISUAL_FPS * 44100 / 512)
     with pytest.raises(ValueError, match="leave nothing"):
-        Windows.of(config, 1.0, 1.0)
+        Windows.of(config.streams, 1.0, 1.0)
 
 
 def test_weights_of_another_codec_are_refused(weights: Path, tmp_path: Path) -> None:

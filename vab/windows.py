@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, runtime_checkable
 
 from vab.features.grid import TimeGrid, as_fraction
 from vab.timing import num_frames, steps_begun
 
 SLACK = 0.1
 """What is left over at a clip's end, up to this share of a window, belongs to the last one rather than to one more."""
-
-
-@runtime_checkable
-class Rates(Protocol):
-    """The two rates of a model's configuration."""
-
-    @property
-    def frame_rate(self) -> float:
-        """Codec steps a second."""
-        ...
-
-    @property
-    def visual_fps(self) -> float:
-        """Visual frames a second."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -51,13 +36,18 @@ class Windows:
     grid: TimeGrid
 
     @classmethod
-    def of(cls, rates: Rates, seconds: float, overlap_seconds: float) -> Windows:
+    def of(cls, rates: Mapping[str, float], seconds: float, overlap_seconds: float) -> Windows:
         """Windows of a length in seconds; the overlap is at least what is asked for.
+
+        Args:
+            rates: steps a second of each stream, the codes among them.
+            seconds: of a window.
+            overlap_seconds: of two windows.
 
         Raises:
             ValueError: the overlap leaves nothing to move by.
         """
-        grid = TimeGrid.of({"codes": rates.frame_rate, "clip": rates.visual_fps})
+        grid = TimeGrid.of(rates)
         hop = int(as_fraction(seconds - overlap_seconds) / grid.period)
         if hop < 1:
             raise ValueError(
@@ -78,7 +68,7 @@ class Windows:
     @cached_property
     def num_frames(self) -> int:
         """Visual frames of a window."""
-        return num_frames(self.seconds, float(self.grid.rates["clip"]))
+        return self.length("clip")
 
     @cached_property
     def size(self) -> int:
@@ -90,13 +80,17 @@ class Windows:
         """Points that the last window of ``covering`` may be long."""
         return self.size + 1 + int(SLACK * self.size)
 
+    def length(self, stream: str) -> int:
+        """Steps of a window, of any stream but the codes."""
+        return num_frames(self.seconds, float(self.grid.rates[stream]))
+
+    def first(self, stream: str, index: int) -> int:
+        """Step of a stream at which a window begins."""
+        return self.grid.step(stream, index * self.hop)
+
     def first_step(self, index: int) -> int:
         """Codec step at which a window begins."""
-        return self.grid.step("codes", index * self.hop)
-
-    def first_frame(self, index: int) -> int:
-        """Visual frame at which a window begins."""
-        return self.grid.step("clip", index * self.hop)
+        return self.first("codes", index)
 
     def count(self, num_steps: int) -> int:
         """Windows that it takes to reach a clip's end, which the last one may pass."""

@@ -49,7 +49,7 @@ def _measure(path: Path, options: BenchModelOptions, device: str) -> list[str]:
     if not config.num_given_codebooks:
         inputs = _millions(model.code_embedding.project) + _millions(model.visual_embedding)
         sizes.append(_millions(model.blocks[: config.num_encoder_layers]) + inputs)
-    windows = Windows.of(config, options.seconds, 0.0)
+    windows = Windows.of(config.streams, options.seconds, 0.0)
     batch = _batch(config, options.batch_size, windows).to(device)
 
     objective = MaskedPrediction(model, MaskedPredictionOptions())
@@ -72,7 +72,7 @@ def _measure(path: Path, options: BenchModelOptions, device: str) -> list[str]:
         lambda: decode_in_windows(
             model,
             masked,
-            list(batch.streams["clip"]),
+            batch.clips(),
             windows=windows,
             options=decoding,
             seeds=range(len(batch)),

@@ -147,7 +147,7 @@ def test_config_survives_yaml_and_names_what_the_pipeline_asks_for() -> None:
 def test_a_window_is_classified_as_the_same_piece_alone(batch_size: int) -> None:
     model, batch = _model(), _batch(1, num_steps=200)
     codes, visual = batch.streams["codes"][0], torch.randn(20, 6)
-    windows = Windows.of(model.config, 1.0, 0.0)
+    windows = Windows.of(model.config.encoder.streams, 1.0, 0.0)
     found = window_probabilities(model, codes, visual, windows, [0.0, 2.0, 3.9], batch_size=batch_size)
     alone = model(codes[None, :, 100:150], visual[None, 10:15]).sigmoid()
     torch.testing.assert_close(found[1:2], alone)
@@ -157,6 +157,6 @@ def test_a_window_is_classified_as_the_same_piece_alone(batch_size: int) -> None
 
 def test_a_short_clip_is_one_short_window() -> None:
     model, batch = _model("audio"), _batch(1)
-    windows = Windows.of(model.config, 10.0, 0.0)
+    windows = Windows.of(model.config.encoder.streams, 10.0, 0.0)
     found = window_probabilities(model, batch.streams["codes"][0], None, windows, [0.0], batch_size=4)
     torch.testing.assert_close(found, model(batch.streams["codes"]).sigmoid())

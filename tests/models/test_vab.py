@@ -114,7 +114,7 @@ def test_a_prepared_condition_gives_the_same_logits() -> None:
     model = _model()
     codes, visual = _inputs()
     is_dropped = torch.tensor([False, True])
-    condition = model.condition(visual, codes.shape[2], is_dropped=is_dropped)
+    condition = model.condition({"clip": visual}, codes.shape[2], is_dropped=is_dropped)
     assert torch.equal(model.predict(codes, condition), model(codes, visual, is_dropped=is_dropped))
 
 

@@ -1,8 +1,8 @@
-"""Codes of any length by windows that overlap (appendix E for lengths), for any model of codes and frames."""
+"""Codes of any length by windows that overlap (appendix E for lengths), for any model of codes and conditions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from vab.decoding.guidance import LogitsOf, branches, guide
 from vab.decoding.iterative import decode_iteratively
 from vab.decoding.options import DecodingOptions
-from vab.shapes import Float, Int, Tensor
+from vab.shapes import Int, Tensor
 from vab.windows import Windows
 
 
 def decode_in_windows(
     model: Any,
     codes: Sequence[Int[Tensor, "K _"]],
-    visual: Sequence[Float[Tensor, "_ E"]] | None,
+    conditions: Sequence[Mapping[str, Tensor]] | None,
     *,
     windows: Windows,
     options: DecodingOptions,
@@ -29,15 +29,16 @@ def decode_in_windows(
     """Fill in every [MASK] of each clip's codes, clips of any lengths in batches; the result is on the CPU.
 
     Whatever is no [MASK] is a prompt and stays. So each later window takes over what the one before it left in their
-    overlap, and the seam is the model's own. Past a clip's last frame that frame repeats; past its last step nothing
-    is attended to.
+    overlap, and the seam is the model's own. Past a condition's last step that step repeats; past the last codec step
+    nothing is attended to.
 
     Args:
-        model: on the device to run on: ``model.predict(codes, model.condition(visual, S, is_dropped=, is_valid=))``
+        model: on the device to run on: ``model.predict(codes, model.condition(conditions, S, is_dropped=, is_valid=))``
             gives logits of the codebooks that are not given; ``model.config`` has ``num_given_codebooks``,
-            ``mask_token_id`` and ``visual_dim``.
+            ``mask_token_id`` and ``conditions``, a ``StreamSize`` for each stream.
         codes: a tensor a clip.
-        visual: features at the model's rate, a tensor a clip; None = there are none, and so no guidance.
+        conditions: of each clip its features by stream, at the model's rates; None = there are none, and so no
+            guidance.
         windows: how long clips are cut.
         options: of the decoding.
         seeds: one a clip; a clip's result depends on its own seed alone, not on its batch.
@@ -46,7 +47,7 @@ def decode_in_windows(
     """
     device = next(model.parameters()).device
     config = model.config
-    cfg_scale = options.cfg_scale if visual is not None else 0.0
+    cfg_scale = options.cfg_scale if conditions is not None else 0.0
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     done = [each.to(device, copy=True) for each in codes]
     counts = [windows.count(each.shape[1]) for each in done]
@@ -58,14 +59,24 @@ def decode_in_windows(
             pieces = [done[clip][:, first : first + windows.num_steps] for clip in batch]
             lengths = torch.tensor([piece.shape[1] for piece in pieces], device=device)
             known = torch.stack([F.pad(piece, (0, windows.num_steps - piece.shape[1])) for piece in pieces])
-            frames = (
-                torch.zeros(len(batch), windows.num_frames, config.visual_dim)
-                if visual is None
+            seen = {
+                name: torch.zeros(len(batch), windows.length(name), size.width)
+                if conditions is None
                 else torch.stack(
-                    [_frames(visual[clip], windows.first_frame(index), windows.num_frames) for clip in batch]
+                    [
+                        _steps(conditions[clip][name], windows.first(name, index), windows.length(name))
+                        for clip in batch
+                    ]
                 )
+                for name, size in config.conditions.items()
+            }
+            condition = _condition(
+                model,
+                {name: each.to(device) for name, each in seen.items()},
+                lengths,
+                windows.num_steps,
+                branches(cfg_scale),
             )
-            condition = _condition(model, frames.to(device), lengths, windows.num_steps, branches(cfg_scale))
             logits_of = _bound(model, known[:, : config.num_given_codebooks], condition)
             wanted = known[:, config.num_given_codebooks :]
             filled = decode_iteratively(
@@ -85,13 +96,18 @@ def decode_in_windows(
     return [each.cpu() for each in done]
 
 
-def _condition(model: Any, visual: Tensor, lengths: Tensor, num_steps: int, dropped: Sequence[bool]) -> Any:
+def _condition(
+    model: Any, conditions: Mapping[str, Tensor], lengths: Tensor, num_steps: int, dropped: Sequence[bool]
+) -> Any:
     """Prepared once a window, for all branches of guidance one after the other."""
-    is_dropped = torch.tensor(dropped, device=visual.device).repeat_interleave(len(visual))
-    is_valid = torch.arange(num_steps, device=visual.device) < lengths[:, None]
+    is_dropped = torch.tensor(dropped, device=lengths.device).repeat_interleave(len(lengths))
+    is_valid = torch.arange(num_steps, device=lengths.device) < lengths[:, None]
     times = len(dropped)
     return model.condition(
-        visual.repeat(times, 1, 1), num_steps, is_dropped=is_dropped, is_valid=is_valid.repeat(times, 1)
+        {name: each.repeat(times, 1, 1) for name, each in conditions.items()},
+        num_steps,
+        is_dropped=is_dropped,
+        is_valid={"codes": is_valid.repeat(times, 1)},
     )
 
 
@@ -105,7 +121,7 @@ def _bound(model: Any, given: Int[Tensor, "B G S"], condition: Any) -> LogitsOf:
     return logits_of
 
 
-def _frames(visual: Tensor, start: int, length: int) -> Tensor:
-    """Frames [start, start + length), the last frame repeated past the end."""
-    index = torch.arange(start, start + length).clamp(max=len(visual) - 1)
-    return visual[index.to(visual.device)]
+def _steps(stream: Tensor, start: int, length: int) -> Tensor:
+    """Steps [start, start + length), the last one repeated past the end."""
+    index = torch.arange(start, start + length).clamp(max=len(stream) - 1)
+    return stream[index.to(stream.device)]

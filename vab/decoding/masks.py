@@ -1,6 +1,9 @@
-"""Which tokens are masked: an exact count, drawn uniformly over all codebooks and steps of a clip."""
+"""Which tokens are masked, uniformly over all codebooks and steps of a clip: an exact count, or each by itself."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import torch
 
@@ -18,6 +21,20 @@ def draw_mask(
     num_masked = (ratio.cpu() * total).round().long().clamp(1, total)
     rank = torch.rand(len(ratio), total, generator=generator).argsort(dim=1).argsort(dim=1)
     return (rank < num_masked[:, None]).view(-1, num_codebooks, num_steps)
+
+
+def draw_cosine_mask(shape: Sequence[int], *, generator: torch.Generator | None) -> Bool[Tensor, "B K S"]:
+    """Mask each token of a clip with probability cos(u), u uniform on [0, pi/2] (MaskVAT section 3.2).
+
+    The likeliest token of each clip is masked in any case, so that there is something to predict. Drawn on the CPU.
+
+    Args:
+        shape: (B, K, S).
+        generator: a CPU generator.
+    """
+    probability = (torch.rand(shape[0], 1, generator=generator) * math.pi / 2).cos()
+    uniform = torch.rand(shape[0], math.prod(shape[1:]), generator=generator)
+    return ((uniform < probability) | (uniform == uniform.amin(1, keepdim=True))).view(*shape)
 
 
 def mask_out(

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from vab.config import check_ranges
 from vab.errors import StoreError
 from vab.features.grid import TimeGrid
 from vab.files import write_atomically
@@ -32,6 +33,19 @@ class CodecFacts:
     sample_rate: int
     hop_length: int
     codebook_size: int
+
+
+@dataclass(frozen=True)
+class StreamSize:
+    """What a model takes of a stream of vectors."""
+
+    width: int
+    """Numbers a step."""
+    rate: float
+    """Steps a second."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, width=(1, 10**5), rate=(0.01, 10**4))
 
 
 @dataclass(frozen=True)

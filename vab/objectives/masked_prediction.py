@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vab.decoding.masks import draw_mask, mask_out
+from vab.decoding.masks import draw_cosine_mask, draw_mask, mask_out
 from vab.features.batch import FeatureBatch
 from vab.objectives.options import MaskedPredictionOptions, MaskRatio
 from vab.shapes import Bool, Float, Int, Tensor
@@ -39,6 +40,17 @@ def masked_cross_entropy(
     return F.cross_entropy(logits[is_masked].float(), codes[is_masked], label_smoothing=label_smoothing)
 
 
+@dataclass(frozen=True)
+class MaskedLoss:
+    """Of one training batch, and what led to it."""
+
+    loss: Float[Tensor, ""]
+    condition: Any
+    """What the model made of the conditions."""
+    is_dropped: Bool[Tensor, " B"]
+    """Clips without a condition."""
+
+
 class MaskedPrediction(nn.Module):
     """The objective around a model, in plain torch."""
 
@@ -46,9 +58,10 @@ class MaskedPrediction(nn.Module):
         """Wrap a model.
 
         Args:
-            model: ``model(codes, visual, is_dropped=, is_valid=, is_valid_visual=)`` gives logits of the codebooks that
-                are not given. ``model.config.num_given_codebooks`` codebooks, from the coarsest, are never masked
-                (equation 3; with 0 any is, equation 1), and ``model.config.mask_token_id`` is the id of [MASK].
+            model: ``model.predict(codes, model.condition(conditions, S, is_dropped=, is_valid=))`` gives logits of the
+                codebooks that are not given. ``model.config.num_given_codebooks`` codebooks, from the coarsest, are
+                never masked (equation 3; with 0 any is, equation 1), ``model.config.mask_token_id`` is the id of
+                [MASK], and ``model.config.conditions`` has the streams that are conditions.
             options: what is masked.
         """
         super().__init__()
@@ -57,17 +70,23 @@ class MaskedPrediction(nn.Module):
         self.num_given: int = model.config.num_given_codebooks
 
     def forward(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
-        """Loss of one training batch; padding, of codes or of frames, is neither attended to nor counted.
+        """Loss of one training batch; padding, of codes or of conditions, is neither attended to nor counted.
 
         Args:
-            batch: codes, frames and which of them are real.
-            generator: a CPU generator: which tokens are masked, whose frames are dropped.
+            batch: codes, conditions and which of them are real.
+            generator: a CPU generator: which tokens are masked, whose conditions are dropped.
         """
+        return {"loss": self.masked_loss(batch, generator=generator).loss}
+
+    def masked_loss(self, batch: FeatureBatch, *, generator: torch.Generator) -> MaskedLoss:
+        """The loss of ``forward`` with the condition that it comes from, for objectives that add to it."""
         is_masked = self._draw(batch, generator)
-        is_dropped = torch.rand(len(batch), generator=generator) < self.options.condition_drop_prob
-        logits = self._predict(batch, is_masked, is_dropped.to(is_masked.device))
+        drawn = torch.rand(len(batch), generator=generator) < self.options.condition_drop_prob
+        is_dropped = drawn.to(is_masked.device)
+        condition = self.condition(batch, is_dropped)
+        logits = self._predict(batch, is_masked, condition)
         loss = masked_cross_entropy(logits, self._wanted(batch), is_masked, self.options.label_smoothing)
-        return {"loss": loss}
+        return MaskedLoss(loss, condition, is_dropped)
 
     @torch.no_grad()
     def evaluate(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
@@ -95,7 +114,7 @@ class MaskedPrediction(nn.Module):
         wanted = self._wanted(batch)
         for condition in ("with_vision", "without_vision"):
             is_dropped = torch.full_like(is_masked[:, 0, 0], condition == "without_vision")
-            logits = self._predict(batch, is_masked, is_dropped)
+            logits = self._predict(batch, is_masked, self.condition(batch, is_dropped))
             is_right = logits.argmax(dim=-1) == wanted
             metrics[f"loss_{condition}"] = masked_cross_entropy(logits, wanted, is_masked, 0.0)
             metrics[f"accuracy_{condition}"] = is_right[is_masked].float().mean()
@@ -110,17 +129,25 @@ class MaskedPrediction(nn.Module):
         return batch.streams["codes"][:, self.num_given :]
 
     def _draw(self, batch: FeatureBatch, generator: torch.Generator) -> Tensor:
-        ratio = sample_ratio(len(batch), self.options.mask_ratio, generator=generator)
-        is_masked = draw_mask(ratio, *self._wanted(batch).shape[1:], generator=generator)
+        shape = self._wanted(batch).shape
+        if self.options.masking == "cosine":
+            is_masked = draw_cosine_mask(shape, generator=generator)
+        else:
+            ratio = sample_ratio(len(batch), self.options.mask_ratio, generator=generator)
+            is_masked = draw_mask(ratio, *shape[1:], generator=generator)
         is_valid = batch.is_valid["codes"]
         return is_masked.to(is_valid.device) & is_valid[:, None]
 
-    def _predict(self, batch: FeatureBatch, is_masked: Tensor, is_dropped: Tensor) -> Tensor:
-        masked = mask_out(self._wanted(batch), is_masked, self.model.config.mask_token_id)
-        return self.model(
-            torch.cat([batch.streams["codes"][:, : self.num_given], masked], dim=1),
-            batch.streams["clip"],
+    def condition(self, batch: FeatureBatch, is_dropped: Bool[Tensor, " B"]) -> Any:
+        """What the model makes of a batch's conditions."""
+        return self.model.condition(
+            {name: batch.streams[name] for name in self.model.config.conditions},
+            batch.streams["codes"].shape[2],
             is_dropped=is_dropped,
-            is_valid=batch.is_valid["codes"],
-            is_valid_visual=batch.is_valid["clip"],
+            is_valid=batch.is_valid,
         )
+
+    def _predict(self, batch: FeatureBatch, is_masked: Tensor, condition: Any) -> Tensor:
+        masked = mask_out(self._wanted(batch), is_masked, self.model.config.mask_token_id)
+        given = batch.streams["codes"][:, : self.num_given]
+        return self.model.predict(torch.cat([given, masked], dim=1), condition)

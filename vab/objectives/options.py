@@ -33,6 +33,9 @@ class MaskRatio:
 class MaskedPredictionOptions:
     """What is masked and how errors are counted."""
 
+    masking: Literal["gaussian", "cosine"] = "gaussian"
+    """How a clip's tokens are masked: a share of them drawn from mask_ratio, or each with a probability of cos(u), u
+    uniform on [0, pi/2] (MaskVAT)."""
     mask_ratio: MaskRatio = field(default_factory=MaskRatio)
     """Share of a clip's tokens that is masked."""
     condition_drop_prob: float = 0.1

@@ -41,7 +41,7 @@ def outputs(state: dict[str, torch.Tensor], fusion: str) -> dict[str, torch.Tens
         model,
         list(visual),
         [14, 10],
-        windows=Windows.of(CONFIG, 1.0, 0.4),
+        windows=Windows.of(CONFIG.streams, 1.0, 0.4),
         options=AutoregressiveOptions(cfg_scale=2.0, top_k=8, top_p=0.95),
         seeds=[1, 2],
     )

@@ -145,7 +145,7 @@ def test_prediction_in_pieces_from_a_cache_is_that_of_the_whole() -> None:
 def test_greedy_with_cache_equals_without(changes: dict[str, Any]) -> None:
     model = model_of(**changes)
     visual = [torch.randn(12, 6), torch.randn(7, 6)]
-    windows = Windows.of(model.config, 1.0, 0.4)
+    windows = Windows.of(model.config.streams, 1.0, 0.4)
     made = [
         generate_codes(
             model, visual, [24, 13], windows=windows, options=GREEDY, seeds=[1, 2], is_cached=is_cached
@@ -160,7 +160,7 @@ def test_greedy_with_cache_equals_without(changes: dict[str, Any]) -> None:
 def test_a_clip_in_a_batch_is_the_clip_alone_and_seeds_and_options_matter() -> None:
     model = model_of()
     visual = [torch.randn(frames, 6) for frames in (3, 12, 7)]
-    windows = Windows.of(model.config, 1.0, 0.4)
+    windows = Windows.of(model.config.streams, 1.0, 0.4)
     plain = AutoregressiveOptions(cfg_scale=2.0, top_k=10)
 
     def made(
@@ -177,7 +177,7 @@ def test_a_clip_in_a_batch_is_the_clip_alone_and_seeds_and_options_matter() -> N
     for change in ({"cfg_scale": 1.0}, {"temperature": 0.3}, {"top_k": 2}, {"top_p": 0.4}):
         assert not torch.equal(made([1], dataclasses.replace(plain, **change))[0], together[1]), change
     # The first window is the same whatever the stride; what follows is not.
-    moved = made([1], windows=Windows.of(model.config, 1.0, 0.2))[0]
+    moved = made([1], windows=Windows.of(model.config.streams, 1.0, 0.2))[0]
     assert torch.equal(moved[:, :10], together[1][:, :10]) and not torch.equal(moved, together[1])
 
 
@@ -226,7 +226,7 @@ def test_it_learns_codes_that_follow_frames() -> None:
         model.eval(),
         [visual],
         [8],
-        windows=Windows.of(model.config, 0.8, 0.2),
+        windows=Windows.of(model.config.streams, 0.8, 0.2),
         options=dataclasses.replace(GREEDY, cfg_scale=1.0),
         seeds=[0],
     )

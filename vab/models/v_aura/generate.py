@@ -64,7 +64,8 @@ def generate_codes(
         active = [clip for clip, count in enumerate(counts) if index < count]
         for start in range(0, len(active), batch_size):
             batch = active[start : start + batch_size]
-            frames, is_valid = _frames([visual[clip] for clip in batch], windows.first_frame(index), windows)
+            first, count = windows.first(config.visual_stream, index), windows.length(config.visual_stream)
+            frames, is_valid = _frames([visual[clip] for clip in batch], first, count)
             condition = model.condition(
                 frames.repeat(len(dropped), 1, 1).to(device),
                 pattern,
@@ -140,7 +141,7 @@ class VAURAGenerator:
             if stride >= window:
                 raise ValueError(f"stride_seconds {stride:g} must be less than the window's {window:g} s")
             overlap = window - stride
-        return Windows.of(self.model.config, window, overlap)
+        return Windows.of(self.model.config.streams, window, overlap)
 
     def _num_steps(self, seconds: float) -> int:
         return num_steps(num_samples(seconds, self.sample_rate), self.codec.hop_length)
@@ -157,9 +158,8 @@ def _next_logits(model: VAURA, condition: Tensor, pattern: Pattern, is_cached: b
     return next_logits
 
 
-def _frames(visual: Sequence[Tensor], first: int, windows: Windows) -> tuple[Tensor, Tensor]:
+def _frames(visual: Sequence[Tensor], first: int, count: int) -> tuple[Tensor, Tensor]:
     """A window's frames [B, F, E] and which of them are real, all from one frame on."""
-    count = windows.num_frames
     pieces = [each[first : first + count].float() for each in visual]
     frames = torch.stack([F.pad(piece, (0, 0, 0, count - len(piece))) for piece in pieces])
     lengths = torch.tensor([len(piece) for piece in pieces])

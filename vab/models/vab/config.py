@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vab.config import check_ranges
-from vab.features.info import StreamInfo
+from vab.features.info import StreamInfo, StreamSize
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,11 @@ class VABConfig:
             )
         if self.width % self.num_heads:
             raise ValueError(f"width {self.width} does not divide into {self.num_heads} heads")
+
+    @property
+    def conditions(self) -> dict[str, StreamSize]:
+        """Streams that codes are predicted from."""
+        return {"clip": StreamSize(self.visual_dim, self.visual_fps)}
 
     @property
     def streams(self) -> dict[str, float]:

@@ -53,7 +53,7 @@ def generate_codes(
     filled = decode_in_windows(
         model,
         nothing,
-        visual,
+        [{"clip": each} for each in visual],
         windows=windows,
         options=options,
         seeds=seeds,
@@ -80,7 +80,7 @@ class VABGenerator:
         self.codec: Codec = components["codes"]
         self.sample_rate = self.codec.sample_rate
         self.condition_rates = {"clip": model.config.visual_fps}
-        self.windows = Windows.of(model.config, card.window_seconds, card.overlap_seconds)
+        self.windows = Windows.of(model.config.streams, card.window_seconds, card.overlap_seconds)
 
     def num_windows(self, seconds: float) -> int:
         """Windows that a clip of this length takes."""

@@ -65,29 +65,39 @@ class VAB(Trunk):
             is_valid: False where codes are padding, which nothing attends to; all real by default.
             is_valid_visual: the same of the frames.
         """
+        valid = {"codes": is_valid, "clip": is_valid_visual}
         condition = self.condition(
-            visual, codes.shape[2], is_dropped=is_dropped, is_valid=is_valid, is_valid_visual=is_valid_visual
+            {"clip": visual},
+            codes.shape[2],
+            is_dropped=is_dropped,
+            is_valid={name: each for name, each in valid.items() if each is not None},
         )
         return self.predict(codes, condition)
 
     def condition(
         self,
-        visual: Float[Tensor, "B F E"],
+        conditions: Mapping[str, Float[Tensor, "B _ E"]],
         num_steps: int,
         *,
         is_dropped: Bool[Tensor, " B"] | None = None,
-        is_valid: Bool[Tensor, "B S"] | None = None,
-        is_valid_visual: Bool[Tensor, "B F"] | None = None,
+        is_valid: Mapping[str, Bool[Tensor, "B _"]] | None = None,
     ) -> Condition:
-        """What ``predict`` needs besides the codes, prepared once for several passes; see ``forward``."""
+        """What ``predict`` needs besides the codes, prepared once for several passes.
+
+        Args:
+            conditions: frame features at ``config.visual_fps``, under "clip".
+            num_steps: S, of the codes.
+            is_dropped: as in ``forward``.
+            is_valid: of "codes" and "clip", as in ``forward``.
+        """
+        visual = conditions["clip"]
         frames = self._embed_visual(visual, is_dropped)
         is_key = None
-        if is_valid is not None or is_valid_visual is not None:
+        if is_valid:
+            everything = torch.ones(1, 1, dtype=torch.bool, device=visual.device)
             real = [
-                torch.ones(len(visual), length, dtype=torch.bool, device=visual.device)
-                if valid is None
-                else valid
-                for valid, length in ((is_valid_visual, visual.shape[1]), (is_valid, num_steps))
+                is_valid.get(name, everything).expand(len(visual), length)
+                for name, length in (("clip", visual.shape[1]), ("codes", num_steps))
             ]
             is_key = torch.cat(real, dim=1)
         bias = self._bias(visual.shape[1], num_steps, is_key)

@@ -33,7 +33,7 @@ class VABRefiner:
         self.num_codebooks = model.config.num_codebooks
         self.condition_rates = {"clip": model.config.visual_fps}
         self.sampling = card.sampling_options()
-        self.windows = Windows.of(model.config, card.window_seconds, card.overlap_seconds)
+        self.windows = Windows.of(model.config.streams, card.window_seconds, card.overlap_seconds)
 
     def num_windows(self, num_steps: int) -> int:
         """Windows that codes of this length take."""
@@ -61,7 +61,7 @@ class VABRefiner:
                 torch.cat([each[: config.num_given_codebooks].cpu(), fine])
                 for each, fine in zip(codes, masked, strict=True)
             ],
-            None if conditions is None else [each["clip"] for each in conditions],
+            conditions,
             windows=self.windows,
             options=options,
             seeds=seeds,
