@@ -18,7 +18,7 @@ from vab.errors import MediaError, VABError, WeightsError
 from vab.features.manifest import Clip
 from vab.generation import SaveOptions, gain_db
 from vab.metrics.loudness import loudness
-from vab.models.vab.generate import generate_codes
+from vab.models.masked import generate_codes
 from vab.models.vab.model import VAB
 from vab.windows import Windows
 
@@ -256,8 +256,8 @@ def test_a_long_clip_takes_over_the_overlap_of_each_window() -> None:
     options = DecodingOptions(num_steps=2, cfg_scale=2.0, temperature=1.0)
     done: list[int] = []
     arguments = {"windows": windows, "options": options}
-    [long] = generate_codes(model, [visual], [140], seeds=[5], on_window=done.append, **arguments)
-    [short] = generate_codes(model, [visual], [50], seeds=[5], **arguments)
+    [long] = generate_codes(model, [{"clip": visual}], [140], seeds=[5], on_window=done.append, **arguments)
+    [short] = generate_codes(model, [{"clip": visual}], [50], seeds=[5], **arguments)
     assert long.shape == (4, 140)
     assert torch.equal(long[:, :50], short)
     assert sum(done) == windows.count(140)
@@ -268,7 +268,7 @@ def test_a_clip_in_a_batch_is_the_clip_alone() -> None:
     model = VAB(tiny_config()).eval()
     windows = Windows.of(model.config.streams, 1.0, 0.4)
     options = DecodingOptions(num_steps=2, cfg_scale=2.0, temperature=1.0)
-    visual = [torch.randn(frames, model.config.visual_dim) for frames in (3, 12, 7)]
+    visual = [{"clip": torch.randn(frames, model.config.visual_dim)} for frames in (3, 12, 7)]
     lengths, seeds = [20, 111, 70], [7, 8, 9]
     together = generate_codes(
         model, visual, lengths, windows=windows, options=options, seeds=seeds, batch_size=2

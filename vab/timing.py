@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from vab.shapes import Float, Tensor
+from vab.shapes import Float, Int, Tensor
 
 
 def num_samples(seconds: float, sample_rate: int) -> int:
@@ -35,6 +35,19 @@ def step_times(num_steps: int, frame_rate: float) -> Float[Tensor, " S"]:
 def frame_times(num_frames: int, visual_fps: float) -> Float[Tensor, " F"]:
     """Centre of each visual frame's share of time in seconds, ``(f + 0.5) / visual_fps``: float32 [F]."""
     return _centres(num_frames, visual_fps)
+
+
+def nearest_steps(num_steps: int, frame_rate: float, count: int, rate: float) -> Int[Tensor, " S"]:
+    """For each of S steps the step of another stream in whose time its centre lies: nearest-neighbour resampling.
+
+    Args:
+        num_steps: S.
+        frame_rate: of these steps, a second.
+        count: steps of the other stream; past its end its last one stands.
+        rate: of the other stream, steps a second.
+    """
+    centres = (torch.arange(num_steps, dtype=torch.float64) + 0.5) / frame_rate
+    return (centres * rate + 1e-6).long().clamp(max=count - 1)
 
 
 def _centres(count: int, rate: float) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tiny import tiny_components, tiny_config
+from tiny_maskvat import tiny_maskvat_config
 from tiny_tiva import tiny_predictor_config, tiny_tiva_config
 
 from vab.audio import load_autoencoder
@@ -24,6 +25,7 @@ from vab.training.objective import Objective
 
 SECONDS = 1.0
 CONFIGS: dict[str, Any] = {
+    "maskvat": tiny_maskvat_config("hybrid"),
     "tiva": tiny_tiva_config(),
     "tiva-predictor": tiny_predictor_config(),
     "v_aura": VAURAConfig(
@@ -53,6 +55,8 @@ def test_every_model_that_is_trained_is_checked_here() -> None:
 
 
 STREAMS = {
+    "sync": StreamInfo("sync", "vectors", "frames", 12.5, (6,), "s", "6"),
+    "beats": StreamInfo("beats", "vectors", "audio", 6.25, (7,), "b", "7"),
     "codes": StreamInfo("codes", "codes", "audio", 50.0, (4,), "c", "1", "int16", CodecFacts(16000, 320, 64)),
     "clip": StreamInfo("clip", "vectors", "frames", 5.0, (32,), "e", "2"),
     "latents": StreamInfo("latents", "latents", "audio", 50.0, (8,), "s", "3"),

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vab.decoding.masks import draw_mask, mask_out
+from vab.decoding.masks import draw_cosine_mask, draw_mask, mask_out
 from vab.decoding.schedule import masking_schedule, num_masked_after
 from vab.objectives.masked_prediction import sample_ratio
 from vab.objectives.options import MaskRatio
@@ -91,3 +91,13 @@ def test_every_step_of_the_whole_schedule_fixes_a_token_until_none_is_masked() -
         num_masked_after(step, 16, torch.tensor([2000])).item() for step in range(16)
     ]
     assert masking_schedule(4, torch.tensor([0, 0])).shape == (0, 2)
+
+
+def test_each_token_is_masked_with_a_probability_that_is_a_cosine() -> None:
+    is_masked = draw_cosine_mask((4000, 2, 50), generator=_seeded())
+    share = is_masked.flatten(1).float().mean(1)
+    assert share.mean().item() == pytest.approx(2 / math.pi, abs=0.02)  # of cos(u), u uniform on [0, pi/2]
+    assert (share > math.cos(math.pi / 4)).float().mean().item() == pytest.approx(0.5, abs=0.03)
+    assert is_masked.flatten(1).any(1).all()
+    few = draw_cosine_mask((500, 1, 2), generator=_seeded())
+    assert few.flatten(1).any(1).all()

@@ -117,7 +117,7 @@ def test_only_fine_codes_are_masked_and_counted() -> None:
         ((),),
     )
     seen: list[Tensor] = []
-    model.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
+    model.code_embedding.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
     objective = MaskedPrediction(model, MaskedPredictionOptions(MaskRatio(0.99, 0.001, 0.98, 1.0)))
     loss = objective(batch, generator=torch.Generator().manual_seed(0))["loss"]
     assert loss.item() > 0

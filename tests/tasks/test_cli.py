@@ -20,7 +20,7 @@ from vab.models import find_model
 
 CONFIGS = sorted(
     path
-    for folder in ("vab", "coarse_to_fine", "tiva")
+    for folder in ("vab", "coarse_to_fine", "tiva", "maskvat", "scav")
     for path in (Path(__file__).parents[2] / "configs" / folder).glob("*.yaml")
 )
 
@@ -119,6 +119,8 @@ def test_every_shipped_configuration_is_valid_and_says_its_command(path: Path) -
         from_dict(folder.sampling, options.sampling, source=str(path))
     if path.parent.name == "vab":
         assert options.type == "vab" and (config.num_codebooks, config.num_given_codebooks) == (4, 0)
+    if path.parent.name == "maskvat":
+        assert options.type == "maskvat" and config.network in path.stem
     if path.parent.name == "coarse_to_fine":
         assert options.type == "vab-refiner"
         assert (config.num_given_codebooks, config.num_predicted_codebooks) == (4, 8)

@@ -333,6 +333,8 @@ def test_other_schedules_follow_their_formulas() -> None:
     assert [share_of_peak(4, each) for each in (constant, line, square)] == [0.5] * 3
     assert [share_of_peak(60, each) for each in (constant, line, square)] == pytest.approx([1.0, 0.5, 0.25])
     assert [share_of_peak(110, each) for each in (constant, line, square)] == [1.0, 0.0, 0.0]
+    to_half = replace(line, learning_rate=2e-4, final_learning_rate=1e-4)
+    assert [share_of_peak(step, to_half) for step in (60, 110)] == pytest.approx([0.75, 0.5])
 
 
 @pytest.mark.parametrize("change", [{"max_steps": 0}, {"ema_decay": 1.0}])

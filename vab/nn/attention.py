@@ -11,6 +11,8 @@ from torch import nn
 from vab.nn.rotary import rotate
 from vab.shapes import Bool, Float, Tensor
 
+FAR = -1e4
+"""Added to the scores of padding: its weight is zero, and where all is padding nothing becomes NaN."""
 OTHER_SIDE = 4.0
 """How much steeper an asymmetric head decays on the side that it does not look at."""
 
@@ -31,9 +33,15 @@ def alibi_slopes(num_heads: int) -> Float[Tensor, " H"]:
 
 
 def alibi_bias(
-    positions: Float[Tensor, " N"], num_heads: int, *, is_asymmetric: bool = False
-) -> Float[Tensor, "1 H N N"]:
+    positions: Float[Tensor, " N"],
+    num_heads: int,
+    *,
+    is_asymmetric: bool = False,
+    keys: Float[Tensor, " M"] | None = None,
+) -> Float[Tensor, "1 H N M"]:
     """Attention bias -slope_h * |position_i - position_j|, symmetric by default.
+
+    Keys are at the positions of the queries, or at ``keys``.
 
     A symmetric bias cannot tell what came before from what comes after: where all tokens are masked, and so alike,
     nothing else can either. Asymmetric, heads alternate between looking back and looking ahead: distance on a head's
@@ -41,7 +49,7 @@ def alibi_bias(
 
     Four dimensions, because scaled_dot_product_attention silently leaves its fast kernels for a mask of three.
     """
-    ahead = positions[None, :] - positions[:, None]
+    ahead = (positions if keys is None else keys)[None, :] - positions[:, None]
     distance = ahead.abs().expand(num_heads, -1, -1)
     if is_asymmetric:
         looks_back = (torch.arange(num_heads, device=positions.device) % 2 == 0)[:, None, None]

@@ -18,7 +18,7 @@ class FeedForward(nn.Module):
             nn.Linear(width, ratio * width), nn.GELU(), nn.Linear(ratio * width, width)
         )
 
-    def forward(self, x: Float[Tensor, "B N D"], num_visual: int) -> Float[Tensor, "B N D"]:
+    def forward(self, x: Float[Tensor, "B N D"], num_visual: int = 0) -> Float[Tensor, "B N D"]:
         """Transform each position; the split into modalities does not matter here."""
         return self.layers(x)
 

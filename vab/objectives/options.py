@@ -33,15 +33,15 @@ class MaskRatio:
 class MaskedPredictionOptions:
     """What is masked and how errors are counted."""
 
-    masking: Literal["gaussian", "cosine"] = "gaussian"
-    """How a clip's tokens are masked: a share of them drawn from mask_ratio, or each with a probability of cos(u), u
-    uniform on [0, pi/2] (MaskVAT)."""
     mask_ratio: MaskRatio = field(default_factory=MaskRatio)
     """Share of a clip's tokens that is masked."""
     condition_drop_prob: float = 0.1
     """How often a clip's whole condition is dropped, for classifier-free guidance."""
     label_smoothing: float = 0.1
     """Of the cross-entropy over masked tokens."""
+    masking: Literal["gaussian", "cosine"] = "gaussian"
+    """How a clip's tokens are masked: a share of them drawn from mask_ratio, or each with a probability of cos(u), u
+    uniform on [0, pi/2] (MaskVAT)."""
 
     def __post_init__(self) -> None:
         check_ranges(self, condition_drop_prob=(0, 1), label_smoothing=(0, 1))

@@ -23,7 +23,10 @@ class TrainingOptions:
     warmup_steps: int = 0
     """Steps of linear rise."""
     schedule: Literal["cosine", "polynomial", "constant"] = "cosine"
-    """After the warm-up: half a cosine or a polynomial that falls to zero at max_steps, or the peak all along."""
+    """After the warm-up: half a cosine or a polynomial that falls to final_learning_rate at max_steps, or the peak all
+    along."""
+    final_learning_rate: float = 0.0
+    """Where cosine and polynomial end."""
     polynomial_power: float = 1.0
     """Of the polynomial; 1 is a straight line."""
     betas: tuple[float, float] = (0.9, 0.95)
@@ -54,6 +57,7 @@ class TrainingOptions:
             batch_size=(1, 2**14),
             accumulate=(1, 10**4),
             learning_rate=(0, 100),
+            final_learning_rate=(0, 100),
             warmup_steps=(0, 10**9),
             weight_decay=(0, 100),
             gradient_clip=(0, 1e9),

@@ -14,8 +14,10 @@ def share_of_peak(step: int, options: TrainingOptions) -> float:
     progress = min(1.0, (step - options.warmup_steps) / max(1, options.max_steps - options.warmup_steps))
     match options.schedule:
         case "cosine":
-            return 0.5 * (1 + math.cos(math.pi * progress))
+            share = 0.5 * (1 + math.cos(math.pi * progress))
         case "polynomial":
-            return (1 - progress) ** options.polynomial_power
+            share = (1 - progress) ** options.polynomial_power
         case "constant":
             return 1.0
+    final = options.final_learning_rate / (options.learning_rate or 1.0)
+    return final + (1 - final) * share
