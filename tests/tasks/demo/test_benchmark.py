@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +14,7 @@ from tiny import write_tiny_model
 
 import vab
 from tasks import cli
-from tasks.demo.benchmark import ablation
+from tasks.demo.benchmark import ablation, material
 from tasks.demo.benchmark.ablation import COMPARISONS
 from tasks.demo.benchmark.classifier import ReferenceClassifier
 from tasks.demo.benchmark.codec import distances
@@ -173,29 +173,37 @@ def test_all_comparisons_are_made_unless_some_are_named() -> None:
     assert AblationOptions().what == list(COMPARISONS)
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in which the commands find each other's clips, features and sounds for the classifier, 4 s each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(material, "CLIP_SECONDS", 4.0)
+        yield tmp_path_factory.mktemp("benchmark")
+
+
 @pytest.mark.slow
-def test_the_whole_benchmark_on_the_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--clips", "9", "--classifier-clips", "54", "--steps", "2", "-o", str(tmp_path)]
+def test_the_whole_benchmark_on_the_bundle(kept: Path) -> None:
+    words = ["--clips", "9", "--classifier-clips", "54", "--steps", "2", "-o", str(kept)]
     assert cli.main(["evaluate", "demo", *words]) == 0
-    document = json.loads((tmp_path / "benchmark.json").read_text())
+    document = json.loads((kept / "benchmark.json").read_text())
     assert document["conditions"]["num_clips"] == document["conditions"]["num_expected"] == 9
     assert document["systems"]["true sound"]["f1_50ms"] > 0.9
     assert document["systems"]["codec reconstruction"]["f1_50ms"] > 0.7
     assert document["codec"]["codec"]["log_mel"] > 0
     assert "all_masked/loss_with_vision" in document["tokens"]
-    assert "data:audio/flac" in (tmp_path / "benchmark.html").read_text()
-    sounds = list((tmp_path / "sounds").rglob("*.flac"))
+    assert "data:audio/flac" in (kept / "benchmark.html").read_text()
+    sounds = list((kept / "sounds").rglob("*.flac"))
     before = {path: path.stat().st_mtime_ns for path in sounds}
     assert cli.main(["evaluate", "demo", *words]) == 0  # goes on with what is there
     assert before == {path: path.stat().st_mtime_ns for path in sounds}
 
 
 @pytest.mark.slow
-def test_a_sweep_says_what_each_choice_gives_and_costs(tmp_path: Path) -> None:
-    words = ["--clips", "9", "--classifier-clips", "54", "-o", str(tmp_path)]
+def test_a_sweep_says_what_each_choice_gives_and_costs(kept: Path) -> None:
+    words = ["--clips", "9", "--classifier-clips", "54", "-o", str(kept)]
     words += ["--steps", "1", "2", "--cfg-scale", "1", "--temperature", "0", "--best-of", "1", "2"]
     assert cli.main(["evaluate", "sweep", *words]) == 0
-    rows = json.loads((tmp_path / "sweep.json").read_text())["rows"]
+    rows = json.loads((kept / "sweep.json").read_text())["rows"]
     recommended = vab.load("demo", device="cpu").sampling_options()
     assert [(row["option"], row["value"], row["passes"]) for row in rows] == [
         ("num_steps", 1, 2),
@@ -206,7 +214,7 @@ def test_a_sweep_says_what_each_choice_gives_and_costs(tmp_path: Path) -> None:
         ("best of", 2, 4 * recommended.num_steps),
     ]
     assert all(0 <= row["f1_50ms"] <= row["f1_100ms"] <= 1 for row in rows)
-    assert (tmp_path / "sweep.png").stat().st_size > 10_000
+    assert (kept / "sweep.png").stat().st_size > 10_000
 
 
 def test_an_ablation_can_measure_retrieval_and_probes(
