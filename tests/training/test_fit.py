@@ -280,6 +280,17 @@ def test_two_trainings_into_one_folder(tmp_path: Path) -> None:
         _fit(tmp_path)
 
 
+def test_checkpoints_of_an_earlier_version_are_refused(tmp_path: Path) -> None:
+    old = tmp_path / "checkpoints" / "step-00000004.ckpt"
+    old.parent.mkdir()
+    old.touch()
+    for resume in (False, True):
+        with pytest.raises(
+            WeightsError, match=r"step-00000004.ckpt: a checkpoint of an earlier version.*delete"
+        ):
+            _fit(tmp_path, resume=resume)
+
+
 def test_a_full_disk_is_an_error_and_tears_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unbroken = _fit(tmp_path / "unbroken")
 

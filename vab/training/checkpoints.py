@@ -73,8 +73,13 @@ class Checkpoints:
         """The newest whole one; those after it, which a disk or a copy damaged, are named and removed.
 
         Raises:
-            WeightsError: there are checkpoints, and none is whole.
+            WeightsError: there are checkpoints, and none is whole, or an earlier version wrote them.
         """
+        if not self.paths() and (old := sorted(self.folder.glob("*.ckpt"))):
+            raise WeightsError(
+                f"{old[-1]}: a checkpoint of an earlier version, which this one cannot resume; "
+                f"choose another folder, or delete {self.folder} to start over"
+            )
         damaged = []
         for path in reversed(self.paths()):
             try:
