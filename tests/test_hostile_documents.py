@@ -19,6 +19,8 @@ from tasks import cli
 from vab.checkpoint import load_tensors
 from vab.codecs import load_codec, save_codec
 from vab.errors import VABError
+from vab.features.info import CodecFacts, StoreInfo, StreamInfo
+from vab.features.manifest import load_manifest
 from vab.models.files import load_model
 from vab.visual import load_encoder, save_encoder
 
@@ -243,6 +245,76 @@ def test_headers_of_encoders(tmp_path: Path) -> None:
         ("preprocess/size", ["x", [], {}, 0, -1, 10**9]),
         ("preprocess/mean", ["x", [0.5], 3]),
     )
+
+
+def test_descriptions_of_stores(tmp_path: Path) -> None:
+    info = StoreInfo.of(
+        (
+            StreamInfo(
+                "codes", "codes", "audio", 50.0, (4,), "tiny", "0", "int16", CodecFacts(16000, 320, 64)
+            ),
+            StreamInfo("clip", "vectors", "frames", 5.0, (16,), "tiny", "0"),
+        ),
+        1.0,
+    )
+    info.write(tmp_path)
+    path = tmp_path / "store.json"
+    good = json.loads(path.read_text())
+    assert StoreInfo.read(tmp_path) == info
+    stream = "streams/codes"
+    for text in _changes(
+        good,
+        ("format", [None, "codec"]),
+        ("format_version", [*NOT_NUMBERS, 0, 3, DELETE]),
+        ("clip_seconds", [*NOT_NUMBERS, DELETE, 0, -1, NAN, INF, 10**9, 10**100]),
+        ("streams", [None, 3, "x", [], DELETE]),
+        (stream, [None, 3, "x", [], {}]),
+        (f"{stream}/kind", [*NOT_NUMBERS, DELETE, "pickle"]),
+        (f"{stream}/rate", [*NOT_NUMBERS, DELETE, 0, -1, NAN, INF, 10**9]),
+        (f"{stream}/shape", [None, "x", 3, [0], [-1], ["a"], [10**9, 10**9]]),
+        (f"{stream}/codec", [None, 3, "x", []]),
+        (f"{stream}/codec/hop_length", [*NOT_NUMBERS, DELETE, 0, -1, NAN, 10**12]),
+        (f"{stream}/dtype", [*NOT_NUMBERS, "object", "int8"]),
+    ):
+        path.write_text(text)
+        _check(lambda: StoreInfo.read(tmp_path))
+
+
+def _manifests() -> Iterator[bytes]:
+    yield b""
+    yield b"\xff\xfe\x00\x01"
+    yield b"path\n\x00\n"
+    yield b"path\n" + b'"' * 200_000
+    yield b"path\n" + b"x" * 200_000 + b"\n"
+    yield b"path\n" + b"x" * 100_000 + b"\n"
+    yield b"path\n" + b"," * 100_000
+    yield b"," * 1_000_000
+    yield b"id,path\n1\n"
+    yield b"id,path\n1,a.mp4\n1,b.mp4\n"
+    yield b"path,path,path\n"
+    yield b"filename,fold,category\na.wav,1\n"
+    yield b"abc,1,dog\nabc,1,dog,train\n"
+    for number in (b"x", b"-1", b"nan", b"inf", b"1e999", b"9" * 10_000):
+        yield b"path,start\na.mp4," + number + b"\n"
+        yield b"path,duration\na.mp4," + number + b"\n"
+        yield b"abc,1,dog,train\nabd," + number + b",dog,train\n"
+        yield b'abc,1,2,"/m/1"\nabd,1,' + number + b',"/m/1"\n'
+
+
+def test_lists_of_clips(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    (tmp_path / "a.mp4").touch()
+    num_refused = 0
+    for document in _manifests():
+        path.write_bytes(document)
+        began = time.process_time()
+        try:
+            assert not load_manifest(path).clips, document[:80]
+        except VABError as error:
+            num_refused += 1
+            assert "\n" not in str(error) and len(str(error)) < 2000
+        assert time.process_time() - began < MOST_SECONDS
+    assert num_refused > 30
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{", "null", "3", '{"embed_dim": 3}'])

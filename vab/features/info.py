@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -11,8 +12,8 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from vab.config import check_ranges
-from vab.errors import StoreError
+from vab.config import check_ranges, from_dict
+from vab.errors import ConfigError, StoreError
 from vab.features.grid import TimeGrid
 from vab.files import write_atomically
 from vab.timing import num_frames, num_samples, num_steps, steps_begun
@@ -24,6 +25,8 @@ Kind = Literal["codes", "vectors", "latents"]
 Source = Literal["audio", "frames"]
 DTYPES = {"int16": torch.int16, "float16": torch.float16, "float32": torch.float32}
 """Types that streams have on disk."""
+MOST_NUMBERS = 2**24
+"""In a step of a stream."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ class CodecFacts:
     sample_rate: int
     hop_length: int
     codebook_size: int
+
+    def __post_init__(self) -> None:
+        check_ranges(self, sample_rate=(1, 1e7), hop_length=(1, 1e7), codebook_size=(1, 1e9))
 
 
 @dataclass(frozen=True)
@@ -81,9 +87,8 @@ class StreamInfo:
         ):
             if value not in known:
                 raise ValueError(f"{self.name}: {field} {value!r} is none of {', '.join(known)}")
-        if not 0 < self.rate < float("inf"):
-            raise ValueError(f"{self.name}: rate must be positive, not {self.rate}")
-        if min(self.shape, default=1) < 1:
+        check_ranges(self, rate=(1e-6, 1e6))
+        if min(self.shape, default=1) < 1 or math.prod(self.shape) > MOST_NUMBERS:
             raise ValueError(f"{self.name}: shape must be positive, not {self.shape}")
         if (self.kind == "codes") != (self.codec is not None):
             raise ValueError(f"{self.name}: codes need a codec's facts, and nothing else has them")
@@ -122,8 +127,7 @@ class StoreInfo:
     """Every clip is cut or padded to this length (paper appendix B.1: 10)."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.clip_seconds < float("inf"):
-            raise ValueError(f"clip_seconds must be positive, not {self.clip_seconds}")
+        check_ranges(self, clip_seconds=(1e-3, 1e6))
 
     @classmethod
     def of(cls, streams: Iterable[StreamInfo], clip_seconds: float) -> StoreInfo:
@@ -169,8 +173,9 @@ class StoreInfo:
             )
         try:
             streams = _old_streams(document) if version == 1 else document["streams"].values()
-            return cls.of(map(_stream, streams), document["clip_seconds"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            read = [from_dict(StreamInfo, stream, source="stream") for stream in streams]
+            return cls.of(read, document["clip_seconds"])
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ConfigError) as error:
             reason = " ".join(str(error).split())
             raise StoreError(f"{path}: damaged, {type(error).__name__} {reason}; extract again") from error
 
@@ -198,14 +203,6 @@ class StoreInfo:
             raise StoreError(
                 f"{store_dir}: made by {makers} with {'; '.join(differences)}: use another --store"
             )
-
-
-def _stream(document: dict[str, Any]) -> StreamInfo:
-    codec = document["codec"]
-    return StreamInfo(
-        **document
-        | {"shape": tuple(document["shape"]), "codec": None if codec is None else CodecFacts(**codec)}
-    )
 
 
 def _old_streams(document: dict[str, Any]) -> list[dict[str, Any]]:

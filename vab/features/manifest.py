@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -151,7 +151,7 @@ class _Table:
         return cls(path, tuple(rows))
 
     def error(self, line: int, reason: str) -> ManifestError:
-        return ManifestError(f"{self.path}:{line}: {reason}")
+        return ManifestError(f"{self.path}:{line}: {reason[:500]}")
 
     def number(self, line: int, text: str, name: str) -> float:
         """A cell as a finite number of at least 0."""
@@ -162,6 +162,29 @@ class _Table:
         if not 0 <= value < float("inf"):
             raise self.error(line, f"{name} {text!r} is not a time in seconds")
         return value
+
+    def cells(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """The rows after the header, each with its line number, by column."""
+        header = self.rows[0][1]
+        for line, row in self.rows[1:]:
+            if len(row) != len(header):
+                raise self.error(line, f"{len(row)} cells, the header has {len(header)}")
+            yield line, dict(zip(header, row, strict=True))
+
+    def fours(self, format: str) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """The rows of a list of YouTube clips, each with its line number."""
+        for line, row in self.rows:
+            if len(row) != 4:
+                raise self.error(line, f"{len(row)} cells, {format}")
+            yield line, row
+
+    def present(self, clips: dict[int, Clip]) -> tuple[list[Clip], list[str]]:
+        """Clips by their lines: those with a file, and the ids of the others; no id twice."""
+        self.check_unique((line, clip.id) for line, clip in clips.items())
+        # Unlike Path.is_file, False for a name that no file can have.
+        missing = {clip.id for clip in clips.values() if not os.path.isfile(clip.path)}  # noqa: PTH113
+        found = [clip for clip in clips.values() if clip.id not in missing]
+        return found, [clip.id for clip in clips.values() if clip.id in missing]
 
     def check_unique(self, ids: Iterable[tuple[int, str]]) -> None:
         lines: dict[str, int] = {}
@@ -282,15 +305,11 @@ def _media_below(folder: Path) -> list[Path]:
 def _read_csv(table: _Table, media_root: Path | None) -> tuple[list[Clip], list[str]]:
     """Columns by name, only ``path`` is needed; paths are relative to ``media_root`` or the CSV."""
     root = media_root or table.path.parent
-    header = table.rows[0][1]
-    if "path" not in header:
+    if "path" not in table.rows[0][1]:
         raise table.error(table.rows[0][0], "no `path` column")
-    clips = []
-    lines = []
-    for line, row in table.rows[1:]:
-        if len(row) != len(header):
-            raise table.error(line, f"{len(row)} cells, the header has {len(header)}")
-        cell = {name: text for name, text in zip(header, row, strict=True) if text}
+    clips = {}
+    for line, row in table.cells():
+        cell = {name: text for name, text in row.items() if text}
         if "path" not in cell:
             raise table.error(line, "empty path")
         duration = table.number(line, cell["duration"], "duration") if "duration" in cell else None
@@ -299,28 +318,22 @@ def _read_csv(table: _Table, media_root: Path | None) -> tuple[list[Clip], list[
         labels = [label.strip() for label in cell.get("labels", "").split("|") if label.strip()]
         if "label" in cell and cell["label"] not in labels:
             labels.insert(0, cell["label"])
-        clips.append(
-            Clip(
-                id=cell.get("id") or Path(cell["path"]).with_suffix("").as_posix(),
-                path=root / cell["path"],
-                start=table.number(line, cell.get("start", "0"), "start"),
-                duration=duration,
-                split=cell.get("split", ""),
-                labels=tuple(labels),
-                caption=cell.get("caption", ""),
-            )
+        clips[line] = Clip(
+            id=cell.get("id") or Path(cell["path"]).with_suffix("").as_posix(),
+            path=root / cell["path"],
+            start=table.number(line, cell.get("start", "0"), "start"),
+            duration=duration,
+            split=cell.get("split", ""),
+            labels=tuple(labels),
+            caption=cell.get("caption", ""),
         )
-        lines.append(line)
-    table.check_unique(zip(lines, (clip.id for clip in clips), strict=True))
-    return _present(clips)
+    return table.present(clips)
 
 
 def _read_vggsound(table: _Table, media_root: Path | None) -> tuple[list[Clip], list[str]]:
     """``youtube_id,start,label,split`` without a header (Chen et al., 2020)."""
     wanted = []
-    for line, row in table.rows:
-        if len(row) != 4:
-            raise table.error(line, f"{len(row)} cells, VGGSound has 4: youtube_id,start,label,split")
+    for line, row in table.fours("VGGSound has 4: youtube_id,start,label,split"):
         start = table.number(line, row[1], "start")
         end = start + YOUTUBE_CLIP_SECONDS
         wanted.append(_YouTubeClip(line, row[0], start, end, row[3], (row[2],)))
@@ -334,9 +347,7 @@ def _read_audioset(table: _Table, media_root: Path | None) -> tuple[list[Clip], 
     """
     split = table.path.stem.removesuffix("_segments")
     wanted = []
-    for line, row in table.rows:
-        if len(row) != 4:
-            raise table.error(line, f'{len(row)} cells, AudioSet has 4: YTID, start, end, "labels"')
+    for line, row in table.fours('AudioSet has 4: YTID, start, end, "labels"'):
         start, end = table.number(line, row[1], "start"), table.number(line, row[2], "end")
         if end <= start:
             raise table.error(line, f"ends at {row[2]}, before it starts at {row[1]}")
@@ -348,32 +359,13 @@ def _read_audioset(table: _Table, media_root: Path | None) -> tuple[list[Clip], 
 def _read_esc50(table: _Table, media_root: Path | None) -> tuple[list[Clip], list[str]]:
     """``meta/esc50.csv`` with the sounds in ``audio`` beside ``meta``; folds become splits ``fold1`` to ``fold5``."""
     root = media_root or table.path.parent.parent / "audio"
-    header = table.rows[0][1]
-    if not set(header) >= ESC50_COLUMNS:
+    if not set(table.rows[0][1]) >= ESC50_COLUMNS:
         raise table.error(table.rows[0][0], "no columns filename, fold and category")
-    clips = []
-    lines = []
-    for line, row in table.rows[1:]:
-        if len(row) != len(header):
-            raise table.error(line, f"{len(row)} cells, the header has {len(header)}")
-        cell = dict(zip(header, row, strict=True))
-        name = cell["filename"]
-        clips.append(
-            Clip(
-                id=Path(name).stem,
-                path=root / name,
-                split=f"fold{cell['fold']}",
-                labels=(cell["category"],),
-            )
-        )
-        lines.append(line)
-    table.check_unique(zip(lines, (clip.id for clip in clips), strict=True))
-    return _present(clips)
-
-
-def _present(clips: list[Clip]) -> tuple[list[Clip], list[str]]:
-    missing = {clip.id for clip in clips if not clip.path.is_file()}
-    return [clip for clip in clips if clip.id not in missing], [c.id for c in clips if c.id in missing]
+    clips = {}
+    for line, cell in table.cells():
+        name, labels = cell["filename"], (cell["category"],)
+        clips[line] = Clip(Path(name).stem, root / name, split=f"fold{cell['fold']}", labels=labels)
+    return table.present(clips)
 
 
 @dataclass(frozen=True)
