@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import torch
 
-from tasks.console import console, errors, tell_limits
+from tasks.console import say, tell_limits, warn
 from tasks.retrieval.options import ServeOptions
 from tasks.retrieval.page import ASSETS, served_page, title
 from tasks.retrieval.previews import LONGEST_UPLOAD, Preview, make_preview, upload_audio, upload_frames
@@ -31,6 +31,7 @@ from vab.shapes import Float, Tensor
 
 LARGEST_TOP = 100
 LARGEST_TEXT = 1000
+HEADER_SECONDS = 10.0
 REQUEST_SECONDS = 120.0
 """How long a request may take, sending a file included."""
 DECODE_SECONDS = 60.0
@@ -55,13 +56,36 @@ def run(options: ServeOptions) -> int:
         warning = f"{options.host}: whoever reaches this address sees the indexed clips and can send files"
         if not options.allow_remote:
             raise ConfigError(f"{warning}; add --allow-remote if that is meant")
-        errors.print(f"vab serve: {warning}; there is no log-in", markup=False, soft_wrap=True)
+        warn(f"vab serve: {warning}; there is no log-in")
     index = Index.open(*options.index, weights=options.weights, device=options.device)
     tell_limits(index.pipeline)
     app = make_app(index, host=options.host, max_upload_bytes=options.max_upload_mb * 1_000_000)
-    console.print(f"http://{options.host}:{options.port} (stop with Ctrl-C)", markup=False)
-    uvicorn.run(app, host=options.host, port=options.port, log_level="warning", timeout_keep_alive=5)
+    say(f"http://{options.host}:{options.port} (stop with Ctrl-C)")
+    uvicorn.run(app, host=options.host, port=options.port, **server_settings())
     return 0
+
+
+def server_settings() -> dict[str, Any]:
+    """How uvicorn serves: a connection that sends no whole request head in ``HEADER_SECONDS`` is closed."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Impatient(H11Protocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._expect_request()
+
+        def data_received(self, data: bytes) -> None:
+            if self.cycle is not None and self.cycle.response_complete:
+                self._expect_request()
+            super().data_received(data)
+
+        def _expect_request(self) -> None:
+            last = self.cycle
+            self.loop.call_later(
+                HEADER_SECONDS, lambda: self.transport.close() if self.cycle is last else None
+            )
+
+    return {"http": Impatient, "log_level": "warning", "timeout_keep_alive": 5}
 
 
 def make_app(index: Index, *, host: str, max_upload_bytes: int) -> Any:

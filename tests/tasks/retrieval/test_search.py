@@ -7,9 +7,12 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -202,17 +205,26 @@ def test_the_served_page_and_api_answer(client: TestClient, place: Path) -> None
     assert client.get(f"/{first['spectrogram']}").content[:4] == b"\x89PNG"
 
 
-def test_a_browser_shows_what_was_asked(client: TestClient, browser: str, tmp_path: Path) -> None:
-    """A question in the address is asked when the page opens; its results can be seen, and asked from again."""
-    server = uvicorn.Server(uvicorn.Config(client.app, host="127.0.0.1", port=0, log_level="error"))
+@contextmanager
+def _served(config: uvicorn.Config) -> Iterator[int]:
+    """The port of a server in a thread."""
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.05)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    words = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--dump-dom"]
-    address = f"http://127.0.0.1:{port}/#text=a+ball&top=5&in=video"
     try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def test_a_browser_shows_what_was_asked(client: TestClient, browser: str, tmp_path: Path) -> None:
+    """A question in the address is asked when the page opens; its results can be seen, and asked from again."""
+    words = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--dump-dom"]
+    with _served(uvicorn.Config(client.app, host="127.0.0.1", port=0, log_level="error")) as port:
+        address = f"http://127.0.0.1:{port}/#text=a+ball&top=5&in=video"
         page = subprocess.run(
             [browser, *words, "--virtual-time-budget=20000", address],
             capture_output=True,
@@ -220,9 +232,6 @@ def test_a_browser_shows_what_was_asked(client: TestClient, browser: str, tmp_pa
             timeout=500,
             check=True,
         ).stdout
-    finally:
-        server.should_exit = True
-        thread.join()
     assert "video by text: a ball: 4 clips" in page
     assert page.count("<article>") == page.count(">more by its audio<") == 4
     assert page.count("/thumbnail") == page.count("/spectrogram") == 4
@@ -293,6 +302,20 @@ def test_slow_requests_end(client: TestClient, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(serve._Question, "decode", lambda *_: time.sleep(0.5))
     reply = client.post("/api/search", params={"by": "video"}, content=b"slow")
     assert (reply.status_code, "more than 0.05 s" in reply.json()["error"]) == (408, True)
+
+
+def test_connections_without_a_request_are_closed(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "HEADER_SECONDS", 0.1)
+    config = uvicorn.Config(client.app, host="127.0.0.1", port=0, **serve.server_settings())
+    with _served(config) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
+        whole = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        slow.sendall(whole)  # a connection that asked once has no more time for its next request
+        assert slow.recv(15) == b"HTTP/1.1 200 OK"
+        slow.sendall(whole[:20])
+        while slow.recv(4096):
+            pass
 
 
 def test_other_machines_are_let_in_only_when_that_is_said(
