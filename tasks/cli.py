@@ -90,13 +90,6 @@ COMMANDS = {
         "tasks.extraction.options:ExtractOptions",
         "tasks.extraction.run:run",
     ),
-    "curate": Command(
-        "train",
-        "a list of those clips of a store whose audio belongs to their frames",
-        "curate stores/vggsound --by imagebind --min-similarity 0.3 -o visualsound.csv",
-        "tasks.curation.options:CurateOptions",
-        "tasks.curation.run:run",
-    ),
     "pretrain": Command(
         "train",
         "train a model on extracted features",
@@ -268,13 +261,6 @@ COMMANDS = {
         "tasks.bench.options:BenchModelOptions",
         "tasks.bench.model:run",
     ),
-    "bench decoding": Command(
-        "evaluate",
-        "masked decoding beside autoregression of like size, with and without a cache",
-        "bench decoding --config configs/vab/vab_dac.yaml --seconds 10 -o decoding.json",
-        "tasks.bench.options:BenchDecodingOptions",
-        "tasks.bench.decoding:run",
-    ),
     "bench index": Command(
         "evaluate",
         "recall and speed of the kinds of index on this machine",
@@ -316,11 +302,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     command = COMMANDS[name]
-    parser = make_parser(name)
+    outputs: list[Path] = []
     try:
+        parser = make_parser(name)
         parsed = parser.instantiate(parser.parse_args([_as_file(word) for word in rest]))
         given = build(_load(command.options), parsed)
-        for path in output_paths(given):
+        outputs = output_paths(given)
+        for path in outputs:
             check_writable(path)
         return _load(command.run)(given)
     except (VABError, ValueError) as error:
@@ -334,8 +322,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # such as a full disk
+        where = error.filename or next(map(str, outputs), "a file")
         print(
-            f"vab {name}: {error.filename or 'a file'}: {error.strerror or error}; check the disk and the permissions",
+            f"vab {name}: {where}: {error.strerror or error}; check the disk and the permissions",
             file=sys.stderr,
         )
         return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,13 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
         1 / 0  # noqa: B018
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    for mine in (None, "partial"):
+        with pytest.raises(OSError) as caught, files.complete_file(tmp_path / "file.json") as partial:
+            raise OSError(errno.ENOSPC, "No space left on device", *([str(partial)] if mine else []))
+        assert caught.value.filename == str(tmp_path / "file.json")
 
 
 def test_what_a_killed_run_left_is_found_and_nothing_else(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import pickle
@@ -55,7 +56,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str,
         try:
             save_file(_unshared(tensors), partial, metadata=metadata)
         except SafetensorError as error:  # a full disk, among others
-            raise OSError(f"{path}: cannot be written ({one_line(error)})") from error
+            raise OSError(errno.EIO, one_line(error)) from error
 
 
 def load_tensors(

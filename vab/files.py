@@ -23,7 +23,7 @@ def complete_file(path: Path) -> Iterator[Path]:
     in use is never read half-written. What it holds is on the disk before it is renamed.
 
     Raises:
-        OSError: the folder cannot be made, the disk is full, or writing is not allowed.
+        OSError: the folder cannot be made, the disk is full, or writing is not allowed; it names ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.absolute().with_name(f".{os.getpid()}-{os.urandom(4).hex()}.partial{path.suffix}")
@@ -36,8 +36,10 @@ def complete_file(path: Path) -> Iterator[Path]:
         partial.chmod(mode)  # safetensors would let nobody else read
         partial.replace(path)
         _sync_folder(path.parent)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(partial)):
+            error.filename = str(path)
         raise
 
 

@@ -1,4 +1,5 @@
-"""Trainings killed, terminated and interrupted at several moments end with the curve and weights of an unbroken run.
+"""Trainings killed, terminated and interrupted at several moments end with the curve and weights of an unbroken run;
+an index and a report, made by the same command again, with those of an unbroken one.
 
 ``--moments 10`` tries more moments than the default. Every run is a process of its own, forked from this one, which
 has imported everything and trained nothing.
@@ -6,6 +7,7 @@ has imported everything and trained nothing.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -19,10 +21,13 @@ import torch
 from tiny import tiny_config, write_tiny_clip, write_tiny_model
 
 import tasks.classification.finetune
+import tasks.evaluation.generation
 import tasks.pretraining.run
-import tasks.retrieval.adapt  # noqa: F401 (imported once, for all runs)
+import tasks.retrieval.adapt
+import tasks.retrieval.index  # noqa: F401 (imported once, for all runs)
 from tasks import cli
 from vab.checkpoint import load_tensors
+from vab.retrieval.database import BRANCHES, Database
 
 pytestmark = [
     pytest.mark.slow,
@@ -37,8 +42,7 @@ CODES = {signal.SIGKILL: {-9}, signal.SIGTERM: {143, -15}, signal.SIGINT: {130}}
 def _start(words: list[str], log: Path) -> BaseProcess:
     def run() -> None:
         descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
+        sys.stdout = sys.stderr = os.fdopen(descriptor, "w", buffering=1)
         torch.set_num_threads(1)
         os._exit(cli.main(words))
 
@@ -141,4 +145,56 @@ def test_a_broken_run_resumed_is_an_unbroken_one(
         name = "encoder.safetensors" if command == "adapt" else "model.safetensors"
         ours, theirs = (load_tensors(run / name)[0] for run in (out, whole))
         assert ours.keys() == theirs.keys() and all(ours[key].equal(theirs[key]) for key in theirs)
+        assert not list(out.rglob(".*partial*"))
+
+
+JOBS = {
+    "index build": "index build {in}/0.mp4 {in}/1.mp4 {in}/2.mp4 --weights {in}/tiny.safetensors -o {out}",
+    "index add": "index add {out} {in}/3.mp4 {in}/4.mp4 {in}/5.mp4",
+    "evaluate": "evaluate generation --generated {in}/media --reference {in}/media -o {out}/report.json",
+}
+
+
+def _made(out: Path) -> dict[str, object]:
+    """What a job made, without what tells one run from another."""
+    if (out / "report.json").exists():
+        return {"clips": json.loads((out / "report.json").read_text())["clips"]}
+    database = Database(out)
+    return {key: database.vectors(branch, key).tolist() for branch in BRANCHES for key in database.clips}
+
+
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("number", list(CODES), ids=lambda number: number.name)
+def test_a_broken_job_made_again_is_an_unbroken_one(
+    job: str, number: signal.Signals, folder: Path, tmp_path: Path, num_moments: int
+) -> None:
+    (folder / "media").mkdir(exist_ok=True)
+    for index in range(3):
+        (folder / "media" / f"{index}.mp4").unlink(missing_ok=True)
+        (folder / "media" / f"{index}.mp4").symlink_to(folder / f"{index}.mp4")
+
+    def words(out: Path) -> list[str]:
+        return JOBS[job].format(**{"in": folder, "out": out}).split()
+
+    def prepared(name: str) -> Path:
+        (tmp_path / name).mkdir()
+        if job == "index add":
+            _finish(JOBS["index build"].format(**{"in": folder, "out": tmp_path / name}).split(), log)
+        return tmp_path / name
+
+    log = tmp_path / "log"
+    whole = prepared("whole")
+    began = time.monotonic()
+    _finish(words(whole), log)
+    seconds = time.monotonic() - began
+    for moment in range(1, num_moments + 1):
+        out = prepared(str(moment))
+        process = _start(words(out), log)
+        time.sleep(seconds * moment / (num_moments + 1))
+        if process.is_alive():
+            os.kill(process.pid or 0, number)
+        process.join()
+        assert process.exitcode in {*CODES[number], 0}, log.read_text()
+        _finish(words(out), log)
+        assert _made(out) == _made(whole)
         assert not list(out.rglob(".*partial*"))

@@ -98,13 +98,13 @@ def write_shard(lines_path: Path, arrays: ShardArrays, clips: Sequence[dict[str,
         OSError: the disk is full, or writing is not allowed.
     """
     path = features_path(lines_path)
-    try:
-        with complete_file(path) as partial:
+    with complete_file(path) as partial:
+        try:
             save_file({name: tensor.contiguous() for name, tensor in arrays.tensors().items()}, partial)
-            with partial.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except SafetensorError as error:  # what it makes of a full disk
-        raise OSError(errno.EIO, str(error)) from error
+        except SafetensorError as error:  # what it makes of a full disk
+            raise OSError(errno.EIO, str(error)) from error
+        with partial.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     rows = iter(range(len(arrays)))
     lines = [{"row": None if "failure" in clip else next(rows), **clip} for clip in clips]
     head = {"num_clips": len(clips), "num_rows": len(arrays), "sha256": digest}

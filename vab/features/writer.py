@@ -101,7 +101,7 @@ class StoreWriter:
             yield
         except OSError as error:
             raise StoreError(
-                f"{self.path}: cannot be written ({error.strerror}); what is there is kept"
+                f"{error.filename or self.path}: cannot be written ({error.strerror}); what is there is kept"
             ) from error
 
     def _open(self) -> None:

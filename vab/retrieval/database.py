@@ -118,11 +118,19 @@ class Database:
 
     @classmethod
     def create(cls, path: Path, info: IndexInfo) -> Database:
-        """A new index without clips."""
-        with complete_file(path / FILE) as partial, closing(sqlite3.connect(partial)) as connection:
-            connection.executescript(TABLES)
-            connection.execute("INSERT INTO about VALUES (?, ?)", (FORMAT_VERSION, json.dumps(asdict(info))))
-            connection.commit()
+        """A new index without clips.
+
+        Raises:
+            RetrievalError: the disk is full, or writing is not allowed.
+        """
+        about = FORMAT_VERSION, json.dumps(asdict(info))
+        try:
+            with complete_file(path / FILE) as partial, closing(sqlite3.connect(partial)) as connection:
+                connection.executescript(TABLES)
+                connection.execute("INSERT INTO about VALUES (?, ?)", about)
+                connection.commit()
+        except sqlite3.Error as error:
+            raise RetrievalError(f"{path / FILE}: cannot be written ({one_line(error)})") from error
         return cls(path)
 
     def rows(self, query: str, values: Sequence[Any] = (), *, expected: int | None = None) -> list[Any]:
@@ -255,9 +263,16 @@ class Database:
             run("INSERT OR REPLACE INTO answers VALUES (?, ?)", [branch, sha256])
 
     def commit(self) -> None:
-        """Write to the disk what has been added since the last time."""
-        if self._connection.in_transaction:
-            self._connection.execute("COMMIT")
+        """Write to the disk what has been added since the last time.
+
+        Raises:
+            RetrievalError: the disk is full.
+        """
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise RetrievalError(f"{self.path / FILE}: cannot be written ({one_line(error)})") from error
         self._committed = time.monotonic()
 
     def problems(self) -> list[str]:

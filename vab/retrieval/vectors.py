@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,16 @@ def build_vectors(vectors: np.ndarray, kind: IndexKind) -> Any:
 
 
 def write_vectors(index: Any, path: Path) -> None:
-    """Write an index file, whole or not at all."""
+    """Write an index file, whole or not at all.
+
+    Raises:
+        OSError: the disk is full, or writing is not allowed.
+    """
     with complete_file(path) as partial:
-        faiss.write_index(index, str(partial))
+        try:
+            faiss.write_index(index, str(partial))
+        except RuntimeError as error:  # what it makes of a full disk
+            raise OSError(errno.EIO, "the index cannot be written whole") from error
 
 
 def open_vectors(path: Path) -> Any:
