@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vab.errors import VABError
 from vab.files import write_atomically
+from vab.generation import settings_file
 from vab.pipeline import Pipeline
 from vab.provenance import made_with
+
+NOT_COMPARED = ("weights", "device", "vab", "torch")
+"""Settings that say where a result was made, not what is made."""
+REMEDY = "add --overwrite to make it again, or choose another output (-o)"
 
 
 def conditions(
@@ -75,3 +82,30 @@ def write_record(path: Path, benchmark: str, numbers: dict[str, Any], conditions
     """Write a measurement as JSON, whole or not at all."""
     document = {"benchmark": benchmark, **numbers, "conditions": conditions}
     write_atomically(path, json.dumps(document, indent=2) + "\n")
+
+
+def check_made_with(result: Path, wanted: dict[str, Any]) -> None:
+    """Refuse a result whose JSON says that it was made otherwise than is asked for now.
+
+    Raises:
+        VABError: names what differs; or there is no JSON that can be read.
+    """
+    try:
+        found = json.loads(settings_file(result).read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise VABError(f"{settings_file(result)}: cannot be read as JSON; {REMEDY}") from error
+    differences = list(_differences(found if isinstance(found, dict) else {}, wanted))
+    if differences:
+        raise VABError(f"{result}: was made with {', '.join(differences)}; {REMEDY}")
+
+
+def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> Iterator[str]:
+    """What differs, in words: ``seed 0 instead of 1``."""
+    for name, value in wanted.items():
+        if name in NOT_COMPARED:
+            continue
+        if isinstance(value, dict):
+            inner = found.get(name)
+            yield from _differences(inner if isinstance(inner, dict) else {}, value)
+        elif found.get(name) != value:
+            yield f"{name} {found.get(name)} instead of {value}"

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import filecmp
-import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tasks.generation.options import GenerateOptions
+from tasks.record import REMEDY, check_made_with
 from vab.errors import VABError
 from vab.features.manifest import Clip
 from vab.generation import Generation, SaveOptions, settings_file
 from vab.pipeline import Pipeline
 from vab.selection import Selector
 from vab.shapes import Tensor
-
-NOT_COMPARED = ("weights", "device", "vab", "torch")
-"""Settings that say where a sound was made, not what is made."""
-REMEDY = "add --overwrite to make it again, or choose another output (-o)"
 
 
 @dataclass(frozen=True)
@@ -63,14 +58,10 @@ def without_present(
                     wanted["selection"] = chosen | selector.provenance
                 else:
                     wanted["sample"] = sample
-                differences = list(_differences(_read(path), wanted))
+                check_made_with(path, wanted)
+                num_present += 1
             except VABError as error:
                 failures.append(str(error))
-                continue
-            if differences:
-                failures.append(f"{path}: was made with {', '.join(differences)}; {REMEDY}")
-            else:
-                num_present += 1
         if missing:
             todo.append(replace(job, outputs=missing))
     return todo, num_present
@@ -93,23 +84,3 @@ def write(generation: Generation, path: Path, save: SaveOptions, *, overwrite: b
                 f"{path}: is there without a JSON that says how it was made, and differs; {REMEDY}"
             )
         settings_file(again).replace(settings_file(path))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        settings = json.loads(settings_file(path).read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise VABError(f"{settings_file(path)}: cannot be read as JSON; {REMEDY}") from error
-    return settings if isinstance(settings, dict) else {}
-
-
-def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> Iterator[str]:
-    """What differs, in words: ``seed 0 instead of 1``."""
-    for name, value in wanted.items():
-        if name in NOT_COMPARED:
-            continue
-        if isinstance(value, dict):
-            inner = found.get(name)
-            yield from _differences(inner if isinstance(inner, dict) else {}, value)
-        elif found.get(name) != value:
-            yield f"{name} {found.get(name)} instead of {value}"

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import vab
-from tasks.console import console, errors, progress_bar, tell_limits
+from tasks.console import progress_bar, say, tell_limits, warn
 from tasks.generation.options import GenerateOptions
 from tasks.generation.results import Job, without_present, write
 from vab import media
@@ -48,10 +48,10 @@ def run(options: GenerateOptions) -> int:
             jobs, num_present = without_present(jobs, pipeline, selector, options, save, conditions, failures)
         num_made = _generate(pipeline, jobs, options, selector, save, conditions, failures)
     for failure in failures:
-        errors.print(f"vab generate: {failure}", markup=False, soft_wrap=True)
+        warn(f"vab generate: {failure}")
     present = f", {num_present} there already (--overwrite makes them again)" if num_present else ""
     failed = f", {len(failures)} failed" if failures else ""
-    console.print(f"{num_made} made in {options.output}{present}{failed}", markup=False, soft_wrap=True)
+    say(f"{num_made} made in {options.output}{present}{failed}")
     return 2 if failures else 0
 
 
@@ -160,10 +160,8 @@ def _find(options: GenerateOptions) -> tuple[list[Clip], list[str]]:
             )
         clips.update({clip.id: clip for clip in wanted})
         if manifest.missing:
-            errors.print(
-                f"vab generate: {len(manifest.missing)} listed clips have no file (first: {manifest.missing[0]})",
-                markup=False,
-                soft_wrap=True,
+            warn(
+                f"vab generate: {len(manifest.missing)} listed clips have no file (first: {manifest.missing[0]})"
             )
     chosen = list(clips.values())
     if options.duration is not None:
@@ -190,11 +188,7 @@ def _say_what_is_skipped(folder: Path, found: list[Path]) -> None:
     )
     if skipped:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in skipped.most_common())
-        errors.print(
-            f"vab generate: {folder}: skipped what is no video by its suffix: {kinds}",
-            markup=False,
-            soft_wrap=True,
-        )
+        warn(f"vab generate: {folder}: skipped what is no video by its suffix: {kinds}")
 
 
 def _names(clips: list[Clip], options: GenerateOptions) -> list[str]:

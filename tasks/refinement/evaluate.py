@@ -15,7 +15,7 @@ import torch
 from rich.table import Table
 
 import vab
-from tasks.console import console, progress_bar
+from tasks.console import console, progress_bar, say
 from tasks.options import command_line
 from tasks.record import conditions, of_pipeline, write_record
 from tasks.refinement.options import RefinementOptions
@@ -89,7 +89,7 @@ def run(options: RefinementOptions) -> int:
     numbers = {"systems": metrics, "seconds_a_clip": seconds}
     write_record(options.output / "refinement.json", "refinement", numbers, measured)
     _show(metrics, f"{len(data)} clips of {clips}")
-    console.print(f"numbers in {options.output / 'refinement.json'}", markup=False)
+    say(f"numbers in {options.output / 'refinement.json'}")
     return 0
 
 

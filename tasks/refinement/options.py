@@ -13,7 +13,8 @@ from tasks.options import positional, short
 class RefineOptions:
     """Coarse audio in, the same in all codebooks of its codec out: the fine ones are made anew.
 
-    Takes audio, videos, or codes that this command wrote before; a video's frames help. Re-run to resume.
+    Takes audio, videos, or codes that this command wrote before; a video's frames help. Re-run to resume;
+    a result that was made with other options is kept, and named.
     """
 
     inputs: list[Path] = positional()
@@ -35,7 +36,7 @@ class RefineOptions:
     device: str = "auto"
     """auto, cpu or cuda."""
     overwrite: bool = False
-    """Make results again that are there already."""
+    """Make results again that are there already, whatever they were made with."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""``vab refine``: sound, videos or codes in, all levels of the codec out; one bad file never stops the others."""
+"""``vab refine``: sound, videos or codes in, all codebooks of the codec out; one bad file never stops the others."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ import numpy as np
 import torch
 
 import vab
-from tasks.console import console, errors, progress_bar
+from tasks.console import progress_bar, say, warn
+from tasks.record import check_made_with
 from tasks.refinement.options import RefineOptions
 from vab import __version__, media
 from vab.codecs.sound import CodedSound
 from vab.config import to_dict, with_changes
 from vab.errors import VABError
 from vab.files import check_outputs, write_atomically
+from vab.generation import settings_file
 from vab.models.base import CodeRefiner
 from vab.pipeline import Pipeline
 from vab.shapes import Int, Tensor
@@ -46,16 +48,23 @@ def run(options: RefineOptions) -> int:
             f"{len(twice)} names come twice among the inputs, such as {twice[0]!r}; refine them into two folders"
         )
     outputs = {path: options.output / f"{path.stem}.{options.format}" for path in options.inputs}
-    check_outputs([*outputs.values(), *map(_settings_of, outputs.values())], options.inputs)
+    check_outputs([*outputs.values(), *map(settings_file, outputs.values())], options.inputs)
     pipeline = vab.load(options.weights, device=options.device)
     sampling = chosen_sampling(pipeline.refiner, options.steps, options.cfg_scale, options.temperature)
     failures, num_present = [], 0
     with progress_bar("files") as progress:
         for path, out in progress.track(outputs.items(), description="refining"):
-            if out.exists() and not options.overwrite:
-                num_present += 1
-                continue
+            settings = {
+                "input": path.name,
+                "seed": options.seed,
+                "sampling": to_dict(sampling),
+                **how_made(pipeline),
+            }
             try:
+                if out.exists() and not options.overwrite:
+                    check_made_with(out, settings)
+                    num_present += 1
+                    continue
                 clip = _read(path, pipeline)
                 [codes] = pipeline.refiner.refine(
                     [clip.codes],
@@ -64,25 +73,19 @@ def run(options: RefineOptions) -> int:
                     seeds=[options.seed],
                     batch_size=1,
                 )
+                out.unlink(missing_ok=True)  # the JSON comes first: a result is never beside that of another
+                settings |= {"has_frames": clip.conditions is not None}
+                write_atomically(settings_file(out), json.dumps(settings, indent=2) + "\n")
                 _write(out, codes, clip.num_samples, pipeline)
             except VABError as error:
                 failures.append(str(error))
-                continue
-            facts = {"input": path.name, "has_frames": clip.conditions is not None, "seed": options.seed}
-            settings = {**facts, "sampling": to_dict(sampling), **how_made(pipeline)}
-            write_atomically(_settings_of(out), json.dumps(settings, indent=2) + "\n")
     for failure in failures:
-        errors.print(f"vab refine: {failure}", markup=False, soft_wrap=True)
+        warn(f"vab refine: {failure}")
     num_done = len(options.inputs) - len(failures) - num_present
     present = f", {num_present} there already (--overwrite makes them again)" if num_present else ""
     failed = f", {len(failures)} failed" if failures else ""
-    console.print(f"{num_done} made in {options.output}{present}{failed}", markup=False)
+    say(f"{num_done} made in {options.output}{present}{failed}")
     return 2 if failures else 0
-
-
-def _settings_of(out: Path) -> Path:
-    """The JSON beside a result."""
-    return out.with_suffix(f"{out.suffix}.json")
 
 
 def chosen_sampling(
@@ -108,7 +111,7 @@ def how_made(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _read(path: Path, pipeline: Pipeline) -> CoarseClip:
-    """The coarse codes of a file, and its frames' features if it has pictures.
+    """The coarse codes of a file, and its frames' features if it has any.
 
     Raises:
         VABError: it cannot be read, or its codes are not this codec's.

@@ -55,7 +55,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_sound_pictures_and_codes_are_refined(weights: Path, tmp_path: Path) -> None:
+def test_sound_frames_and_codes_are_refined(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     clip = write_tiny_clip(tmp_path / "clip.mp4", 1.3)
     sound = tmp_path / "sound.wav"
     media.write_audio(sound, [0.1 * torch.randn(1, 20000)], 16000)
@@ -68,6 +70,15 @@ def test_sound_pictures_and_codes_are_refined(weights: Path, tmp_path: Path) -> 
 
     before = (out / "sound.wav").stat().st_mtime_ns
     assert cli.main(words) == 0
+    assert (out / "sound.wav").stat().st_mtime_ns == before
+    assert "2 there already" in capsys.readouterr().out
+    assert cli.main([*words, "--seed", "5"]) == 2
+    assert "sound.wav: was made with seed 0 instead of 5; add --overwrite" in capsys.readouterr().err.replace(
+        "\n", " "
+    )
+    (out / "sound.wav.json").unlink()
+    assert cli.main(words) == 2
+    assert "sound.wav.json: cannot be read as JSON" in capsys.readouterr().err
     assert (out / "sound.wav").stat().st_mtime_ns == before
 
     assert cli.main([*words, "--format", "npy"]) == 0
