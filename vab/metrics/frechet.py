@@ -132,11 +132,6 @@ class FrechetDistance(Metric):
     generated_clips: Tensor
 
     def __init__(self, width: int) -> None:
-        """Start empty.
-
-        Args:
-            width: E, columns of the features.
-        """
         super().__init__()
         # Clips go round robin into bags, so that extrapolation can draw without every clip being kept.
         for side in ("generated", "reference"):
@@ -198,6 +193,16 @@ class ClipFrechetDistance(Metric):
         """Add the features of one clip."""
         self.generated.append(generated[None])
         self.reference.append(reference[None])
+
+    def few(self, name: str) -> list[str]:
+        """A warning where the covariance has fewer rows than columns: directions that no clip was seen in."""
+        num_clips, width = len(self.generated), self.generated[0].shape[1] if self.generated else 0
+        if num_clips > width:
+            return []
+        return [
+            f"{name}: {num_clips} clips for {width} features: too large by an unknown amount; "
+            "compare sets of the same clips only"
+        ]
 
     def compute(self) -> float:
         """The distance between all generated and all reference clips."""

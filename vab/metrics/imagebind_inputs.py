@@ -1,6 +1,6 @@
 """What ImageBind hears and sees of a clip, as its authors' loaders have it.
 
-Three pieces of sound and five of pictures, each of 2 s and spread over the clip; a piece of pictures is two of them, in
+Three pieces of sound and five of frames, each of 2 s and spread over the clip; a piece of frames is two of them, in
 three crops (Girdhar et al., CVPR 2023).
 """
 

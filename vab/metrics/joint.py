@@ -13,7 +13,7 @@ from vab import media
 from vab.errors import MediaError, WeightsError
 from vab.metrics.frechet import ClipFrechetDistance
 from vab.metrics.pairing import PairedSound
-from vab.metrics.scorer import Column, Scorer, beside_truth, both_sounds, few_rows
+from vab.metrics.scorer import Column, Scorer, beside_truth, both_sounds
 from vab.metrics.wav2clip import WIDTH
 from vab.shapes import Float, Tensor
 from vab.visual.base import VisualEncoder
@@ -66,19 +66,13 @@ class ClapScorer(Scorer):
     }
 
     def __init__(self, clap: WordEmbedder) -> None:
-        """Start an empty set.
-
-        Args:
-            clap: the network with its weights.
-        """
         self._clap = clap
         self._frechet = ClipFrechetDistance()
-        self._num_clips, self._num_worded, self._width = 0, 0, 0
+        self._num_worded = 0
 
     def add(self, sound: PairedSound) -> dict[str, float]:
         ours, theirs = (self._clap.embed_audio(each) for each in both_sounds(sound, self._clap.sample_rate))
         self._frechet.update(ours, theirs)
-        self._num_clips, self._width = self._num_clips + 1, len(ours)
         numbers = {"clap_audio": (ours @ theirs).item()}
         clip = sound.pair.reference
         words = clip.caption or ", ".join(clip.labels)
@@ -92,7 +86,7 @@ class ClapScorer(Scorer):
         return {"fd_clap": self._frechet.compute()}
 
     def warnings(self) -> list[str]:
-        few = few_rows("fd_clap", self._num_clips, self._width)
+        few = self._frechet.few("fd_clap")
         if self._num_worded:
             return few
         return [*few, "clap_text: not measured, since no clip has a caption or a label; a --list brings them"]
@@ -104,11 +98,6 @@ class ImageBindScorer(Scorer):
     columns: Mapping[str, Column] = {"imagebind": Column("", True), "imagebind_of_truth": Column("", True)}
 
     def __init__(self, model: PictureEmbedder) -> None:
-        """Nothing is kept between clips.
-
-        Args:
-            model: the network with its weights.
-        """
         self._model = model
 
     def add(self, sound: PairedSound) -> dict[str, float]:

@@ -85,11 +85,6 @@ class PairedSound:
     """Both sounds of a pair at any rate, cut or filled with silence to the length of the true clip."""
 
     def __init__(self, pair: Pair) -> None:
-        """Open nothing yet.
-
-        Args:
-            pair: from :func:`inspect`, so that the length of its clip is known.
-        """
         if pair.reference.duration is None:
             raise ValueError(f"{pair.id}: the length of its clip is not known; inspect the pair first")
         self.pair = pair
@@ -170,7 +165,7 @@ def inspect(pair: Pair) -> Inspection:
     if len(looks) < len(sides) or not all(look.is_measurable for look in looks.values()):
         return Inspection(None, tuple(problems), pair.id, rate)
     ours, theirs = looks["generated"].seconds, looks["reference"].seconds
-    # Sound that was generated for a video lasts as long as its pictures, which need not be as long as the true sound.
+    # Sound that was generated for a video lasts as long as its frames, which need not be as long as the true sound.
     right = [theirs] if pair.reference.duration else [theirs, looks["reference"].file_seconds]
     if min(abs(ours - seconds) for seconds in right) > LENGTH_TOLERANCE:
         problems.append(
@@ -188,7 +183,7 @@ class _Look:
     seconds: float
     """Of its sound."""
     file_seconds: float
-    """From the clip's start to the end of its pictures, or of the sound where there are none."""
+    """From the clip's start to the end of its frames, or of the sound where there are none."""
     problems: tuple[tuple[Kind, str], ...]
 
     @property

@@ -48,14 +48,12 @@ class Scorer(ABC):
 
 
 class FrechetScorer(Scorer):
-    """A Frechet distance over clips, and its extrapolation; a subclass's ``add`` calls :meth:`gather`."""
+    """A Frechet distance over clips, and its extrapolation; a subclass's ``add`` calls :meth:`gather`.
+
+    ``name`` is that of the distance among the columns.
+    """
 
     def __init__(self, name: str) -> None:
-        """Start an empty set.
-
-        Args:
-            name: of the distance among the columns.
-        """
         self._name = name
         self._metric: FrechetDistance | None = None
 
@@ -94,16 +92,6 @@ class FrechetScorer(Scorer):
 def both_sounds(sound: PairedSound, sample_rate: int) -> tuple[Float[Tensor, "1 L"], Float[Tensor, "1 L"]]:
     """The generated and the true sound, at one rate."""
     return sound.generated(sample_rate), sound.reference(sample_rate)
-
-
-def few_rows(name: str, num_clips: int, width: int) -> list[str]:
-    """A warning where a covariance has fewer rows than columns: directions that no clip was seen in."""
-    if num_clips > width:
-        return []
-    return [
-        f"{name}: {num_clips} clips for {width} features: too large by an unknown amount; "
-        "compare sets of the same clips only"
-    ]
 
 
 def beside_truth(name: str, generated: float, truth: float) -> dict[str, float]:

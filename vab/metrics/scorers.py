@@ -26,7 +26,7 @@ from vab.metrics.onsets import (
 )
 from vab.metrics.pairing import PairedSound
 from vab.metrics.published import Tagger
-from vab.metrics.scorer import SOUND_RATE, Column, FrechetScorer, Scorer, beside_truth, both_sounds, few_rows
+from vab.metrics.scorer import SOUND_RATE, Column, FrechetScorer, Scorer, beside_truth, both_sounds
 from vab.metrics.spectra import MFCC_HOP, MFCC_RATE, log_mel_distance, mfcc, multi_resolution_stft_distance
 from vab.metrics.vggish import SAMPLE_RATE as VGGISH_RATE
 from vab.metrics.vggish import VGGishFeatures
@@ -151,16 +151,11 @@ class CepstrumScorer(FrechetScorer):
 
 
 class CodecScorer(FrechetScorer):
-    """FDD: Frechet distance on the codebook vectors of any codec (MaskVAT has DAC's)."""
+    """FDD: Frechet distance on the codebook vectors of any codec (MaskVAT has DAC's), the measured model's or not."""
 
     columns: Mapping[str, Column] = {"fdd": Column("", False), "fdd_infinity": Column("", False)}
 
     def __init__(self, codec: Codec) -> None:
-        """Start an empty set.
-
-        Args:
-            codec: which need not be the one of the model that is measured.
-        """
         super().__init__("fdd")
         self._codec = codec
         self._codebooks = codec.codebooks.cpu()
@@ -183,11 +178,6 @@ class VGGishScorer(FrechetScorer):
     columns: Mapping[str, Column] = {"fad": Column("", False), "fad_infinity": Column("", False)}
 
     def __init__(self, features: VGGishFeatures) -> None:
-        """Start an empty set.
-
-        Args:
-            features: the network with its weights.
-        """
         super().__init__("fad")
         self._features = features
 
@@ -202,16 +192,11 @@ class VGGishScorer(FrechetScorer):
 class TaggerScorer(Scorer):
     """What a published network says: KL divergence from the true sound, inception score, Frechet distance.
 
-    On AudioSet's classes and on one embedding a clip; the names of the numbers end with that of the network.
+    On AudioSet's classes and on one embedding a clip; the names of the numbers end with that of the network, ``panns``
+    or ``passt``.
     """
 
     def __init__(self, name: str, tagger: Tagger) -> None:
-        """Start an empty set.
-
-        Args:
-            name: ``panns`` or ``passt``.
-            tagger: the network with its weights.
-        """
         self.columns = {
             f"kl_{name}": Column("nats", False),
             f"inception_score_{name}": Column("", True),
@@ -219,13 +204,11 @@ class TaggerScorer(Scorer):
         }
         self._name, self._tagger = name, tagger
         self._inception, self._frechet = InceptionScore(), ClipFrechetDistance()
-        self._num_clips, self._width = 0, 0
 
     def add(self, sound: PairedSound) -> dict[str, float]:
         ours, theirs = (self._tagger(each) for each in both_sounds(sound, self._tagger.sample_rate))
         self._inception.update(ours.probabilities[None])
         self._frechet.update(ours.embedding, theirs.embedding)
-        self._num_clips, self._width = self._num_clips + 1, len(ours.embedding)
         return {
             f"kl_{self._name}": kl_divergence(ours.probabilities[None], theirs.probabilities[None]).item()
         }
@@ -243,7 +226,7 @@ class TaggerScorer(Scorer):
         }
 
     def warnings(self) -> list[str]:
-        return few_rows(f"fd_{self._name}", self._num_clips, self._width)
+        return self._frechet.few(f"fd_{self._name}")
 
 
 @runtime_checkable
@@ -266,7 +249,10 @@ class Classifier(Protocol):
 
 
 class ClassScorer(Scorer):
-    """What a classifier says: KL divergence from the true sound, inception score, accuracy on labelled clips."""
+    """What a classifier says: KL divergence from the true sound, inception score, accuracy on labelled clips.
+
+    Whoever trained it; accuracy needs labels of its classes in the list.
+    """
 
     columns: Mapping[str, Column] = {
         "kl": Column("nats", False),
@@ -276,11 +262,6 @@ class ClassScorer(Scorer):
     }
 
     def __init__(self, classifier: Classifier) -> None:
-        """Start an empty set.
-
-        Args:
-            classifier: trained by anyone; accuracy needs labels of its classes in the list.
-        """
         self._classifier = classifier
         self._inception = InceptionScore()
 
@@ -338,11 +319,6 @@ class AgreementScorer(Scorer):
     }
 
     def __init__(self, embedder: Embedder) -> None:
-        """Nothing is kept between clips.
-
-        Args:
-            embedder: trained so that sound and frames of one clip are near.
-        """
         self._embedder = embedder
 
     def add(self, sound: PairedSound) -> dict[str, float]:

@@ -44,11 +44,6 @@ class SynchronyScorer(Scorer):
     }
 
     def __init__(self, network: OffsetNetwork) -> None:
-        """Start with no clip too short.
-
-        Args:
-            network: with its weights.
-        """
         self._network = network
         self._too_short: list[str] = []
 

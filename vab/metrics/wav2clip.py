@@ -1,4 +1,4 @@
-"""Wav2CLIP, sound in the space of CLIP's pictures, read from its official file.
+"""Wav2CLIP, sound in the space of CLIP's frames, read from its official file.
 
 Wu et al., ICASSP 2022: a ResNet-18 on the log spectrogram of a whole clip, and two layers that lead to the space of
 OpenAI's CLIP ViT-B/32.
