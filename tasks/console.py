@@ -22,8 +22,19 @@ if TYPE_CHECKING:
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
+
 SECONDS_BETWEEN_LINES = 30.0
 """How often progress is told where there is no terminal to draw a bar on."""
+
+
+def say(text: str) -> None:
+    """A line of results, as long as it is."""
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """A line on the error stream, as long as it is."""
+    errors.print(text, markup=False, soft_wrap=True)
 
 
 def progress_bar(unit: str) -> Progress:
@@ -67,7 +78,7 @@ class ProgressLines(Progress):
         total = "" if task.total is None else f" of {task.total:g}"
         left = "" if task.time_remaining is None else f", {task.time_remaining:.0f} s left"
         line = f"{task.description}: {task.completed:.4g}{total} {self.unit}, {task.elapsed or 0:.0f} s{left}"
-        errors.print(line, markup=False, soft_wrap=True)
+        warn(line)
 
 
 def tell_limits(pipeline: Pipeline) -> None:

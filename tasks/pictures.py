@@ -1,7 +1,9 @@
-"""Pictures of sound that every task shares."""
+"""Figures of sound, and pages that hold them, that every task shares."""
 
 from __future__ import annotations
 
+import base64
+import io
 from typing import Any
 
 from vab.metrics.spectra import FLOOR_DB, log_mel
@@ -36,3 +38,21 @@ def new_figure(num_rows: int, *, width: float = 10.0, row_height: float = 1.8) -
     figure = Figure(figsize=(width, row_height * num_rows), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(num_rows, 1, squeeze=False)[:, 0]
+
+
+def png(figure: Any, *, dpi: int) -> bytes:
+    """A figure as a file's content."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=dpi)
+    return content.getvalue()
+
+
+def data_url(content: bytes, media_type: str) -> str:
+    """A file inside a page."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+
+
+def html_page(title: str, style: str, body: str) -> str:
+    """A page that needs no other file."""
+    head = f"<meta charset=utf-8><title>{title}</title><style>{style}</style>"
+    return f"<!doctype html><html lang=en>{head}{body}</html>\n"

@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.classification.options import ClassifyOptions
 from tasks.classification.timeline import draw_timeline
-from tasks.console import console, errors, progress_bar, tell_limits
+from tasks.console import progress_bar, say, tell_limits, warn
 from vab import __version__, media
 from vab.classification import Classified, Classifier
 from vab.errors import MediaError, VABError
@@ -33,11 +33,9 @@ def run(options: ClassifyOptions) -> int:
                 continue
             window = options.window or classifier.windows.seconds
             if len(found.times) > 1 and found.seconds <= window:
-                errors.print(
+                warn(
                     f"vab classify: {file}: no longer than the window of {window:g} s, so it is the same at every "
-                    "time; give a shorter --window",
-                    markup=False,
-                    soft_wrap=True,
+                    "time; give a shorter --window"
                 )
             documents.append(_document(file, found, classifier.classes, options.top, picture))
     if options.json:
@@ -45,9 +43,9 @@ def run(options: ClassifyOptions) -> int:
         print(json.dumps(result, indent=2))
     else:
         for document in documents:
-            console.print(_in_words(document), markup=False, soft_wrap=True)
+            say(_in_words(document))
     for failure in failures:
-        errors.print(f"vab classify: {failure}", markup=False, soft_wrap=True)
+        warn(f"vab classify: {failure}")
     return 2 if failures else 0
 
 
@@ -64,7 +62,7 @@ def _find(inputs: list[str]) -> tuple[list[Path], list[str]]:
 
 
 def _draw(classifier: Classifier, file: Path, found: Classified, options: ClassifyOptions) -> Path:
-    """The timeline's picture; two files of one name in different folders get pictures of their own."""
+    """The timeline's picture; two files of one name in different folders get frames of their own."""
     rate = classifier.sample_rate
     sound = media.read_audio(file, rate, duration=found.seconds) if media.probe(file).audio else None
     path = options.output / f"{file.resolve().parent.name}-{file.name}.png"

@@ -19,7 +19,7 @@ from tasks.classification.probe import cached_features, fit_probe, probe_probabi
 from tasks.classification.protocol import Fold, plan_folds
 from tasks.classification.report import report
 from tasks.classification.training import STREAMS_OF, build_classifier, finetune, go_on_masked, probabilities
-from tasks.console import console
+from tasks.console import say
 from tasks.options import command_line
 from tasks.record import conditions
 from vab.config import to_dict, to_record
@@ -86,7 +86,7 @@ def _run(options: FinetuneOptions) -> int:
             )
         done[fold.name] = Predictions.read(out / PREDICTIONS)
     counts = _counts(store, len(used))
-    console.print(_in_words(counts), markup=False, soft_wrap=True)
+    say(_in_words(counts))
     report(
         done,
         options.out,
@@ -221,17 +221,16 @@ def _in_words(counts: dict[str, int]) -> str:
 
 def _what_it_is_given(options: FinetuneOptions) -> str:
     if options.baseline or options.modality == "audio":
-        return "sound alone"
-    return "pictures alone" if options.modality == "visual" else "sound and pictures"
+        return "audio alone"
+    return "frames alone" if options.modality == "visual" else "audio and frames"
 
 
 def _print_speed(fold: Fold, options: FinetuneOptions, seconds: float, *, num_left: int) -> None:
     is_one_pass = options.freeze or options.baseline == "forest"
     passes = 1 if is_one_pass else options.training.epochs + options.masked_epochs
     left = f"; {num_left} more, about {num_left * seconds / 60:.0f} min" if num_left else ""
-    console.print(
-        f"{fold.name or 'trained'}: {seconds:.0f} s, {passes * len(fold.train) / seconds:.1f} clips a second{left}",
-        markup=False,
+    say(
+        f"{fold.name or 'trained'}: {seconds:.0f} s, {passes * len(fold.train) / seconds:.1f} clips a second{left}"
     )
 
 

@@ -16,8 +16,8 @@ from rich.table import Table
 
 from tasks.classification.metrics import Scores, confusions, score
 from tasks.classification.predictions import Predictions
-from tasks.console import console
-from tasks.pictures import new_figure
+from tasks.console import console, say
+from tasks.pictures import new_figure, png
 from vab.files import write_atomically
 
 METRICS = {
@@ -54,11 +54,9 @@ def report(
     )
     _print(scores, title)
     if overall.without_positives:
-        console.print(
+        say(
             f"{len(overall.without_positives)} of {len(overall.classes)} classes have no test clip and are in no "
-            f"mean (such as {overall.without_positives[0]})",
-            markup=False,
-            soft_wrap=True,
+            f"mean (such as {overall.without_positives[0]})"
         )
     document = {
         "benchmark": "classification",
@@ -106,9 +104,7 @@ def draw_confusions(predictions: Predictions, path: Path) -> None:
         for row, column in zip(*np.nonzero(counts), strict=True):
             shade = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, counts[row, column], ha="center", va="center", color=shade, fontsize=8)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    write_atomically(path, content.getvalue())
+    write_atomically(path, png(figure, dpi=110))
 
 
 def _print(scores: Mapping[str, Scores], title: str) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
-from tasks.pictures import draw_spectrogram, new_figure
+from tasks.pictures import draw_spectrogram, new_figure, png
 from vab.shapes import Float, Tensor
 
 MOST_CLASSES = 12
@@ -54,6 +53,4 @@ def draw_timeline(
     figure.colorbar(image, ax=below, label="probability", pad=0.01)
     if sound is None:
         below.set_title(title, loc="left", fontsize=9)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    return content.getvalue()
+    return png(figure, dpi=110)

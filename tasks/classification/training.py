@@ -65,7 +65,7 @@ def finetune(
 def go_on_masked(
     model: VAB, store: FeatureStore, clips: Sequence[int], options: FinetuneOptions, out: Path
 ) -> None:
-    """Masked prediction on the sound of some clips alone, in place: their pictures are always taken away."""
+    """Masked prediction on the sound of some clips alone, in place: their frames are always taken away."""
     schedule = replace(options.training, epochs=options.masked_epochs)
     fit(
         MaskedPrediction(model, MaskedPredictionOptions(condition_drop_prob=1.0)),

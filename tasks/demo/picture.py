@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from tasks.demo.world import SAMPLE_RATE
-from tasks.pictures import draw_spectrogram, new_figure
+from tasks.pictures import draw_spectrogram, new_figure, png
 from vab import media
+from vab.files import write_atomically
 from vab.metrics.onsets import detect_onsets
 from vab.shapes import Float, Tensor
 
@@ -50,4 +51,4 @@ def draw_clip(
         heard = detect_onsets(sound, SAMPLE_RATE).tolist()
         axes.plot(heard, [0.25] * len(heard), "^", color="cyan", markersize=4)
     rows[-1].set_xlabel("seconds; lines are the true events, triangles what begins in this sound", fontsize=8)
-    figure.savefig(path, dpi=100)
+    write_atomically(path, png(figure, dpi=100))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 import vab
-from tasks.console import console, progress_bar
+from tasks.console import progress_bar, say
 from tasks.demo.options import CorpusOptions, DemoOptions
 from tasks.demo.picture import draw_clip
 from tasks.demo.world import FPS, SAMPLE_RATE, ground_truth, render, sample_scene, write_corpus
@@ -63,7 +63,7 @@ def run(options: DemoOptions) -> int:
         f"{time.perf_counter() - began:.0f} s in all. Next: vab generate YOUR_VIDEO.mp4 -o out "
         "(these small weights know this rendered world only).",
     ):
-        console.print(line, markup=False, soft_wrap=True)
+        say(line)
     return 0
 
 
@@ -79,5 +79,5 @@ def corpus(options: CorpusOptions) -> int:
             workers=options.workers,
             progress=lambda done, total: progress.update(task, completed=done),
         )
-    console.print(f"{options.clips} clips in {options.output}, listed in {manifest}", markup=False)
+    say(f"{options.clips} clips in {options.output}, listed in {manifest}")
     return 0

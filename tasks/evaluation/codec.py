@@ -13,15 +13,16 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from tasks.console import console, progress_bar
+from tasks.console import console, progress_bar, say
 from tasks.evaluation.options import CodecOptions
 from tasks.options import command_line
-from tasks.pictures import draw_spectrogram, new_figure
+from tasks.pictures import draw_spectrogram, new_figure, png
 from tasks.record import conditions, write_record
 from vab import media
 from vab.codecs import Codec, load_codec
 from vab.device import choose_device
 from vab.errors import ConfigError
+from vab.files import write_atomically
 from vab.metrics.spectra import log_mel_distance
 from vab.metrics.tones import glide, steady_tones, tone_score
 from vab.shapes import Tensor
@@ -73,7 +74,7 @@ def run(options: CodecOptions) -> int:
     write_record(options.output / "codec.json", "codec", {"systems": rows}, measured)
     _draw_glides(options.output / "glide.png", systems)
     console.print(_table(rows, list(files)))
-    console.print(f"{options.output / 'codec.json'}, {options.output / 'glide.png'}", markup=False)
+    say(f"{options.output / 'codec.json'}, {options.output / 'glide.png'}")
     return 0
 
 
@@ -169,7 +170,7 @@ def _draw_glides(path: Path, systems: Sequence[System]) -> None:
     for place, system in zip(axes[1:], systems, strict=True):
         sound = system.process(glide(system.sample_rate))[0]
         draw_spectrogram(place, sound, system.sample_rate, title=system.name)
-    figure.savefig(path, dpi=100)
+    write_atomically(path, png(figure, dpi=100))
 
 
 def _table(rows: Sequence[Mapping[str, Any]], folders: Sequence[str]) -> Table:

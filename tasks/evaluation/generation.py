@@ -13,7 +13,7 @@ from typing import Any
 from rich.table import Table
 
 import vab
-from tasks.console import console, progress_bar
+from tasks.console import console, progress_bar, say
 from tasks.evaluation.options import GenerationOptions
 from tasks.evaluation.page import write_page
 from tasks.options import command_line
@@ -50,7 +50,7 @@ from vab.weights import find, sha256_of
 
 _SHOWN_PROBLEMS = 20
 _CLIP = "ViT-B-32-quickgelu"
-"""open_clip's name of the network whose pictures Wav2CLIP was trained to meet."""
+"""open_clip's name of the network whose frames Wav2CLIP was trained to meet."""
 _TRUSTED_RANKS = ("odf_dtw", "multi_stft")
 """The metrics of single clips that put truth first, another clip's sound last, and every published system between:
 see "On published systems" in the metrics' README."""
@@ -93,14 +93,14 @@ def run(options: GenerationOptions) -> int:
     _show(report)
     _show_problems(report.problems)
     for name, licence in _licences(options).items():
-        console.print(f"measured with {name}, licence {licence}", markup=False, soft_wrap=True)
-    console.print(f"{options.output}, {page}", markup=False, soft_wrap=True)
+        say(f"measured with {name}, licence {licence}")
+    say(f"{options.output}, {page}")
     return 0
 
 
 def _scorers(options: GenerationOptions) -> list[Scorer]:
     if options.clip is not None and options.wav2clip is None:
-        raise ValueError("--clip: the pictures' half of Wav2CLIP's space; give --wav2clip too")
+        raise ValueError("--clip: the frames' half of Wav2CLIP's space; give --wav2clip too")
     onsets = {"threshold": options.onset_threshold, "window": options.onset_window}
     families: dict[str, Callable[[], Scorer]] = {
         "onsets": lambda: OnsetScorer(**onsets),
@@ -110,27 +110,22 @@ def _scorers(options: GenerationOptions) -> list[Scorer]:
     }
     scorers: list[Scorer] = [families[name]() for name in dict.fromkeys(options.metrics)]
     device = choose_device(options.device)
-    if options.codec is not None:
-        scorers.append(CodecScorer(load_codec(options.codec, device=device)))
-    if options.contrastive is not None:
-        scorers.append(AgreementScorer(vab.load(options.contrastive, device=device)))
-    if options.classifier is not None:
-        scorers.append(ClassScorer(Classifier.load(options.classifier, device=device)))
-    if options.vggish is not None:
-        scorers.append(VGGishScorer(VGGishFeatures(options.vggish, device=device)))
-    if options.panns is not None:
-        scorers.append(TaggerScorer("panns", PannsTagger(options.panns, device=device)))
-    if options.passt is not None:
-        scorers.append(TaggerScorer("passt", PasstTagger(options.passt, device=device)))
-    if options.clap is not None:
-        scorers.append(ClapScorer(Clap(options.clap, device=device)))
-    if options.imagebind is not None:
-        scorers.append(ImageBindScorer(ImageBind(options.imagebind, device=device)))
-    if options.synchformer is not None:
-        scorers.append(SynchronyScorer(Synchformer(options.synchformer, device=device)))
+    networks: dict[str, Callable[[str], Scorer]] = {
+        "codec": lambda name: CodecScorer(load_codec(name, device=device)),
+        "contrastive": lambda name: AgreementScorer(vab.load(name, device=device)),
+        "classifier": lambda name: ClassScorer(Classifier.load(name, device=device)),
+        "vggish": lambda name: VGGishScorer(VGGishFeatures(name, device=device)),
+        "panns": lambda name: TaggerScorer("panns", PannsTagger(name, device=device)),
+        "passt": lambda name: TaggerScorer("passt", PasstTagger(name, device=device)),
+        "clap": lambda name: ClapScorer(Clap(name, device=device)),
+        "imagebind": lambda name: ImageBindScorer(ImageBind(name, device=device)),
+        "synchformer": lambda name: SynchronyScorer(Synchformer(name, device=device)),
+    }
+    weights = {name: getattr(options, name) for name in networks}
+    scorers += [networks[name](given) for name, given in weights.items() if given is not None]
     if options.wav2clip is not None:
-        pictures = None if options.clip is None else load_encoder(_CLIP, weights=options.clip, device=device)
-        scorers.append(Wav2ClipScorer(Wav2Clip(options.wav2clip, device=device), pictures))
+        encoder = None if options.clip is None else load_encoder(_CLIP, weights=options.clip, device=device)
+        scorers.append(Wav2ClipScorer(Wav2Clip(options.wav2clip, device=device), encoder))
     return scorers
 
 
@@ -253,7 +248,7 @@ def _show(report: Report) -> None:
         f"level against the truth: {median(levels):+.1f} dB in the median; silent clips: {num_silent}"
     )
     for warning in report.warnings:
-        console.print(f"beware: {warning}", markup=False, soft_wrap=True)
+        say(f"beware: {warning}")
 
 
 def _show_problems(problems: Sequence[Problem]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import hashlib
 import json
@@ -17,9 +16,10 @@ from typing import Any
 
 from rich.table import Table
 
-from tasks.console import console, progress_bar
+from tasks.console import console, progress_bar, say
 from tasks.evaluation.listening_page import is_video, page
 from tasks.evaluation.options import AnswersOptions, ListeningOptions
+from tasks.pictures import data_url
 from vab import __version__, media
 from vab.errors import VABError
 from vab.files import check_outputs, write_atomically
@@ -79,11 +79,9 @@ def make(options: ListeningOptions) -> int:
         page(test, options.kind, embedded, [_questions(each) for each in embedded]),
     )
     write_atomically(options.output / "key.json", json.dumps(key, indent=2) + "\n")
-    console.print(
+    say(
         f"{len(trials)} trials of {len(clips)} clips: give listeners {options.output / 'test.html'}, "
-        f"keep {options.output / 'key.json'}",
-        markup=False,
-        soft_wrap=True,
+        f"keep {options.output / 'key.json'}"
     )
     return 0
 
@@ -137,12 +135,12 @@ def _systems(texts: Sequence[str]) -> dict[str, dict[str, Path]]:
 
 
 def _questions(clips: Sequence[str]) -> dict[str, str]:
-    """What can be asked of a trial's clips: only pictures can be fitted."""
+    """What can be asked of a trial's clips: only frames can be fitted."""
     return QUESTIONS if all(map(is_video, clips)) else {"quality": QUESTIONS["quality"]}
 
 
 def _as_data(path: Path, pictures: Sequence[Path], folder: Path) -> str:
-    """A clip as a data URL, its sound joined to pictures where it has none; the name in it says nothing."""
+    """A clip as a data URL, its sound joined to frames where it has none; the name in it says nothing."""
     info = media.probe(path).require_audio()
     assert info.audio is not None
     if path.suffix.lower() not in VIDEO_SUFFIXES and pictures:
@@ -150,7 +148,7 @@ def _as_data(path: Path, pictures: Sequence[Path], folder: Path) -> str:
         media.mux(pictures[0], media.iter_audio(path, info.audio.sample_rate), info.audio.sample_rate, joined)
         path = joined
     kind = mimetypes.guess_type(path.name)[0] or "video/mp4"
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return data_url(path.read_bytes(), kind)
 
 
 def _read_key(path: Path) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from tasks.pictures import html_page
+
 _PREFERENCES = {
     -2: "left, clearly",
     -1: "left, slightly",
@@ -82,16 +84,17 @@ def page(
         for number, (clips, asked) in enumerate(zip(trials, questions, strict=True))
     )
     hint = "Which of the two is better?" if kind == "ab" else "How good is it?"
-    return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>Listening test</title><style>{_STYLE}</style>"
+    return html_page(
+        "Listening test",
+        _STYLE,
         f"<h1>Listening test</h1><p>Use headphones. {hint} Play as often as you like.</p>"
         "<div class=bar>Your name or number <input id=listener> <button id=save>Save answers</button> "
-        f"<span id=done></span></div>{sections}<script>const test = {json.dumps(test)};{_SCRIPT}</script></html>\n"
+        f"<span id=done></span></div>{sections}<script>const test = {json.dumps(test)};{_SCRIPT}</script>",
     )
 
 
 def is_video(url: str) -> bool:
-    """Whether a clip's data URL has pictures."""
+    """Whether a clip's data URL has frames."""
     return url.startswith("data:video")
 
 

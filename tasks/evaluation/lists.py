@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.console import console
+from tasks.console import say
 from tasks.evaluation.options import ListOptions
 from vab import __version__
 from vab.errors import ManifestError
@@ -50,11 +50,7 @@ def run(options: ListOptions) -> int:
     text.write(f"# {'; '.join(rules)}; by vab {__version__}\n")
     csv.writer(text, lineterminator="\n").writerows(kept)
     write_atomically(options.output, text.getvalue())
-    console.print(
-        f"{options.output}: {len(kept)} of {len(rows)} clips, SHA-256 {sha256_of(options.output)}",
-        markup=False,
-        soft_wrap=True,
-    )
+    say(f"{options.output}: {len(kept)} of {len(rows)} clips, SHA-256 {sha256_of(options.output)}")
     return 0
 
 

@@ -14,9 +14,9 @@ Families = list[Literal["onsets", "events", "spectra", "cepstra"]]
 
 @dataclass(frozen=True, kw_only=True)
 class TokensOptions:
-    """Masked-token accuracy and loss by codec level, with the frames and without them: the gap is what vision adds.
+    """Masked-token accuracy and loss by codebook, with the frames and without them: the gap is what vision adds.
 
-    Measured with all codes hidden, as generation begins, and by the ratios of the paper's pretraining with fixed seeds.
+    Measured with all codes masked, as generation begins, and by the ratios of the paper's pretraining with fixed seeds.
     """
 
     store: Path
@@ -56,7 +56,7 @@ class GenerationOptions:
     codec: str | None = None
     """Codec for the Frechet distance on its codes (fdd): a name that 'vab info' lists, or a file."""
     contrastive: str | None = None
-    """Weights of 'vab adapt', for the agreement of sound and pictures."""
+    """Weights of 'vab adapt', for the agreement of audio and frames."""
     classifier: str | None = None
     """Weights of 'vab finetune' on sound, for KL divergence, inception score and accuracy."""
     vggish: str | None = None
@@ -70,16 +70,16 @@ class GenerationOptions:
     """Folder of a CLAP in Hugging Face's format, such as laion/clap-htsat-unfused downloaded: for the cosine of sound
     and words, of sound and true sound, and Frechet distance; needs the extra vab[clap]."""
     imagebind: str | None = None
-    """'imagebind', downloaded once, or its file: for the cosine of sound and pictures; its weights are under
+    """'imagebind', downloaded once, or its file: for the cosine of audio and frames; its weights are under
     CC-BY-NC-SA 4.0, not for commercial use."""
     synchformer: str | None = None
-    """'synchformer', downloaded once, or its file: for the offset in time of sound and pictures (desync, sync); slow
+    """'synchformer', downloaded once, or its file: for the offset in time of audio and frames (desync, sync); slow
     without a GPU; its weights come from others under CC-BY-NC 4.0, not for commercial use."""
     wav2clip: str | None = None
     """'wav2clip', downloaded once, or its file: for the cosine of sound and true sound in CLIP's space (wc)."""
     clip: str | None = None
     """With --wav2clip, weights of OpenAI's CLIP ViT-B/32: 'openai', downloaded once by open_clip, or a file; for the
-    cosine of sound and pictures (cc)."""
+    cosine of audio and frames (cc)."""
     onset_threshold: float = 4.0
     """dB by which an onset rises above its surroundings."""
     onset_window: float = 0.05
@@ -97,7 +97,7 @@ class GenerationOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalOptions:
-    """Find a clip's sound by its pictures and its pictures by its sound: R@1, R@5, R@10 and median rank, with chance.
+    """Find a clip's sound by its frames and its frames by its sound: R@1, R@5, R@10 and median rank, with chance.
 
     The answer is the very clip, not one of its class. Whatever is as similar as the answer counts as found before it.
     """
@@ -135,7 +135,7 @@ class ListeningOptions:
     kind: Literal["ab", "mos"] = "ab"
     """Pairs, or single clips rated 1 to 5."""
     videos: Path | None = None
-    """Folder of the silent or true clips, whose pictures go with files that are sound only."""
+    """Folder of the silent or true clips, whose frames go with files that are sound only."""
     num_clips: int = 20
     """Clips, drawn among those that every system has."""
     seed: int = 0

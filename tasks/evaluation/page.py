@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from tasks.pictures import draw_spectrogram, new_figure
+from tasks.pictures import data_url, draw_spectrogram, html_page, new_figure, png
 from vab.files import write_atomically
 from vab.media import VIDEO_SUFFIXES
 from vab.metrics.evaluation import ClipReport, Report
@@ -47,9 +45,12 @@ def write_page(path: Path, report: Report, *, rank_by: str | None) -> None:
     )
     write_atomically(
         path,
-        f"<!doctype html><meta charset=utf-8><title>Generated sound</title><style>{_STYLE}</style>"
-        f"<h1>Generated sound</h1><p>{len(report.clips)} of {report.num_expected} clips measured</p>"
-        f"<table>{rows}</table>{body}\n",
+        html_page(
+            "Generated audio",
+            _STYLE,
+            f"<h1>Generated audio</h1><p>{len(report.clips)} of {report.num_expected} clips measured</p>"
+            f"<table>{rows}</table>{body}",
+        ),
     )
 
 
@@ -73,7 +74,7 @@ def _article(clip: ClipReport, folder: Path) -> str:
         f"<article><h3>{escape(clip.pair.id)}</h3><p class=numbers>{numbers}</p>"
         f"<div>generated{_player(clip.pair.generated, folder)}</div>"
         f"<div>true{_player(clip.pair.reference.path, folder)}</div>"
-        f'<img alt="spectrograms" style="grid-column: 1 / -1" src="data:image/png;base64,{_picture(clip)}">'
+        f'<img alt="spectrograms" style="grid-column: 1 / -1" src="{_picture(clip)}">'
         "</article>"
     )
 
@@ -89,6 +90,4 @@ def _picture(clip: ClipReport) -> str:
     figure, axes = new_figure(2, width=11, row_height=1.5)
     draw_spectrogram(axes[0], sound.generated(SOUND_RATE), SOUND_RATE, title="generated")
     draw_spectrogram(axes[1], sound.reference(SOUND_RATE), SOUND_RATE, title="true")
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=70)
-    return base64.b64encode(file.getvalue()).decode()
+    return data_url(png(figure, dpi=70), "image/png")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.console import console
+from tasks.console import say
 from tasks.evaluation.options import ResultsOptions
 from vab.errors import ConfigError
 from vab.files import check_outputs, write_atomically
@@ -52,7 +52,7 @@ def run(options: ResultsOptions) -> int:
     """Write the page."""
     check_outputs([options.output], options.source.glob("*"))
     write_atomically(options.output, page(options.source))
-    console.print(str(options.output), markup=False)
+    say(str(options.output))
     return 0
 
 

@@ -8,7 +8,7 @@ import torch
 from rich.table import Table
 
 import vab
-from tasks.console import console, errors, progress_bar
+from tasks.console import console, progress_bar, warn
 from tasks.evaluation.options import RetrievalOptions
 from tasks.options import command_line
 from tasks.record import conditions, of_pipeline, write_record
@@ -43,9 +43,8 @@ def run(options: RetrievalOptions) -> int:
         check_outputs([options.output], [*inputs, *([options.clips] if options.clips else [])])
     report = measure(options)
     if report.missing:
-        errors.print(
-            f"{len(report.missing)} of the clips in {options.clips} are not there, such as {report.missing[0]}",
-            markup=False,
+        warn(
+            f"{len(report.missing)} of the clips in {options.clips} are not there, such as {report.missing[0]}"
         )
     clips = f"{', '.join(path.name for path in options.store)}/{options.split}"
     _show(report.summaries, f"{report.num_clips} clips of {clips}")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from tasks.console import console, errors, progress_bar
+from tasks.console import console, progress_bar, say, warn
 from tasks.extraction.options import ExtractOptions
 from vab.codecs import load_codec
 from vab.device import choose_device
@@ -40,7 +40,7 @@ def run(options: ExtractOptions) -> int:
     if options.verify:
         checked = FeatureStore(options.store)
         checked.verify()
-        console.print(f"{options.store}: sound, {len(checked)} clips", markup=False, soft_wrap=True)
+        say(f"{options.store}: sound, {len(checked)} clips")
         return 0
     written = ("store.json", "failures.jsonl", MISSING)
     check_outputs([options.store / name for name in written], map(Path, options.inputs))
@@ -51,19 +51,15 @@ def run(options: ExtractOptions) -> int:
         report = _extract(options)
         store = options.store
     now = status(store)
-    console.print(
+    say(
         f"{report.num_done} clips done in {report.seconds:.0f} s "
         f"({report.num_done / max(report.seconds, 1e-9):.1f} a second), {report.num_failed} failed; "
-        f"{store} holds {now.total.num_done}",
-        markup=False,
-        soft_wrap=True,
+        f"{store} holds {now.total.num_done}"
     )
     if now.total.num_failed:
-        console.print(
+        say(
             f"reasons of {now.total.num_failed} failures: {store / 'failures.jsonl'} "
-            "(--retry-failures tries them again)",
-            markup=False,
-            soft_wrap=True,
+            "(--retry-failures tries them again)"
         )
     return 0 if now.total.num_done else 2
 
@@ -77,11 +73,9 @@ def num_workers(device: str, num_processors: int) -> int:
 def _extract(options: ExtractOptions) -> ExtractionReport:
     manifest = _manifest(options)
     if manifest.missing:
-        errors.print(
+        warn(
             f"vab extract: {len(manifest.missing)} listed clips have no file and are left out "
-            f"(first: {manifest.missing[0]}; all: {options.store / MISSING})",
-            markup=False,
-            soft_wrap=True,
+            f"(first: {manifest.missing[0]}; all: {options.store / MISSING})"
         )
     device = choose_device(options.device)
     makers = {
@@ -193,13 +187,11 @@ def _num_processors() -> int:
 
 def _print_status(found: ExtractionStatus) -> None:
     info = found.info
-    console.print(f"clips of {info.clip_seconds:g} s", markup=False)
+    say(f"clips of {info.clip_seconds:g} s")
     for stream in info.streams.values():
         entries = f" of {stream.codec.codebook_size}" if stream.codec else ""
-        console.print(
-            f"{stream.name}: {stream.kind} {list(stream.shape)}{entries}, {stream.rate:g} a second, by {stream.maker}",
-            markup=False,
-            soft_wrap=True,
+        say(
+            f"{stream.name}: {stream.kind} {list(stream.shape)}{entries}, {stream.rate:g} a second, by {stream.maker}"
         )
     table = Table("split", "done", "failed", "missing")
     for name, counts in [*found.by_split.items(), ("all", found.total)]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from tasks.console import console
+from tasks.console import console, say
 from tasks.info.options import InfoOptions
 from vab import __version__
 from vab.codecs.loading import PRESETS
@@ -29,17 +29,15 @@ def run(options: InfoOptions) -> int:
     if options.json:
         print(json.dumps(facts, indent=2))
         return 0
-    console.print(f"vab {facts['vab']}, Python {facts['python']}, {facts['platform']}", markup=False)
-    console.print("  ".join(f"{name} {found}" for name, found in facts["packages"].items()), markup=False)
-    console.print("devices: " + "; ".join(facts["devices"]), markup=False)
-    console.print("codecs for vab extract: " + ", ".join(facts["codecs"]), markup=False, soft_wrap=True)
-    console.print("models: " + ", ".join(facts["models"]), markup=False)
-    console.print(f"weights (downloads go to {facts['cache']}):", markup=False, soft_wrap=True)
+    say(f"vab {facts['vab']}, Python {facts['python']}, {facts['platform']}")
+    say("  ".join(f"{name} {found}" for name, found in facts["packages"].items()))
+    say("devices: " + "; ".join(facts["devices"]))
+    say("codecs for vab extract: " + ", ".join(facts["codecs"]))
+    say("models: " + ", ".join(facts["models"]))
+    say(f"weights (downloads go to {facts['cache']}):")
     for entry in facts["weights"]:
         there = "there" if entry["is_present"] else "not there"
-        console.print(
-            f"  {entry['name']}: {there}, {entry['kind']}, {entry['licence']}; {entry['note']}", markup=False
-        )
+        say(f"  {entry['name']}: {there}, {entry['kind']}, {entry['licence']}; {entry['note']}")
         console.print(f"      from {entry['source']}", markup=False, soft_wrap=True, style="dim")
     return 0
 

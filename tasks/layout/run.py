@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import vab
-from tasks.console import console, tell_limits
+from tasks.console import say, tell_limits
 from tasks.layout.options import LayoutOptions
 from tasks.pictures import new_figure
 from vab import media
@@ -23,9 +23,7 @@ def run(options: LayoutOptions) -> int:
     else:
         _draw(layout, options)
     rows, bands = layout.values.shape
-    console.print(
-        f"{rows} rows of {bands}, {layout.rate:g} a second, in {options.output}", markup=False, soft_wrap=True
-    )
+    say(f"{rows} rows of {bands}, {layout.rate:g} a second, in {options.output}")
     return 0
 
 

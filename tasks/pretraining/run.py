@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tasks.console import console
+from tasks.console import say
 from tasks.pretraining.options import PretrainOptions
 from tasks.pretraining.samples import SampleLogger
 from vab.audio import load_autoencoder
@@ -20,7 +20,6 @@ from vab.codecs import load_codec
 from vab.config import from_dict, to_dict, to_record
 from vab.errors import ConfigError, StoreError
 from vab.features.joined import JoinedDataset
-from vab.features.manifest import load_manifest
 from vab.features.store import FeatureStore
 from vab.files import check_outputs, write_atomically
 from vab.models import ModelFolder, find_model
@@ -96,7 +95,7 @@ def _run(options: PretrainOptions) -> int:
     trained_on = train_data.describe()
     path = options.out / WEIGHTS
     save_model(path, model, replace(card, provenance={"trained_on": trained_on, **card.provenance}))
-    console.print(f"trained on {trained_on}; weights in {path}", markup=False)
+    say(f"trained on {trained_on}; weights in {path}")
     return 0
 
 
@@ -206,7 +205,6 @@ def _dataset(
         data.train_splits,
         data.validation_splits,
         limit=None if is_training else data.num_validation_clips,
-        only=_listed(data.clips) if is_training and data.clips else None,
         num_codebooks=getattr(config, "num_codebooks", None),
         streams=config.streams,
         crop_seconds=data.crop_seconds,
@@ -214,12 +212,6 @@ def _dataset(
         roll_prob=data.roll_prob if is_training else 0.0,
         is_training=is_training,
     )
-
-
-def _listed(path: Path) -> set[str]:
-    """Ids of a list's clips, whether their files are still there or not."""
-    manifest = load_manifest(path)
-    return {*manifest.missing, *(clip.id for clip in manifest.clips)}
 
 
 def _card(options: PretrainOptions, config: ModelConfig, store: FeatureStore) -> ModelCard:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from tasks.console import console
+from tasks.console import say
 from tasks.retrieval.options import AdaptOptions
 from vab.config import to_dict, to_record
 from vab.features.joined import JoinedDataset
@@ -66,7 +66,7 @@ def _run(options: AdaptOptions) -> int:
         **made_with(),
     }
     save_encoder(written, encoder, _card(card, options, stores[0].info.clip_seconds, provenance))
-    console.print(f"adapted on {train_data.describe()}; weights in {written}", markup=False)
+    say(f"adapted on {train_data.describe()}; weights in {written}")
     return 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import vab
-from tasks.console import errors, progress_bar
+from tasks.console import progress_bar, warn
 from tasks.retrieval.options import EmbedOptions
 from vab.errors import ConfigError, VABError
 from vab.files import check_outputs, write_atomically
@@ -41,7 +41,7 @@ def run(options: EmbedOptions) -> int:
                 failures.append(str(error))
             progress.advance(task)
     for failure in failures:
-        errors.print(f"vab embed: {failure}", markup=False, soft_wrap=True)
+        warn(f"vab embed: {failure}")
     content = _content(suffix, names, vectors, options, pipeline.provenance)
     if options.output:
         write_atomically(options.output, content)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import vab
-from tasks.console import console, errors, progress_bar
+from tasks.console import progress_bar, say, warn
 from tasks.retrieval.options import IndexAddOptions, IndexBuildOptions, IndexRemoveOptions, IndexVerifyOptions
 from vab.errors import StoppedError
 from vab.pipeline import Pipeline
@@ -44,7 +44,7 @@ def remove(options: IndexRemoveOptions) -> int:
         database = Database(Path(path))
         count = remove_clips(database, names) if names else 0
         finish_index(database)
-    console.print(f"{count} removed, {database.num_clips} left in {path}", markup=False)
+    say(f"{count} removed, {database.num_clips} left in {path}")
     return 0
 
 
@@ -52,15 +52,11 @@ def verify(options: IndexVerifyOptions) -> int:
     """Exit code 0, or 2 where anything is wrong."""
     problems = [problem for path in options.index for problem in verify_index(path)]
     for problem in problems:
-        errors.print(f"vab index verify: {problem}", markup=False, soft_wrap=True)
+        warn(f"vab index verify: {problem}")
     if not problems:
         for path in options.index:
             database = Database(path)
-            console.print(
-                f"{path}: sound, {database.num_clips} clips, {_windows(database)}",
-                markup=False,
-                soft_wrap=True,
-            )
+            say(f"{path}: sound, {database.num_clips} clips, {_windows(database)}")
     return 2 if problems else 0
 
 
@@ -71,19 +67,15 @@ def _fill(database: Database, pipeline: Pipeline, sources: Sequence[Source]) -> 
         added = add_clips(database, pipeline, sources, on_clip=lambda: progress.advance(task))
         recalls = finish_index(database)
     for failure in added.failures:
-        errors.print(f"vab index: {failure}", markup=False, soft_wrap=True)
+        warn(f"vab index: {failure}")
     present = f", {added.num_present} there already" if added.num_present else ""
     failed = f", {len(added.failures)} failed" if added.failures else ""
-    console.print(
+    say(
         f"{added.num_added} added{present}{failed}: {database.num_clips} clips, {_windows(database)} "
-        f"in {database.path}, {time.monotonic() - began:.1f} s",
-        markup=False,
-        soft_wrap=True,
+        f"in {database.path}, {time.monotonic() - began:.1f} s"
     )
     for branch, recall in recalls.items():
-        console.print(
-            f"{branch}: recall@10 against exact search {recall:.3f} ({database.info.kind})", markup=False
-        )
+        say(f"{branch}: recall@10 against exact search {recall:.3f} ({database.info.kind})")
     return 2 if added.failures else 0
 
 

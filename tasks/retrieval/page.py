@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tasks.pictures import data_url
 from tasks.retrieval.previews import Preview, make_preview
 from vab import media
 from vab.errors import VABError
@@ -58,11 +58,10 @@ def _filled(style: str, script: str, *, found: dict[str, Any] | None) -> str:
 
 def _embedded(preview: Preview) -> dict[str, str | None]:
     return {
-        "clip": _data(preview.clip, preview.clip_type),
-        "thumbnail": _data(preview.thumbnail, "image/jpeg"),
-        "spectrogram": _data(preview.spectrogram, "image/png"),
+        name: None if content is None else data_url(content, media_type)
+        for name, content, media_type in (
+            ("clip", preview.clip, preview.clip_type),
+            ("thumbnail", preview.thumbnail, "image/jpeg"),
+            ("spectrogram", preview.spectrogram, "image/png"),
+        )
     }
-
-
-def _data(content: bytes | None, media_type: str) -> str | None:
-    return None if content is None else f"data:{media_type};base64,{base64.b64encode(content).decode()}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tasks.pictures import draw_spectrogram, new_figure
+from tasks.pictures import draw_spectrogram, new_figure, png
 from vab import media
 from vab.shapes import Float, Tensor
 
@@ -75,9 +75,7 @@ def _jpeg(frame: np.ndarray) -> bytes:
 def _spectrogram(sound: Float[Tensor, "1 L"]) -> bytes:
     figure, [axes] = new_figure(1, width=4.0, row_height=1.1)
     draw_spectrogram(axes, sound, SAMPLE_RATE, title="")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=80)
-    return buffer.getvalue()
+    return png(figure, dpi=80)
 
 
 LONGEST_UPLOAD = 120.0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from tasks.console import console, tell_limits
+from tasks.console import console, say, tell_limits
 from tasks.retrieval.options import SearchOptions
 from tasks.retrieval.page import self_contained_page, title
 from vab.errors import ConfigError
@@ -35,9 +35,9 @@ def run(options: SearchOptions) -> int:
         found = [asdict(row) for row in rows]
         print(json.dumps({"query": {modality: str(query)}, "in": branch, "results": found}, indent=2))
     else:
-        console.print(title(modality, query, branch), markup=False, soft_wrap=True)
+        say(title(modality, query, branch))
         console.print(_table(rows))
-        console.print(f"{index.num_clips} clips searched in {milliseconds:.1f} ms", markup=False)
+        say(f"{index.num_clips} clips searched in {milliseconds:.1f} ms")
     if options.html:
         page = self_contained_page(index, rows, branch, modality, query)
         write_atomically(options.html, page)

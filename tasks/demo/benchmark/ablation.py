@@ -14,7 +14,7 @@ from rich.table import Table
 import vab
 from tasks.classification.finetune import run as finetune
 from tasks.classification.options import FinetuneOptions
-from tasks.console import console
+from tasks.console import console, say
 from tasks.demo.benchmark.material import CLIP_SECONDS, SPLIT, read_clips
 from tasks.demo.benchmark.run import train_classifier
 from tasks.demo.benchmark.scores import SHOWN, score
@@ -90,7 +90,7 @@ def run(options: AblationOptions) -> int:
         **of_pipeline(pipeline),
     )
     write_record(out / "ablation.json", "ablation", {"rows": rows}, measured)
-    console.print(str(out / "ablation.json"), markup=False)
+    say(str(out / "ablation.json"))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import json
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from tasks.demo.benchmark.material import BenchmarkClip
 from tasks.demo.benchmark.scores import SHOWN
 from tasks.demo.picture import draw_clip
 from tasks.demo.world import SAMPLE_RATE
+from tasks.pictures import data_url, html_page
 from vab import media
 from vab.files import write_atomically
 from vab.shapes import Float, Tensor
@@ -38,7 +38,7 @@ def write_page(
         draw_clip(picture, clip.video, clip.truth["captions"][0], rows, clip.event_times.tolist())
         parts.append(
             f"<h2>{html.escape(clip.truth['captions'][0])}</h2>"
-            f'<img src="data:image/png;base64,{_base64(picture)}" alt="">'
+            f'<img src="{data_url(picture.read_bytes(), "image/png")}" alt="">'
             + "".join(
                 f"<p>{name} {_player(out, f'{index:02d}-{name}', sound)}</p>" for name, sound in rows.items()
             )
@@ -48,9 +48,12 @@ def write_page(
     style = "body{font:15px sans-serif;max-width:1000px;margin:2em auto}img{width:100%}audio{width:80%}"
     write_atomically(
         page,
-        f"<!doctype html><meta charset=utf-8><title>Foley world</title><style>{style}</style>"
-        f"<h1>Foley world: true, coded, generated</h1>{_table(document['systems'])}{''.join(parts)}"
-        f"<details><summary>all numbers</summary><pre>{numbers}</pre></details>\n",
+        html_page(
+            "Foley world",
+            style,
+            f"<h1>Foley world: true, coded, generated</h1>{_table(document['systems'])}{''.join(parts)}"
+            f"<details><summary>all numbers</summary><pre>{numbers}</pre></details>",
+        ),
     )
     return page
 
@@ -69,8 +72,4 @@ def _table(systems: dict[str, dict[str, Any]]) -> str:
 def _player(out: Path, name: str, sound: Float[Tensor, "1 L"]) -> str:
     file = out / "pictures" / f"{name}.flac"
     media.write_audio(file, [sound], SAMPLE_RATE)
-    return f'<audio controls src="data:audio/flac;base64,{_base64(file)}"></audio>'
-
-
-def _base64(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode()
+    return f'<audio controls src="{data_url(file.read_bytes(), "audio/flac")}"></audio>'

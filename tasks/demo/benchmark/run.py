@@ -11,7 +11,7 @@ import torch
 from rich.table import Table
 
 import vab
-from tasks.console import console
+from tasks.console import console, say
 from tasks.demo.benchmark.classifier import ReferenceClassifier
 from tasks.demo.benchmark.codec import beside_opus, by_codebooks
 from tasks.demo.benchmark.material import (
@@ -111,7 +111,7 @@ def run(options: BenchmarkOptions) -> int:
     )
     write_record(out / "benchmark.json", "demo", numbers, measured)
     page = write_page(out, clips, coded, generated, {**numbers, "conditions": measured})
-    console.print(f"{out / 'benchmark.json'}\n{page}", markup=False)
+    say(f"{out / 'benchmark.json'}\n{page}")
     return 0
 
 
@@ -188,4 +188,4 @@ def _say(numbers: dict[str, Any]) -> None:
         "between clips of different classes {between_clips:.2f} dB".format(**numbers["diversity"])
     )
     for line in lines:
-        console.print(line, markup=False)
+        say(line)

@@ -11,7 +11,7 @@ import torch
 from rich.table import Table
 
 import vab
-from tasks.console import console, progress_bar
+from tasks.console import console, progress_bar, say
 from tasks.demo.benchmark.material import BenchmarkClip, prepare_store, read_clips
 from tasks.demo.benchmark.run import train_classifier
 from tasks.demo.benchmark.scores import SHOWN, score
@@ -19,10 +19,11 @@ from tasks.demo.benchmark.systems import generate, sounds_folder
 from tasks.demo.options import SweepOptions
 from tasks.demo.world import CORPUS_VERSION, SAMPLE_RATE
 from tasks.options import command_line
-from tasks.pictures import new_figure
+from tasks.pictures import new_figure, png
 from tasks.record import conditions, of_pipeline, write_record
 from vab.config import to_dict
 from vab.decoding.options import DecodingOptions
+from vab.files import write_atomically
 from vab.shapes import Float, Tensor
 
 
@@ -77,7 +78,7 @@ def run(options: SweepOptions) -> int:
         **of_pipeline(pipeline),
     )
     write_record(out / "sweep.json", "sweep", {"rows": rows}, measured)
-    console.print(f"{out / 'sweep.json'}\n{out / 'sweep.png'}", markup=False)
+    say(f"{out / 'sweep.json'}\n{out / 'sweep.png'}")
     return 0
 
 
@@ -124,4 +125,4 @@ def _draw(path: Path, rows: list[dict[str, Any]]) -> None:
         axes.set_xlabel(name)
         axes.set_ylim(-0.1, 1)
     all_axes[0].legend(fontsize=7, ncols=len(SHOWN))
-    figure.savefig(path, dpi=100)
+    write_atomically(path, png(figure, dpi=100))

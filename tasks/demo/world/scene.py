@@ -84,7 +84,7 @@ class Distractor:
 
 @dataclass(frozen=True)
 class Scene:
-    """One clip: everything its pictures, sound, captions and truth follow from."""
+    """One clip: everything its frames, sound, captions and truth follow from."""
 
     clip_id: str
     seed: int

@@ -8,7 +8,7 @@ import numpy as np
 from tasks.demo.world.classes import CLASSES
 from tasks.demo.world.scene import FPS, SAMPLE_RATE, Motion, Scene, Source
 
-# Changes when the same seed gives other pictures or sound, so that an old corpus is not taken for a new one.
+# Changes when the same seed gives other frames or sound, so that an old corpus is not taken for a new one.
 CORPUS_VERSION = 2
 _STATE_DECIMALS = 4
 NUM_STATE_QUANTITIES = 8
