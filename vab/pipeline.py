@@ -462,7 +462,7 @@ class Pipeline:
         start: float = 0.0,
         duration: float | None = None,
     ) -> Int[Tensor, "K S"]:
-        """Codes of a file's sound, or of a waveform at the codec's rate: the K levels that the model reads.
+        """Codes of a file's sound, or of a waveform at the codec's rate: the K codebooks that the model reads.
 
         Raises:
             MediaError: the file cannot be read or has no sound.
@@ -490,7 +490,7 @@ class Pipeline:
     def embed_video(
         self, video: str | Path, *, start: float = 0.0, duration: float | None = None
     ) -> Float[Tensor, " P"]:
-        """Unit-norm embedding of the pictures of a video, in windows as a sound is."""
+        """Unit-norm embedding of the frames of a video, in windows as a sound is."""
         return _mean(self.video_windows(video, start=start, duration=duration))
 
     def audio_windows(
@@ -520,26 +520,24 @@ class Pipeline:
 
     def agreement(
         self,
-        audio: str | Path | Float[Tensor, "1 L"] | Int[Tensor, "K S"],
+        audio: str | Path | Float[Tensor, "1 L"],
         visual: Float[Tensor, "F E"],
     ) -> float:
         """Cosine of the embeddings of a sound and of a clip's frame features, mean over windows that begin together.
 
         Args:
-            audio: a file, a waveform at the codec's rate, or what ``encode_audio`` gives of one.
+            audio: a file, or a waveform at the codec's rate.
             visual: what ``encode_video`` gives of the clip.
         """
-        codes = (
-            audio if isinstance(audio, Tensor) and not audio.is_floating_point() else self.encode_audio(audio)
-        )
+        codes = self.encode_audio(audio)
         windows = [
             window
             for window in self.windows.covering(codes.shape[1], len(visual))
             if window.steps.stop > window.steps.start and window.frames.stop > window.frames.start
         ]
         sound = self.embed_codes([codes[:, window.steps] for window in windows])
-        frames = self.embed_frames([visual[window.frames] for window in windows])
-        return (sound * frames).sum(dim=1).mean().item()
+        pictures = self.embed_frames([visual[window.frames] for window in windows])
+        return (sound * pictures).sum(dim=1).mean().item()
 
     def embed_text(self, text: str | Sequence[str]) -> Float[Tensor, "*B P"]:
         """Unit-norm embedding [P] of a text, [B, P] of several.

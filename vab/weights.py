@@ -109,7 +109,7 @@ _ENTRIES = (
         "model",
         "demo-classes.safetensors",
         "Apache-2.0",
-        note="the same, probed for the classes of Foley world, from sound and pictures",
+        note="the same, probed for the classes of Foley world, from audio and frames",
     ),
     WeightsEntry(
         "audiogen-medium-codec",
@@ -196,7 +196,7 @@ _ENTRIES = (
         "https://dl.fbaipublicfiles.com/imagebind/imagebind_huge.pth",
         "CC-BY-NC-SA-4.0",
         size=4_800_000_000,
-        note="ImageBind: cosine of pictures and sound",
+        note="ImageBind: cosine of frames and audio",
     ),
     WeightsEntry(
         "synchformer",
@@ -204,7 +204,7 @@ _ENTRIES = (
         "https://github.com/hkchengrex/MMAudio/releases/download/v0.1/synchformer_state_dict.pth",
         "MIT, trained from Motionformer's weights: CC-BY-NC-4.0",
         size=950_000_000,
-        note="Synchformer trained on AudioSet: how far sound and pictures are apart in time",
+        note="Synchformer trained on AudioSet: how far audio and frames are apart in time",
     ),
     WeightsEntry(
         "wav2clip",
@@ -212,7 +212,7 @@ _ENTRIES = (
         "https://github.com/descriptinc/lyrebird-wav2clip/releases/download/v0.1.0-alpha/Wav2CLIP.pt",
         "MIT",
         size=48_000_000,
-        note="Wav2CLIP: sound in the space of CLIP ViT-B/32, cosines with true sound and pictures",
+        note="Wav2CLIP: sound in the space of CLIP ViT-B/32, cosines with true audio and frames",
     ),
 )
 

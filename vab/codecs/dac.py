@@ -114,7 +114,7 @@ class DacCodec(FrozenCodec):
 
     @property
     def codebooks(self) -> Float[Tensor, "K V Dc"]:
-        """Codebook vectors of the levels in use, a copy."""
+        """Codebook vectors of the codebooks in use, a copy."""
         levels = self.model.quantizer.quantizers[: self.num_codebooks]
         return torch.stack([level.codebook.weight.detach() for level in levels])
 

@@ -159,7 +159,7 @@ class EncodecCodec(FrozenCodec):
 
     @property
     def codebooks(self) -> Float[Tensor, "K V Dc"]:
-        """Codebook vectors of the levels in use, a copy."""
+        """Codebook vectors of the codebooks in use, a copy."""
         layers: Any = self.model.quantizer.vq.layers
         return torch.stack([layer.codebook for layer in layers[: self.num_codebooks]])
 

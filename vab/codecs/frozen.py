@@ -50,12 +50,12 @@ class CodecConfig(Protocol):
 
     @property
     def num_codebooks(self) -> int:
-        """Levels that the network has."""
+        """Codebooks that the network has."""
         ...
 
     @property
     def codebook_size(self) -> int:
-        """Entries of each level."""
+        """Entries of each codebook."""
         ...
 
     @property
@@ -71,7 +71,7 @@ class FrozenCodec(nn.Module):
         model: the library's own network, left trainable as it is for those who train it.
         config: the numbers it was built from.
         name: what it was loaded as; None = the architecture's name.
-        num_codebooks: how many levels to use, from the coarsest; None = all.
+        num_codebooks: how many codebooks to use, from the coarsest; None = all.
         piece_seconds: longest sound processed in one pass.
     """
 
@@ -117,7 +117,7 @@ class FrozenCodec(nn.Module):
     @property
     @abstractmethod
     def codebooks(self) -> Float[Tensor, "K V Dc"]:
-        """Codebook vectors of the levels in use, a copy."""
+        """Codebook vectors of the codebooks in use, a copy."""
 
     @property
     def frame_rate(self) -> float:
@@ -133,7 +133,7 @@ class FrozenCodec(nn.Module):
     def fingerprint(self) -> str:
         """First 16 hex digits of the SHA-256 over configuration and weights.
 
-        Neither the name nor the number of levels in use enters, so 4 of 12 levels and all 12 share it.
+        Neither the name nor the number of codebooks in use enters, so 4 of 12 codebooks and all 12 share it.
         Computed once, at the first look: train before, not after.
         """
         if self._fingerprint is None:
@@ -170,10 +170,10 @@ class FrozenCodec(nn.Module):
 
     @torch.no_grad()
     def decode(self, codes: Int[Tensor, "B K S"]) -> Float[Tensor, "B 1 L"]:
-        """Sound of exactly S * hop_length samples; fewer levels than ``num_codebooks`` sound coarser.
+        """Sound of exactly S * hop_length samples; fewer codebooks than ``num_codebooks`` sound coarser.
 
         Raises:
-            ValueError: a code outside [0, codebook_size), such as a [MASK] left over, or too many levels.
+            ValueError: a code outside [0, codebook_size), such as a [MASK] left over, or too many codebooks.
         """
         return torch.cat(list(self.decode_pieces(codes)), dim=-1)
 

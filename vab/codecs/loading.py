@@ -33,7 +33,7 @@ class CodecPreset:
     config: Config
     weights: str
     num_codebooks: int | None = None
-    """Levels used unless asked otherwise; None = all."""
+    """Codebooks used unless asked otherwise; None = all."""
 
 
 ENCODEC_24KHZ = EncodecConfig(
@@ -77,11 +77,11 @@ def load_codec(
             known format.
         weights: None = the name's own; a registered name of weights, a path, or ``random``.
         device: where to put it.
-        num_codebooks: use only that many levels, from the coarsest; None = the name's default.
+        num_codebooks: use only that many codebooks, from the coarsest; None = the name's default.
 
     Raises:
         WeightsError: an unknown name, or weights that are absent, damaged, or of another network.
-        ValueError: more levels than there are.
+        ValueError: more codebooks than there are.
     """
     preset = PRESETS.get(name)
     source = weights or (preset.weights if preset else name)
@@ -129,7 +129,7 @@ def save_codec(
 ) -> None:
     """Write a codec to one safetensors file that ``load_codec`` reads by its path.
 
-    All levels are written, whatever ``num_codebooks`` is; what only training needs is left out.
+    All codebooks are written, whatever ``num_codebooks`` is; what only training needs is left out.
 
     Args:
         codec: the codec.

@@ -1,7 +1,8 @@
 """Worker processes that decode clips ahead of the encoder, in order, in bounded memory.
 
 One pipe a process, so a decoder that crashes or hangs is known together with the clip it was on: that clip
-becomes a failure, a new process takes over, and the rest is untouched.
+becomes a failure, a new process takes over, and the rest is untouched. Ours, since the executors of the standard
+library give up all clips where one process dies, and no clip has a time limit of its own.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ left out."""
 def read_clip(request: ReadRequest) -> DecodedClip:
     """Read audio and frames of the same stretch of time.
 
-    It ends with the clip, after ``clip_seconds`` or with the file's pictures (its sound where it has none),
+    It ends with the clip, after ``clip_seconds`` or with the file's frames (its sound where it has none),
     whichever is first; sound that stops before that is followed by silence.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Sound of a file as mono at a steady rate, streamed and aligned with the pictures' time zero."""
+"""Sound of a file as mono at a steady rate, streamed and aligned with the frames' time zero."""
 
 import math
 from collections.abc import Iterator

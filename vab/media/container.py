@@ -95,7 +95,7 @@ def find_audio_stream(container: InputContainer) -> av.AudioStream | None:
 def time_zero(container: InputContainer) -> float:
     """The moment a player calls zero, in seconds of the file's own clock.
 
-    Every time in this package is measured from here, for pictures and sound alike, so whatever offset the
+    Every time in this package is measured from here, for frames and audio alike, so whatever offset the
     two streams have is kept. An MPEG-TS recording may start its clock at hours.
     """
     return (container.start_time or 0) / av.time_base
@@ -110,7 +110,7 @@ def require_stream(container: InputContainer, path: Path, kind: Kind) -> Any:
 
 
 def no_stream(path: Path, kind: Kind) -> MediaError:
-    """The error for a file without sound or without pictures."""
+    """The error for a file without sound or without frames."""
     if kind == "video":
         return MediaError(f"{path}: has no video stream that can be decoded; give a file with pictures")
     return MediaError(f"{path}: has no audio stream that can be decoded; give a file with sound")

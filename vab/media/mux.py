@@ -47,7 +47,7 @@ def mux(
     transcode: bool = False,
     on_complete: Callable[[], None] | None = None,
 ) -> None:
-    """Write ``out``: the video's pictures copied packet by packet, and ``waveform`` as its sound.
+    """Write ``out``: the video's frames copied packet by packet, and ``waveform`` as its sound.
 
     The sound begins at the file's time zero and is cut, or followed by silence, to the end of the last
     picture, to the sample. Orientation, timing and tags of the video are kept; its own sound, subtitles and
@@ -57,12 +57,12 @@ def mux(
     Args:
         video: a file with video.
         waveform: [C, L] in [-1, 1] with one or two channels, or pieces of it in order; pieces are drawn as
-            the pictures go by, so an hour needs no more memory than a minute.
+            the frames go by, so an hour needs no more memory than a minute.
         sample_rate: samples per second of ``waveform``; resampled only where the sound codec lacks the rate.
         out: name of the result; its suffix chooses the container.
         start: seconds into the video, with ``transcode`` only.
         duration: seconds of the result, where they are known; what is less than the whole needs ``transcode``.
-        transcode: encode the pictures anew instead of copying them, H.264 or in WebM VP9.
+        transcode: encode the frames anew instead of copying them, H.264 or in WebM VP9.
         on_complete: called when the file is whole, before it appears under its name.
 
     Raises:
@@ -114,7 +114,7 @@ def check_mux(video: Path, out: Path) -> None:
     """Refuse what ``mux`` would refuse, before there is a sound to join.
 
     Raises:
-        MediaError: the container of ``out`` cannot hold the video's pictures as they are.
+        MediaError: the container of ``out`` cannot hold the video's frames as they are.
     """
     suffix = _checked_suffix(out)
     if suffix != video.suffix.lower():

@@ -1,4 +1,4 @@
-"""Copy a video's own pictures into another container, packet by packet, nothing decoded."""
+"""Copy a video's own frames into another container, packet by packet, nothing decoded."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,7 +80,7 @@ def _count_back(packets: list[Any], following: int, step: int) -> Iterator[Any]:
 
 
 def _without_useless_tail(packets: Iterator[Any]) -> Iterator[Any]:
-    """Drop pictures that an edit list hides, or the file's end cuts off, unless others come after them."""
+    """Drop frames that an edit list hides, or the file's end cuts off, unless others come after them."""
     held: list[Any] = []
     for packet in packets:
         held.append(packet)

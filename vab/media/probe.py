@@ -30,7 +30,7 @@ MISSING_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """The pictures of a file; width and height are those of the upright picture, in stored pixels."""
+    """The frames of a file; width and height are those of the upright picture, in stored pixels."""
 
     width: int
     height: int
@@ -73,7 +73,7 @@ class MediaInfo:
 def probe(path: str | Path) -> MediaInfo:
     """Read what a file holds, believing its packets rather than its header.
 
-    Cheap: one decoded picture and the packets of the last group of pictures, unless the file is damaged
+    Cheap: one decoded picture and the packets of the last group of frames, unless the file is damaged
     or cannot seek; then all packets are read, none decoded.
 
     Raises:

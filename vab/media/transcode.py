@@ -1,4 +1,4 @@
-"""Encode a video's pictures anew: for containers that cannot hold them as they are, and for parts of a video."""
+"""Encode a video's frames anew: for containers that cannot hold them as they are, and for parts of a video."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -25,13 +25,13 @@ SETTINGS = {
 def encode_pictures(
     video: Path, output: OutputContainer, start: float, duration: float
 ) -> Iterator[av.Packet]:
-    """Add a stream of the pictures in ``[start, start + duration)`` to ``output``; return the packets to write.
+    """Add a stream of the frames in ``[start, start + duration)`` to ``output``; return the packets to write.
 
     H.264, or VP9 in WebM; upright, each at its own time, odd sides cut by a pixel. Draw the packets after the output's
     header is written.
 
     Raises:
-        MediaError: nothing of the pictures can be decoded.
+        MediaError: nothing of the frames can be decoded.
     """
     shown = _shown(video, start, duration)
     first = next(shown, None)

@@ -1,4 +1,4 @@
-"""Write pictures and sound into one MP4 whose two streams start at the same instant."""
+"""Write frames and audio into one MP4 whose two streams start at the same instant."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -86,7 +86,7 @@ def _encode(
         frame.pts, frame.time_base = index, Fraction(1, fps)
         container.mux(video.encode(frame))
         index += 1
-        # Sound keeps pace with the pictures, so the muxer never holds more than about a second.
+        # Sound keeps pace with the frames, so the muxer never holds more than about a second.
         if audio is not None and samples is not None and start < index / fps * sample_rate:
             _encode_block(container, audio, samples, start, start + block, sample_rate)
             start += block
