@@ -90,6 +90,13 @@ COMMANDS = {
         "tasks.extraction.options:ExtractOptions",
         "tasks.extraction.run:run",
     ),
+    "curate": Command(
+        "train",
+        "a list of those clips of a store whose audio belongs to their frames",
+        "curate stores/vggsound --by imagebind --min-similarity 0.3 -o visualsound.csv",
+        "tasks.curation.options:CurateOptions",
+        "tasks.curation.run:run",
+    ),
     "pretrain": Command(
         "train",
         "train a model on extracted features",
@@ -260,6 +267,13 @@ COMMANDS = {
         "bench model configs/vab/vab_encodec.yaml --seconds 10",
         "tasks.bench.options:BenchModelOptions",
         "tasks.bench.model:run",
+    ),
+    "bench decoding": Command(
+        "evaluate",
+        "masked decoding beside autoregression of like size, with and without a cache",
+        "bench decoding --config configs/vab/vab_dac.yaml --seconds 10 -o decoding.json",
+        "tasks.bench.options:BenchDecodingOptions",
+        "tasks.bench.decoding:run",
     ),
     "bench index": Command(
         "evaluate",

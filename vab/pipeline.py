@@ -520,24 +520,26 @@ class Pipeline:
 
     def agreement(
         self,
-        audio: str | Path | Float[Tensor, "1 L"],
+        audio: str | Path | Float[Tensor, "1 L"] | Int[Tensor, "K S"],
         visual: Float[Tensor, "F E"],
     ) -> float:
         """Cosine of the embeddings of a sound and of a clip's frame features, mean over windows that begin together.
 
         Args:
-            audio: a file, or a waveform at the codec's rate.
+            audio: a file, a waveform at the codec's rate, or what ``encode_audio`` gives of one.
             visual: what ``encode_video`` gives of the clip.
         """
-        codes = self.encode_audio(audio)
+        codes = (
+            audio if isinstance(audio, Tensor) and not audio.is_floating_point() else self.encode_audio(audio)
+        )
         windows = [
             window
             for window in self.windows.covering(codes.shape[1], len(visual))
             if window.steps.stop > window.steps.start and window.frames.stop > window.frames.start
         ]
         sound = self.embed_codes([codes[:, window.steps] for window in windows])
-        pictures = self.embed_frames([visual[window.frames] for window in windows])
-        return (sound * pictures).sum(dim=1).mean().item()
+        frames = self.embed_frames([visual[window.frames] for window in windows])
+        return (sound * frames).sum(dim=1).mean().item()
 
     def embed_text(self, text: str | Sequence[str]) -> Float[Tensor, "*B P"]:
         """Unit-norm embedding [P] of a text, [B, P] of several.

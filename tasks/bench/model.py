@@ -45,10 +45,10 @@ def _measure(path: Path, options: BenchModelOptions, device: str) -> list[str]:
     decoding = from_dict(DecodingOptions, document["sampling"], source=str(path))
     torch.manual_seed(0)
     model = folder.model(config).to(device)
-    sizes = [_millions(model), _millions(model.blocks)]
+    sizes = [millions(model), millions(model.blocks)]
     if not config.num_given_codebooks:
-        inputs = _millions(model.code_embedding.project) + _millions(model.visual_embedding)
-        sizes.append(_millions(model.blocks[: config.num_encoder_layers]) + inputs)
+        inputs = millions(model.code_embedding.project) + millions(model.visual_embedding)
+        sizes.append(millions(model.blocks[: config.num_encoder_layers]) + inputs)
     windows = Windows.of(config.streams, options.seconds, 0.0)
     batch = _batch(config, options.batch_size, windows).to(device)
 
@@ -62,13 +62,13 @@ def _measure(path: Path, options: BenchModelOptions, device: str) -> list[str]:
         loss.backward()
         optimizer.step()
 
-    step_seconds = _seconds(step, device)
+    step_seconds = seconds_of(step, device)
     model.zero_grad()
     model = model.eval().requires_grad_(False).to(getattr(torch, options.dtype))
     is_masked = torch.zeros_like(batch.streams["codes"], dtype=torch.bool)
     is_masked[:, config.num_given_codebooks :] = True
     masked = list(mask_out(batch.streams["codes"], is_masked, config.mask_token_id))
-    generation_seconds = _seconds(
+    generation_seconds = seconds_of(
         lambda: decode_in_windows(
             model,
             masked,
@@ -104,11 +104,13 @@ def _batch(config: VABConfig, size: int, windows: Windows) -> FeatureBatch:
     )
 
 
-def _millions(module: torch.nn.Module) -> float:
+def millions(module: torch.nn.Module) -> float:
+    """Parameters, in millions."""
     return sum(parameter.numel() for parameter in module.parameters()) / 1e6
 
 
-def _seconds(work: Callable[[], object], device: str) -> float:
+def seconds_of(work: Callable[[], object], device: str) -> float:
+    """How long some work takes on a device."""
     began = time.perf_counter()
     work()
     if device == "cuda":

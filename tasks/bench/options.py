@@ -27,6 +27,36 @@ class BenchModelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BenchDecodingOptions:
+    """Time masked decoding of a configuration's model beside an autoregressive twin, both with random weights.
+
+    The twin has the same layers, width, heads, codes and frames, and writes one step of codes a pass; it is timed with
+    a cache of keys and values and without.
+    """
+
+    config: Path
+    """A file of configs/vab, such as that of the paper's 24 layers of width 1024; guidance and steps are its own."""
+    seconds: float = 10.0
+    """Length of a clip."""
+    systems: list[Literal["masked", "cached", "uncached"]] = field(
+        default_factory=lambda: ["masked", "cached", "uncached"]
+    )
+    """Which to time; without a cache every step costs as much as all before it."""
+    layers: int | None = None
+    """Instead of the configuration's."""
+    width: int | None = None
+    """Instead of the configuration's."""
+    batch_size: int = 1
+    """Clips at a time."""
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """Arithmetic."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    output: Path | None = short("o", default=None)
+    """JSON file for the numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class BenchIndexOptions:
     """Build every kind of index over made-up embeddings and time it: building, size, recall@10, searching.
 

@@ -37,8 +37,9 @@ class ExtractOptions:
     num_codebooks: int | None = None
     """Codebooks of the codec to keep, from the coarsest; the codec's own number by default."""
     encoder: str | None = None
-    """Name of a visual encoder, such as EVA02-L-14, or file of its weights; demo-clip by default. With layers: before
-    it its layers are kept, class token and pooled patches: --add clip-layers --encoder layers:demo-clip."""
+    """Name of a visual encoder, such as EVA02-L-14 or avclip, or file of its weights; demo-clip by default. With
+    layers: before it its layers are kept, class token and pooled patches, such as --add clip-layers --encoder
+    layers:demo-clip."""
     encoder_weights: str | None = None
     """Other weights for that encoder: a name, a file, or 'random'."""
     visual_fps: float = 8.0

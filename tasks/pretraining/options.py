@@ -21,6 +21,8 @@ class DataOptions:
     validation_splits: str = ""
     """Clips to measure on, named in the same way; by default 'validation', and in stores without it one in twenty of
     the clips to learn from, which are then not learnt from."""
+    clips: Path | None = None
+    """A list of clips, such as 'vab curate' writes: of the clips to learn from only those in it are."""
     num_validation_clips: int = 64
     """The first so many of them in each store."""
     crop_seconds: float | None = None

@@ -20,6 +20,7 @@ from vab.codecs import load_codec
 from vab.config import from_dict, to_dict, to_record
 from vab.errors import ConfigError, StoreError
 from vab.features.joined import JoinedDataset
+from vab.features.manifest import load_manifest
 from vab.features.store import FeatureStore
 from vab.files import check_outputs, write_atomically
 from vab.models import ModelFolder, find_model
@@ -205,6 +206,7 @@ def _dataset(
         data.train_splits,
         data.validation_splits,
         limit=None if is_training else data.num_validation_clips,
+        only=_listed(data.clips) if is_training and data.clips else None,
         num_codebooks=getattr(config, "num_codebooks", None),
         streams=config.streams,
         crop_seconds=data.crop_seconds,
@@ -212,6 +214,12 @@ def _dataset(
         roll_prob=data.roll_prob if is_training else 0.0,
         is_training=is_training,
     )
+
+
+def _listed(path: Path) -> set[str]:
+    """Ids of a list's clips, whether their files are still there or not."""
+    manifest = load_manifest(path)
+    return {*manifest.missing, *(clip.id for clip in manifest.clips)}
 
 
 def _card(options: PretrainOptions, config: ModelConfig, store: FeatureStore) -> ModelCard:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset
 
+from vab.errors import StoreError
 from vab.features.batch import FeatureBatch
 from vab.features.dataset import FeatureDataset, Item
 from vab.features.splits import choose_clips
@@ -52,6 +53,7 @@ class JoinedDataset(Dataset[FeatureBatch]):
         *,
         is_training: bool,
         limit: int | None = None,
+        only: Collection[str] | None = None,
         streams: Mapping[str, float | None],
         **settings: Any,
     ) -> JoinedDataset:
@@ -63,6 +65,7 @@ class JoinedDataset(Dataset[FeatureBatch]):
             validation_splits: the same.
             is_training: which of the two; also of every ``FeatureDataset``.
             limit: at most so many clips of each store, the first; None = all.
+            only: ids of the clips that may be among them; None = all.
             streams: which a clip must have, at which rate.
             settings: of every ``FeatureDataset``.
 
@@ -70,16 +73,24 @@ class JoinedDataset(Dataset[FeatureBatch]):
             StoreError: a store has no such clips.
         """
         chosen = choose_clips(stores, train_splits, validation_splits, streams=streams)
+        parts = []
+        for store, clips in zip(stores, chosen, strict=True):
+            indices = clips.train if is_training else clips.validation
+            if only is not None:
+                indices = [index for index in indices if store.clips.ids[index] in only]
+                if not indices:
+                    raise StoreError(f"{store.path}: the list names none of the clips to learn from")
+            parts.append(indices[:limit])
         return cls(
             [
                 FeatureDataset(
                     store,
-                    (clips.train if is_training else clips.validation)[:limit],
+                    indices,
                     streams=streams,
                     is_training=is_training,
                     **settings,
                 )
-                for store, clips in zip(stores, chosen, strict=True)
+                for store, indices in zip(stores, parts, strict=True)
             ]
         )
 

@@ -8,7 +8,6 @@ answers how much earlier than the frames the sound is.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,25 +21,23 @@ from vab.metrics.synchformer_inputs import (
     NUM_SEGMENTS,
     NUM_WINDOWS,
     SAMPLE_RATE,
-    SEGMENT_FRAMES,
     View,
     mel_segments,
     picture_segments,
 )
 from vab.shapes import Float, Tensor
+from vab.visual.avclip import HEADS, SEGMENT_FEATURES, AvclipTower, TokenPool, attend_in_heads
 
 OFFSETS = tuple((index - 10) / 5 for index in range(21))
 """Seconds that an answer stands for: by so much the sound is early; late where negative."""
 
-_TUBE_FRAMES = 2
 _SOUND_PATCH, _SOUND_STRIDE = 16, 10
 _BANDS = (NUM_MELS - _SOUND_PATCH) // _SOUND_STRIDE + 1
 _SOUND_STEPS = (NUM_WINDOWS - _SOUND_PATCH) // _SOUND_STRIDE + 1
-_PICTURE_STEPS = SEGMENT_FRAMES // _TUBE_FRAMES
-_NUM_TOKENS = 2 + NUM_SEGMENTS * (_PICTURE_STEPS + _SOUND_STEPS)
-_FEATURE_HEADS, _JOINT_HEADS = 12, 8
+_NUM_TOKENS = 2 + NUM_SEGMENTS * (SEGMENT_FEATURES + _SOUND_STEPS)
+_JOINT_HEADS = 8
 """The one size of a layer that its weights do not show."""
-_EPS, _SOUND_EPS = 1e-6, 1e-12
+_SOUND_EPS = 1e-12
 _UNUSED = "vfeat_extractor.patch_embed."
 """A layer for single frames, which the file has and nothing goes through."""
 _SEGMENTS_AT_ONCE = 4
@@ -49,30 +46,19 @@ _SEGMENTS_AT_ONCE = 4
 class Network(nn.Module):
     """The three parts; names of all layers are those of the file."""
 
-    def __init__(
-        self,
-        width: int,
-        *,
-        patch: int,
-        side: int,
-        picture_depth: int,
-        sound_depth: int,
-        joint_depth: int,
-    ) -> None:
+    def __init__(self, tower: AvclipTower, width: int, *, sound_depth: int, joint_depth: int) -> None:
         """Put it together, without weights.
 
         Args:
+            tower: what sees.
             width: of every token.
-            patch: side of a patch of a picture, in pixels.
-            side: of a picture, in patches.
-            picture_depth: layers of the MotionFormer.
             sound_depth: layers of the AST.
             joint_depth: layers of the transformer over both.
         """
         super().__init__()
-        self.vfeat_extractor = _MotionFormer(width, patch, side, picture_depth)
+        self.vfeat_extractor = tower
         self.afeat_extractor = nn.ModuleDict(
-            {"ast": _Ast(width, sound_depth), "freq_attn_agg": _Pool(width, _FEATURE_HEADS)}
+            {"ast": _Ast(width, sound_depth), "freq_attn_agg": TokenPool(width, HEADS)}
         )
         self.vproj, self.aproj = nn.Linear(width, width), nn.Linear(width, width)
         self.transformer = _Joint(width, joint_depth)
@@ -111,9 +97,7 @@ class Synchformer:
         self._network = load_published(
             "Synchformer", weights, _build, device=device, keep=lambda key: not key.startswith(_UNUSED)
         )
-        patch = self._network.get_parameter("vfeat_extractor.patch_embed_3d.proj.weight").shape[4]
-        positions = self._network.get_parameter("vfeat_extractor.pos_embed").shape[1] - 1
-        self._size = patch * math.isqrt(positions)
+        self._size = self._network.vfeat_extractor.image_size
         self._device = device
 
     @torch.inference_mode()
@@ -165,89 +149,18 @@ def _build(state: Mapping[str, Tensor]) -> Network:
         IndexError: a tensor has too few axes.
     """
     width = state["transformer.off_head.weight"].shape[1]
-    if width % math.lcm(_FEATURE_HEADS, _JOINT_HEADS):
-        raise ValueError(f"{width} channels do not make {_FEATURE_HEADS} and {_JOINT_HEADS} heads")
-    patch = state["vfeat_extractor.patch_embed_3d.proj.weight"].shape[4]
-    side = math.isqrt(state["vfeat_extractor.pos_embed"].shape[1] - 1)
+    if width % math.lcm(HEADS, _JOINT_HEADS):
+        raise ValueError(f"{width} channels do not make {HEADS} and {_JOINT_HEADS} heads")
 
     def depth(before: str, norm: str) -> int:
         return sum(key.startswith(f"{before}.") and key.endswith(f".{norm}.weight") for key in state)
 
     return Network(
+        AvclipTower.for_state(state, "vfeat_extractor."),
         width,
-        patch=patch,
-        side=side,
-        picture_depth=depth("vfeat_extractor.blocks", "norm3"),
         sound_depth=depth("afeat_extractor.ast.encoder.layer", "layernorm_before"),
         joint_depth=depth("transformer.blocks", "ln1"),
     )
-
-
-class _MotionFormer(nn.Module):
-    """Patches of two frames each, attention over time and then over space in every layer, space pooled away."""
-
-    def __init__(self, width: int, patch: int, side: int, depth: int) -> None:
-        super().__init__()
-        shape = (_TUBE_FRAMES, patch, patch)
-        self.patch_embed_3d = nn.ModuleDict({"proj": nn.Conv3d(3, width, shape, stride=shape)})
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + side**2, width))
-        self.temp_embed = nn.Parameter(torch.zeros(1, _PICTURE_STEPS, width))
-        self.blocks = nn.Sequential(*(_DividedBlock(width) for _ in range(depth)))
-        self.norm = nn.LayerNorm(width, eps=_EPS)
-        self.spatial_attn_agg = _Pool(width, _FEATURE_HEADS)
-
-    def forward(self, segments: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B t D"]:
-        """One token for two frames."""
-        patches = self.patch_embed_3d.get_submodule("proj")(segments).flatten(3).permute(0, 2, 3, 1)
-        patches = patches + self.pos_embed[:, None, 1:] + self.temp_embed[:, :, None]
-        whole = (self.cls_token + self.pos_embed[:, :1]).expand(len(segments), -1, -1)
-        tokens = self.blocks(torch.cat([whole, patches.flatten(1, 2)], dim=1))
-        return self.spatial_attn_agg(self.norm(tokens[:, 1:]).unflatten(1, (_PICTURE_STEPS, -1)))
-
-
-class _DividedBlock(nn.Module):
-    """One layer, norms first, numbered as in the file and not in the order in which they are passed."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width, eps=_EPS) for _ in range(3))
-        self.timeattn, self.attn = (_DividedAttention(width) for _ in range(2))
-        layers = {"fc1": nn.Linear(width, 4 * width), "act": nn.GELU(), "fc2": nn.Linear(4 * width, width)}
-        self.mlp = nn.Sequential(OrderedDict(layers))
-
-    def forward(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
-        """Of one shape."""
-        tokens = tokens + self.timeattn(self.norm3(tokens), is_over_time=True)
-        tokens = tokens + self.attn(self.norm1(tokens), is_over_time=False)
-        return tokens + self.mlp(self.norm2(tokens))
-
-
-class _DividedAttention(nn.Module):
-    """The first token looks at all; a patch at the first and at those of its place or of its moment."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
-
-    def forward(self, tokens: Float[Tensor, "B N D"], *, is_over_time: bool) -> Float[Tensor, "B N D"]:
-        """Of one shape."""
-
-        def groups(patches: Tensor) -> Tensor:
-            by_moment = patches.unflatten(1, (_PICTURE_STEPS, -1))
-            return by_moment.transpose(1, 2) if is_over_time else by_moment
-
-        query, key, value = self.qkv(tokens).chunk(3, dim=-1)
-        whole = _attend(query[:, :1], key, value, _FEATURE_HEADS)
-        asked = groups(query[:, 1:])
-
-        def answering(each: Tensor) -> Tensor:
-            first = each[:, None, :1].expand(-1, asked.shape[1], -1, -1)
-            return torch.cat([first, groups(each[:, 1:])], dim=2).flatten(0, 1)
-
-        mixed = _attend(asked.flatten(0, 1), answering(key), answering(value), _FEATURE_HEADS).view_as(asked)
-        patches = (mixed.transpose(1, 2) if is_over_time else mixed).flatten(1, 2)
-        return self.proj(torch.cat([whole, patches], dim=1))
 
 
 class _Ast(nn.Module):
@@ -292,33 +205,10 @@ class _AstLayer(nn.Module):
         parts = [
             self.attention.get_submodule(f"attention.{name}")(normed) for name in ("query", "key", "value")
         ]
-        mixed = _attend(parts[0], parts[1], parts[2], _FEATURE_HEADS)
+        mixed = attend_in_heads(parts[0], parts[1], parts[2], HEADS)
         tokens = tokens + self.attention.get_submodule("output.dense")(mixed)
         hidden = F.gelu(self.intermediate.get_submodule("dense")(self.layernorm_after(tokens)))
         return tokens + self.output.get_submodule("dense")(hidden)
-
-
-class _Pool(nn.TransformerEncoderLayer):
-    """One layer over the places or bands of a moment and a token of its own, which is all that stays of them."""
-
-    def __init__(self, width: int, num_heads: int) -> None:
-        super().__init__(
-            width,
-            num_heads,
-            dim_feedforward=4 * width,
-            dropout=0.0,
-            activation=F.gelu,
-            layer_norm_eps=_EPS,
-            batch_first=True,
-            norm_first=True,
-        )
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-
-    def forward(self, tokens: Float[Tensor, "B t N D"]) -> Float[Tensor, "B t D"]:  # type: ignore[override]
-        """One token a moment."""
-        places = tokens.flatten(0, 1)
-        both = torch.cat([self.cls_token.expand(len(places), -1, -1), places], dim=1)
-        return super().forward(both)[:, 0].unflatten(0, tokens.shape[:2])
 
 
 class _Joint(nn.Module):
@@ -354,15 +244,9 @@ class _JointBlock(nn.Module):
         """Of one shape."""
         normed = self.ln1(tokens)
         query, key, value = (self.attn[name](normed) for name in ("query", "key", "value"))
-        tokens = tokens + self.attn["proj"](_attend(query, key, value, _JOINT_HEADS))
+        tokens = tokens + self.attn["proj"](attend_in_heads(query, key, value, _JOINT_HEADS))
         return tokens + self.mlp(self.ln2(tokens))
 
 
 def _dense(width: int, to: int) -> nn.ModuleDict:
     return nn.ModuleDict({"dense": nn.Linear(width, to)})
-
-
-def _attend(query: Tensor, key: Tensor, value: Tensor, num_heads: int) -> Tensor:
-    """Attention of [B, N, D] in heads, to another [B, M, D]."""
-    heads = [each.unflatten(-1, (num_heads, -1)).transpose(1, 2) for each in (query, key, value)]
-    return F.scaled_dot_product_attention(heads[0], heads[1], heads[2]).transpose(1, 2).flatten(2)

@@ -17,12 +17,12 @@ from torchaudio.transforms import MelSpectrogram
 from vab import media
 from vab.shapes import Float, Tensor
 from vab.timing import num_frames, num_samples
+from vab.visual.avclip import FPS, SEGMENT_FRAMES, ZOOM
 from vab.visual.preprocess import Preprocess
 
 SAMPLE_RATE = 16_000
-FPS = 25.0
-NUM_SEGMENTS, SEGMENT_FRAMES = 14, 16
-"""Segments that the network compares at once, and pictures in each."""
+NUM_SEGMENTS = 14
+"""Segments that the network compares at once."""
 SHORTEST_SECONDS = (NUM_SEGMENTS + 1) * SEGMENT_FRAMES / 2 / FPS
 """That so many segments last: 4.8."""
 NUM_MELS, NUM_WINDOWS = 128, 66
@@ -56,7 +56,7 @@ class View:
 
 AV_BENCHMARK = View(8.0, is_repeated=False, skipped_frames=0, zoom=1.0)
 """MMAudio's evaluator, whose number is DeSync: the first 8 s."""
-V_AURA = View(5.0, is_repeated=True, skipped_frames=2, zoom=256 / 224)
+V_AURA = View(5.0, is_repeated=True, skipped_frames=2, zoom=ZOOM)
 """V-AURA's, whose number is Sync: the middle 4.8 s of the first 5 s, which clips of 2.56 s fill by beginning again."""
 
 

@@ -19,7 +19,7 @@ class VisualEncoder(Protocol):
 
     name: str
     image_size: int
-    """Side of the square frame it takes."""
+    """Shorter side that a frame needs to have before ``preprocess``; larger ones are shrunk to it on decoding."""
     feature_shape: tuple[int, ...]
     """Of one feature: (E,), or more where it gives several layers or patches."""
     fps: float | None

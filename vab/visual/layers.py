@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from vab.shapes import Float, Tensor
+from vab.visual.avclip import DEFAULT_WEIGHTS, load_avclip
+from vab.visual.avclip import NAME as AVCLIP
 from vab.visual.base import VisualEncoder
 from vab.visual.loading import load_encoder
 from vab.visual.open_clip import IMAGES_PER_BATCH, OpenClipEncoder
@@ -84,11 +87,18 @@ def _pooled(patches: Float[Tensor, "F N E"]) -> Float[Tensor, "F cells E"]:
 
 
 def load_visual(name: str, **settings: Any) -> VisualEncoder:
-    """A visual encoder of any kind: ``layers:NAME`` for the layers of an image tower, or as ``load_encoder`` reads.
+    """A visual encoder of any kind: ``layers:NAME`` for the layers of an image tower, ``avclip``, or as
+    ``load_encoder`` reads.
+
+    A file that is called avclip holds the weights of that one, as beside a model's.
 
     Raises:
         WeightsError: as ``load_encoder``.
     """
+    if Path(name).stem == AVCLIP:
+        own = name if Path(name).suffix else DEFAULT_WEIGHTS
+        weights = settings.pop("weights", None)
+        return load_avclip(weights or own, **settings)
     if name.startswith(PREFIX):
         return LayeredEncoder(load_encoder(name.removeprefix(PREFIX), **settings))
     return load_encoder(name, **settings)
