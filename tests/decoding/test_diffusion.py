@@ -10,16 +10,9 @@ MEAN, STD = 0.7, 0.3
 SCHEDULE = NoiseSchedule()
 
 
-def _alpha(steps: torch.Tensor) -> torch.Tensor:
-    below = steps.long().clamp(max=998)
-    ratios = (SCHEDULE.alphas / (1 - SCHEDULE.alphas**2).sqrt()).log()
-    return (2 * torch.lerp(ratios[below], ratios[below + 1], steps.double() - below)).sigmoid().sqrt()
-
-
 def _predict_noise(x: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
     """The best prediction of the noise in Gaussian data."""
-    alpha = _alpha(steps).view(-1, 1)
-    sigma = (1 - alpha**2).sqrt()
+    alpha, sigma = (each.double().view(-1, 1) for each in SCHEDULE.levels(steps))
     return (sigma * (x.double() - alpha * MEAN) / (alpha**2 * STD**2 + sigma**2)).float()
 
 
@@ -52,7 +45,7 @@ def test_one_step_and_a_dimension_that_is_not_two() -> None:
 
 def test_noise_is_added_as_much_as_the_schedule_says() -> None:
     latents, noise = torch.ones(2, 100), torch.randn(2, 100)
-    noisy = SCHEDULE.add_noise(latents, noise, torch.tensor([0, 999]))
+    noisy = SCHEDULE.add_noise(latents, noise, torch.tensor([0.0, 999.0]))
     torch.testing.assert_close(noisy[0], latents[0], atol=0.2, rtol=0)
     torch.testing.assert_close(noisy[1], noise[1], atol=0.05, rtol=0)
     assert (SCHEDULE.alphas.diff() < 0).all() and SCHEDULE.alphas[-1] < 0.02

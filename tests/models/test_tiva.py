@@ -7,14 +7,22 @@ import torch
 from safetensors.torch import load_file
 from tiny_tiva import tiny_predictor_config, tiny_tiva_config
 
+from vab.audio import load_autoencoder
+from vab.config import to_dict
+from vab.decoding.options import DiffusionOptions
+from vab.features.batch import FeatureBatch
+from vab.metrics.curves import correlation
+from vab.models.files import ModelCard
 from vab.models.tiva.config import PredictorConfig, TiVAConfig
-from vab.models.tiva.generate import fade_in
+from vab.models.tiva.generate import TiVAGenerator, fade_in
 from vab.models.tiva.model import TiVA
 from vab.models.tiva.predictor import LayoutPredictor
+from vab.nn.interpolation import sample_at
 from vab.objectives.denoising import Denoising
 from vab.objectives.layout import masked_mean_square
 from vab.objectives.options import DenoisingOptions
 from vab.shapes import Tensor
+from vab.timing import step_times
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "tiny-tiva.safetensors"
 
@@ -144,6 +152,46 @@ def test_the_predictor_learns_and_layouts_stay_layouts() -> None:
         optimizer.step()
     assert loss < layouts.var() / 4
     assert predictor(features * 100, 40).amax() <= 1
+
+
+def test_a_trained_generator_follows_a_layout_that_was_edited() -> None:
+    """Toy latents that are high where the layout is loud; after some steps a moved event is heard where it moved."""
+    config = TiVAConfig(
+        tiny_predictor_config(), (2,), 25.0, widths=(16, 16), num_blocks=1, num_heads=4, semantic_dim=16
+    )
+    torch.manual_seed(0)
+    objective = Denoising(TiVA(config), DenoisingOptions(layout="given"))
+    parameters = [each for each in objective.parameters() if each.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=5e-3)
+    generator = torch.Generator().manual_seed(0)
+    size = 16
+    for _ in range(120):
+        is_loud = (torch.rand(size, 20, generator=generator) < 0.3).float()
+        layout = is_loud[:, :, None].expand(-1, -1, 5)
+        latents = sample_at(2 * layout[..., :2] - 0.6, 10.0, step_times(50, 25.0))
+        features = torch.randn(size, 10, 10, 32, generator=generator)
+        streams = {"latents": latents, "layout": layout, "clip-layers": features}
+        is_valid = {name: torch.ones(each.shape[:2], dtype=torch.bool) for name, each in streams.items()}
+        batch = FeatureBatch(streams, is_valid, ("",) * size, ((),) * size)
+        loss = objective(batch, generator=generator)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    scalars = objective.evaluate(batch, generator=generator)
+    assert scalars["loss_with_true_layout"] < scalars["loss_with_predicted_layout"]
+
+    card = ModelCard("tiva", to_dict(config), {}, window_seconds=2.0, overlap_seconds=0.4)
+    made = TiVAGenerator(objective.model.eval(), card, {"latents": load_autoencoder("tiny-spectral")})
+    layout = torch.zeros(50, 5)
+    layout[7:9] = layout[40:42] = 1.0
+    moved = layout.roll(-5, 0)
+    settings = {"options": DiffusionOptions(num_steps=10, cfg_scale=1.0), "seeds": [0], "batch_size": 1}
+    for drawn in (layout, moved):
+        conditions = [{"clip-layers": torch.randn(25, 10, 32), "layout": drawn}]
+        [sound] = made.generate(conditions, [5.0], **settings)  # type: ignore[arg-type]
+        level = sound.latents.mean(dim=1)
+        wanted = sample_at(drawn[None, :, :1], 10.0, step_times(125, 25.0))[0, :, 0]
+        assert correlation(level, wanted) > 0.95
 
 
 def test_stages_train_their_parts() -> None:

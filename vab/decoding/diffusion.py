@@ -12,7 +12,7 @@ from functools import cached_property
 import torch
 
 from vab.config import check_ranges
-from vab.shapes import Float, Int, Tensor
+from vab.shapes import Float, Tensor
 
 NoiseOf = Callable[[Tensor, Float[Tensor, " B"]], Tensor]
 """Noisy latents [B, ...] and their training steps, with fractions, to the noise in them."""
@@ -37,10 +37,22 @@ class NoiseSchedule:
         ).square()
         return (1 - betas).cumprod(0).sqrt()
 
-    def add_noise(self, latents: Tensor, noise: Tensor, steps: Int[Tensor, " B"]) -> Tensor:
+    @cached_property
+    def ratios(self) -> Float[Tensor, " T"]:
+        """Half the log of the ratio of signal to noise after each step, float64, falling."""
+        return (self.alphas / (1 - self.alphas.square()).sqrt()).log()
+
+    def levels(self, steps: Float[Tensor, " B"]) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
+        """Amplitudes of signal and noise after so many steps, fractions between two, float32."""
+        ratios = self.ratios.to(steps.device)
+        below = steps.long().clamp(0, self.num_train_steps - 2)
+        ratio = torch.lerp(ratios[below], ratios[below + 1], steps.double() - below)
+        return (2 * ratio).sigmoid().sqrt().float(), (-2 * ratio).sigmoid().sqrt().float()
+
+    def add_noise(self, latents: Tensor, noise: Tensor, steps: Float[Tensor, " B"]) -> Tensor:
         """Latents [B, ...] as they are after so many steps (TiVA equation 5)."""
-        alpha = self.alphas[steps.cpu()].view(-1, *[1] * (latents.ndim - 1)).to(latents)
-        return alpha * latents + (1 - alpha.square()).sqrt() * noise
+        alpha, sigma = (each.view(-1, *[1] * (latents.ndim - 1)) for each in self.levels(steps))
+        return alpha.to(latents) * latents + sigma.to(latents) * noise
 
 
 @torch.inference_mode()
@@ -59,7 +71,7 @@ def solve(
         schedule: of the training.
         num_steps: model passes.
     """
-    table = (schedule.alphas / (1 - schedule.alphas.square()).sqrt()).log()
+    table = schedule.ratios
     ratios = torch.linspace(table[-1].item(), table[0].item(), num_steps + 1, dtype=torch.float64)
     times = _interpolated(ratios, table)
     alphas = (2 * ratios).sigmoid().sqrt()

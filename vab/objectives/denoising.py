@@ -82,11 +82,12 @@ class Denoising(nn.Module):
     ) -> Float[Tensor, ""]:
         """Mean square error of the noise with a layout, or with that of the true sound."""
         latents, schedule = batch.streams["latents"], self.model.config.schedule
-        steps = torch.randint(schedule.num_train_steps, (len(batch),), generator=generator)
+        steps = torch.randint(schedule.num_train_steps, (len(batch),), generator=generator).float()
+        steps = steps.to(latents.device)
         noise = torch.randn(latents.shape, generator=generator).to(latents.device)
         found = self.model(
             schedule.add_noise(latents, noise, steps),
-            steps.float().to(latents.device),
+            steps,
             batch.streams["layout"] if layout is None else layout,
             batch.streams["clip-layers"],
             is_dropped=is_dropped.to(latents.device),

@@ -77,6 +77,10 @@ class TiVA(nn.Module):
     ) -> Float[Tensor, "B S ..."]:
         """See ``forward``; the layout is resized to the latents and enters as channels beside theirs.
 
+        The network gives what is to be added to the part of the noise that the latents themselves tell (the velocity of
+        Salimans and Ho 2022). The paper's gives the noise; then its errors where there is little but noise grow a
+        hundredfold in the latents. The loss is the paper's.
+
         Of latents with a frequency axis it is one channel more, as in the paper; without one, a channel a band.
         """
         config = self.config
@@ -89,5 +93,7 @@ class TiVA(nn.Module):
         else:
             followed = followed.unsqueeze(2)
         frames = frame_times(semantics.shape[1], config.predictor.visual_fps).to(latents.device)
-        noise = self.generator(torch.cat([x, followed], dim=3), steps, semantics, frames)
-        return noise.transpose(2, 3).reshape(latents.shape)
+        found = self.generator(torch.cat([x, followed], dim=3), steps, semantics, frames)
+        found = found.transpose(2, 3).reshape(latents.shape).float()
+        alpha, sigma = (each.view(-1, *[1] * (latents.ndim - 1)) for each in config.schedule.levels(steps))
+        return sigma * latents.float() + alpha * found

@@ -21,8 +21,8 @@ from vab.timing import step_times
 class TransformerUNet(nn.Module):
     """Noisy latents with their layout to what is in them.
 
-    Norms are over channels alone, so that a position does not depend on how much silence follows. There is attention
-    at every level but the first, where positions are most and convolutions do.
+    Norms are over channels alone, so that a position does not depend on how much silence surrounds it. There is
+    attention at every level but the first, where positions are most and convolutions do.
 
     Args:
         in_channels: of the input, the layout's among them.
@@ -51,7 +51,7 @@ class TransformerUNet(nn.Module):
         self.rate = rate
         self.width = widths[0]
         self.num_levels = len(widths)
-        time_dim = 4 * widths[0]
+        time_dim = 2 * widths[0]
         self.time = nn.Sequential(
             nn.Linear(widths[0], time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim), nn.SiLU()
         )
