@@ -105,14 +105,14 @@ class Generation:
             VABError: the path is the video itself, or cannot be written.
         """
         path, options = Path(path), options or SaveOptions()
-        sidecar = settings_file(path)
-        check_outputs([path, sidecar], [self.clip.path])
+        settings_path = settings_file(path)
+        check_outputs([path, settings_path], [self.clip.path])
         pieces, rate, gain = self._finish(options)
         settings = self.settings | {"save": asdict(options)} | ({} if gain is None else {"gain_db": gain})
 
         def write_settings() -> None:
             path.unlink(missing_ok=True)  # of other settings
-            write_atomically(sidecar, json.dumps(settings, indent=2) + "\n")
+            write_atomically(settings_path, json.dumps(settings, indent=2) + "\n")
 
         if path.suffix.lower() in media.AUDIO_SUFFIXES:
             media.write_audio(path, pieces, rate, on_complete=write_settings)

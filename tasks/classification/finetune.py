@@ -12,8 +12,8 @@ import numpy as np
 
 from tasks.classification.baselines import baseline_inputs, predict_by_baseline
 from tasks.classification.classes import Classes
+from tasks.classification.init_checkpoint import InitCheckpoint
 from tasks.classification.options import FinetuneOptions
-from tasks.classification.origin import Origin
 from tasks.classification.predictions import Predictions
 from tasks.classification.probe import cached_features, fit_probe, probe_probabilities
 from tasks.classification.protocol import Fold, plan_folds
@@ -56,8 +56,8 @@ def _run(options: FinetuneOptions) -> int:
         _labels(store, used),
         is_multilabel=options.data.multilabel,
     )
-    origin = None if options.baseline else Origin.load(options, store)
-    _claim(options)
+    init = None if options.baseline else InitCheckpoint.load(options, store)
+    _note_options(options)
     inputs = baseline_inputs(store, used, options.baseline) if options.baseline else {}
     done: dict[str, Predictions] = {}
     for number, fold in enumerate(folds, 1):
@@ -66,11 +66,11 @@ def _run(options: FinetuneOptions) -> int:
             if options.fold not in (None, number):
                 continue
             began = time.perf_counter()
-            if origin is None:
+            if init is None:
                 learnt = classes.targets(_labels(store, fold.train))
                 guesses = predict_by_baseline(inputs, fold, learnt, options, out)
             else:
-                guesses = _train_and_predict(origin, store, fold, used, classes, options, out)
+                guesses = _train_and_predict(init, store, fold, used, classes, options, out)
             predictions = Predictions(
                 tuple(store.clips.ids[clip] for clip in fold.test),
                 classes.names,
@@ -93,7 +93,7 @@ def _run(options: FinetuneOptions) -> int:
         is_multilabel=options.data.multilabel,
         title=f"{method(options)} on {store.path.name}, {_what_it_is_given(options)}",
         facts=_facts(
-            replace(options, fold=None), store, counts, origin, sum(len(one.ids) for one in done.values())
+            replace(options, fold=None), store, counts, init, sum(len(one.ids) for one in done.values())
         ),
     )
     return 0
@@ -110,7 +110,7 @@ def method(options: FinetuneOptions) -> str:
 
 
 def _train_and_predict(
-    origin: Origin,
+    init: InitCheckpoint,
     store: FeatureStore,
     fold: Fold,
     used: list[int],
@@ -118,7 +118,7 @@ def _train_and_predict(
     options: FinetuneOptions,
     out: Path,
 ) -> np.ndarray:
-    model = build_classifier(_encoder_for(origin, store, fold, options, out), classes.names, options)
+    model = build_classifier(_encoder_for(init, store, fold, options, out), classes.names, options)
     if options.freeze:
         features = cached_features(model, store, used, options.out, device=options.device)
         row_of = {clip: row for row, clip in enumerate(used)}
@@ -129,20 +129,20 @@ def _train_and_predict(
     else:
         finetune(model, store, fold, classes.class_of, options, out)
         guesses = probabilities(model, store, fold.test, device=options.device)
-    save_model(out / "model.safetensors", model, _card(origin, store, model, fold, options))
+    save_model(out / "model.safetensors", model, _card(init, store, model, fold, options))
     return guesses.numpy()
 
 
 def _encoder_for(
-    origin: Origin, store: FeatureStore, fold: Fold, options: FinetuneOptions, out: Path
+    init: InitCheckpoint, store: FeatureStore, fold: Fold, options: FinetuneOptions, out: Path
 ) -> VABEncoder:
     if options.scratch:
-        return origin.random_encoder(options)
+        return init.random_encoder(options)
     if not options.masked_epochs:
-        return origin.encoder()
-    assert isinstance(origin.model, VAB)
-    model = VAB(origin.model.config)
-    model.load_state_dict(origin.model.state_dict())
+        return init.encoder()
+    assert isinstance(init.model, VAB)
+    model = VAB(init.model.config)
+    model.load_state_dict(init.model.state_dict())
     go_on_masked(model, store, fold.train, options, out / "masked")
     return VABEncoder.from_vab(model.cpu())
 
@@ -158,7 +158,7 @@ def _labels(store: FeatureStore, clips: list[int]) -> list[tuple[str, ...]]:
     return [store.clips.labels[clip] for clip in clips]
 
 
-def _claim(options: FinetuneOptions) -> None:
+def _note_options(options: FinetuneOptions) -> None:
     """Note what is done in the run's folder; what is there already must be the same.
 
     Raises:
@@ -182,18 +182,18 @@ def _lasting(options: FinetuneOptions) -> dict[str, Any]:
 
 
 def _card(
-    origin: Origin, store: FeatureStore, model: VABClassifier, fold: Fold, options: FinetuneOptions
+    init: InitCheckpoint, store: FeatureStore, model: VABClassifier, fold: Fold, options: FinetuneOptions
 ) -> ModelCard:
     return ModelCard(
         type=MODEL_TYPE,
         config=to_dict(model.config),
-        components={name: each for name, each in origin.card.components.items() if name != REFINER},
+        components={name: each for name, each in init.card.components.items() if name != REFINER},
         window_seconds=store.info.clip_seconds,
         overlap_seconds=store.info.clip_seconds / 5,
         provenance={
             "trained_on": f"{len(fold.train)} clips of {store.path.name}"
             + (f", all folds but {fold.name}" if fold.name else ""),
-            "started_from": {"weights": Path(options.init).stem, "sha256": origin.sha256},
+            "started_from": {"weights": Path(options.init).stem, "sha256": init.sha256},
             "options": to_record(options),
             **made_with(),
         },
@@ -238,7 +238,7 @@ def _facts(
     options: FinetuneOptions,
     store: FeatureStore,
     counts: dict[str, int],
-    origin: Origin | None,
+    init: InitCheckpoint | None,
     num_tested: int,
 ) -> dict[str, Any]:
     splits = options.data.folds or options.data.test_splits
@@ -249,7 +249,7 @@ def _facts(
         "method": method(options),
         "modality": "audio" if options.baseline else options.modality,
         "clips": counts,
-        "started_from": None if origin is None else {"weights": options.init, "sha256": origin.sha256},
+        "started_from": None if init is None else {"weights": options.init, "sha256": init.sha256},
         "conditions": conditions(
             clips=f"{store.path.name}/{', '.join(splits)}",
             num_clips=num_tested,
@@ -262,7 +262,7 @@ def _facts(
             seed=options.training.seed,
             device=str(choose_device(options.device)),
             command=command_line("finetune", replace(options, resume=False)),
-            weights=None if origin is None else Path(options.init).stem,
+            weights=None if init is None else Path(options.init).stem,
             streams=to_dict(store.info)["streams"],
         ),
     }

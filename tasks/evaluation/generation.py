@@ -196,11 +196,11 @@ def _common_settings(generated: Sequence[Path]) -> dict[str, Any]:
     """What the JSON beside the generated files says, where all say the same; a list of values where they differ."""
     found: dict[str, set[str]] = {}
     for path in generated:
-        sidecar = path.with_name(path.name + ".json")
-        if not sidecar.is_file():
+        beside = path.with_name(path.name + ".json")
+        if not beside.is_file():
             continue
         try:
-            settings = json.loads(sidecar.read_text())
+            settings = json.loads(beside.read_text())
         except ValueError:
             continue
         for name in (

@@ -44,7 +44,7 @@ class RefinementOptions:
     """What a coarse-to-fine stage gives back of what the coarse codebooks lose (paper table 15).
 
     True codes of held-out clips are heard in all codebooks, in the coarse ones alone, and in the coarse ones refined,
-    and each is compared with the true sound. The sounds are kept; a run that was stopped goes on.
+    and each is compared with the true sound. The sounds are kept; re-run to resume.
     """
 
     store: Path

@@ -81,7 +81,7 @@ def extract(
     on_progress: Callable[[Progress], None] | None = None,
     reader: Callable[[ReadRequest], DecodedClip] = read_clip,
 ) -> ExtractionReport:
-    """Bring clips into a store, going on from wherever an earlier run ended, however it ended.
+    """Bring clips into a store, resuming from wherever an earlier run ended, however it ended.
 
     With the same clips, options and machine the store's bytes do not depend on interruptions. A clip that
     cannot be read is listed in ``failures.jsonl`` with the reason and never stops the others.
@@ -126,7 +126,7 @@ def extract(
 def add_stream(
     store_dir: Path, name: str, maker: StreamMaker, options: ExtractionOptions, **settings: Any
 ) -> ExtractionReport:
-    """Make one more stream of all clips of a store; interrupted, the same call goes on where it was.
+    """Make one more stream of all clips of a store; interrupted, the same call resumes.
 
     The stream lies in a store of its own below the store's ``streams`` folder, so that it is written like one.
 

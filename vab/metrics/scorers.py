@@ -343,13 +343,13 @@ def read_events(clip: Path) -> list[float]:
     Raises:
         MediaError: the file is damaged.
     """
-    sidecar = clip.with_suffix(".json")
-    if not sidecar.is_file():
+    truth = clip.with_suffix(".json")
+    if not truth.is_file():
         return []
     try:
-        return [float(event["time"]) for event in json.loads(sidecar.read_text()).get("events", [])]
+        return [float(event["time"]) for event in json.loads(truth.read_text()).get("events", [])]
     except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
-        raise MediaError(f"{sidecar}: its events cannot be read; mend or remove it") from error
+        raise MediaError(f"{truth}: its events cannot be read; mend or remove it") from error
 
 
 def code_vectors(codes: Int[Tensor, "K S"], codebooks: Float[Tensor, "K V Dc"]) -> Float[Tensor, "S E"]:

@@ -68,7 +68,7 @@ def write_corpus(
 
     ``clips`` is a total, split 90/5/5, or a count for each split. Each clip is ``<split>/<id>.mp4`` with
     ``<split>/<id>.json`` beside it. A clip whose truth is there from the same settings is not rendered again,
-    so an interrupted run goes on where it stopped; the same seed gives the same decoded frames and samples.
+    so an interrupted run resumes; the same seed gives the same decoded frames and samples.
     ``workers`` processes render (0: this one does); ``progress(done, total)`` is called after every clip.
     A clip that fails is logged, listed with its reason in ``failures.csv`` and left out of the manifest; when
     none succeeds a :class:`VABError` is raised.

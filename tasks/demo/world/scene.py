@@ -15,7 +15,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Curve:
-    """A smooth course over time through control points, ``times`` in seconds; constant outside them."""
+    """A smooth curve over time through control points, ``times`` in seconds; constant outside them."""
 
     times: np.ndarray
     values: np.ndarray

@@ -49,7 +49,7 @@ def sample_events(generator: np.random.Generator, duration: float, num_values: i
 def wander(
     generator: np.random.Generator, duration: float, shortest: float = 0.7, longest: float = 2.2
 ) -> Curve:
-    """A course in [0, 1] that keeps moving: control points some seconds apart, each well off the last."""
+    """A curve in [0, 1] that keeps moving: control points some seconds apart, each well off the last."""
     count = int(np.ceil(duration / shortest)) + 2
     times = np.concatenate([[0.0], np.cumsum(generator.uniform(shortest, longest, size=count))])
     steps = generator.uniform(0.25, 0.75, size=count)

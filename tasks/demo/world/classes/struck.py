@@ -9,7 +9,7 @@ from tasks.demo.world.scene import Motion, Source
 from tasks.demo.world.synthesis import rattle, strikes, thud
 from tasks.demo.world.timeline import irregular_events, sample_events, striker_track, trace_age
 
-HIDE: dict[str, Rgb] = {
+SURFACES: dict[str, Rgb] = {
     "metal": (142, 148, 160),
     "wooden": (168, 116, 70),
     "stone": (125, 120, 118),
@@ -26,7 +26,7 @@ def _swing(pivot: Point, length: float, degrees: float) -> Point:
 
 
 def _draw_hammer(pen: Pen, source: Source, state: State) -> None:
-    block = HIDE[source.material]
+    block = SURFACES[source.material]
     pen.shadow(-0.12, 0.5)
     pen.rectangle(-0.42, 0.0, 0.14, 0.2, darker(block, 0.25), darker(block, 0.6), corner=0.02)
     pen.rectangle(-0.5, 0.18, 0.22, 0.32, block, darker(block, 0.5), corner=0.02)
@@ -76,7 +76,7 @@ HAMMER = foley_class("hammer", sample_events, striker_track, _sound_hammer, _dra
 
 
 def _draw_drum(pen: Pen, source: Source, state: State) -> None:
-    head = HIDE[source.material]
+    head = SURFACES[source.material]
     pen.shadow(0.0, 0.48)
     pen.rectangle(-0.42, 0.06, 0.42, 0.42, source.rgb, darker(source.rgb))
     pen.ellipse(0.0, 0.06, 0.42, 0.09, source.rgb, darker(source.rgb))

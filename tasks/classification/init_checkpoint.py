@@ -17,7 +17,7 @@ from vab.weights import resolve, sha256_of
 
 
 @dataclass(frozen=True)
-class Origin:
+class InitCheckpoint:
     """The network that every fold starts from, and what its weights file says."""
 
     model: VAB | VABEncoder
@@ -26,7 +26,7 @@ class Origin:
     """Of the weights file."""
 
     @classmethod
-    def load(cls, options: FinetuneOptions, store: FeatureStore) -> Origin:
+    def load(cls, options: FinetuneOptions, store: FeatureStore) -> InitCheckpoint:
         """The weights of ``--init``.
 
         Raises:
