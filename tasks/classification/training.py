@@ -130,10 +130,9 @@ def for_each_clip(
     rows = []
     with progress_bar("clips") as progress:
         task = progress.add_task(description, total=len(clips))
-        for start in range(0, len(clips), CLIPS_A_PASS):
-            items = [(index, 0) for index in range(start, min(start + CLIPS_A_PASS, len(clips)))]
-            rows.append(what(data.__getitems__(items).to(device)).float().cpu())
-            progress.advance(task, len(items))
+        for batch in data.batches(CLIPS_A_PASS):
+            rows.append(what(batch.to(device)).float().cpu())
+            progress.advance(task, len(batch))
     return torch.cat(rows)
 
 

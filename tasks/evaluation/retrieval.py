@@ -113,14 +113,12 @@ def _embed(
     with progress_bar("clips") as progress:
         task = progress.add_task("embedding", total=sum(map(len, parts)))
         for part in parts:
-            for start in range(0, len(part), batch_size):
-                items = [(index, 0) for index in range(start, min(start + batch_size, len(part)))]
-                batch = part.__getitems__(items)
+            for batch in part.batches(batch_size):
                 frames = zip(batch.streams["clip"], batch.is_valid["clip"], strict=True)
                 codes = zip(batch.streams["codes"], batch.is_valid["codes"], strict=True)
                 visual.append(pipeline.embed_frames([each[is_valid] for each, is_valid in frames]))
                 audio.append(pipeline.embed_codes([each[:, is_valid] for each, is_valid in codes]))
-                progress.advance(task, len(items))
+                progress.advance(task, len(batch))
     nothing = torch.zeros(0, pipeline.model.config.width)
     return torch.cat([nothing, *visual]), torch.cat([nothing, *audio])
 

@@ -97,14 +97,12 @@ def measure(pipeline: Pipeline, store: FeatureStore, options: TokensOptions) -> 
     sizes: list[int] = []
     with progress_bar("clips") as progress:
         task = progress.add_task("predicting", total=len(data))
-        for start in range(0, len(data), options.batch_size):
-            items = [(index, 0) for index in range(start, min(start + options.batch_size, len(data)))]
-            batch = data.__getitems__(items).to(pipeline.device)
-            generator = torch.Generator().manual_seed(mixed_seed(options.seed, start))
-            for name, value in objective.evaluate(batch, generator=generator).items():
+        for batch in data.batches(options.batch_size):
+            generator = torch.Generator().manual_seed(mixed_seed(options.seed, sum(sizes)))
+            for name, value in objective.evaluate(batch.to(pipeline.device), generator=generator).items():
                 values[name].append(value.item())
-            sizes.append(len(items))
-            progress.advance(task, len(items))
+            sizes.append(len(batch))
+            progress.advance(task, len(batch))
     metrics = {name: float(np.average(numbers, weights=sizes)) for name, numbers in values.items()}
     for prefix in ("", ALL_MASKED):
         pairs = (values[f"{prefix}accuracy_{way}_vision"] for way in ("with", "without"))

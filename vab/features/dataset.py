@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -107,6 +107,11 @@ class FeatureDataset(Dataset[FeatureBatch]):
     def __getitems__(self, items: Sequence[Item]) -> FeatureBatch:
         """A batch; the data loader calls this when it is given a batch sampler."""
         return self.augment(self.read(items), [seed for _, seed in items])
+
+    def batches(self, size: int) -> Iterator[FeatureBatch]:
+        """All clips in order, with seeds of 0: as they are measured."""
+        for start in range(0, len(self), size):
+            yield self.__getitems__([(index, 0) for index in range(start, min(start + size, len(self)))])
 
     def read(self, items: Sequence[Item]) -> FeatureBatch:
         """A batch before augmentation: frames drawn, cropped."""

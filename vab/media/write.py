@@ -1,7 +1,8 @@
 """Write frames and audio into one MP4 whose two streams start at the same instant."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -55,12 +56,12 @@ def _checked_waveform(path: Path, waveform: np.ndarray | torch.Tensor | None) ->
 def _encode(
     container: av.container.OutputContainer,
     path: Path,
-    frames: Iterable[np.ndarray],
+    frames: Iterator[np.ndarray],
     fps: int,
     samples: np.ndarray | None,
     sample_rate: int,
 ) -> None:
-    first = next(iter(frames), None)
+    first = next(frames, None)
     if first is None:
         raise MediaError(f"{path}: a clip needs at least one frame")
     height, width = first.shape[:2]
@@ -71,47 +72,36 @@ def _encode(
     # Without B-frames there is no reordering delay; one thread, as clips are written by many processes.
     video.options = {"preset": "superfast", "crf": "20", "bf": "0", "threads": "1"}
     video.time_base = Fraction(1, fps)
-    audio = None
-    if samples is not None:
-        audio = container.add_stream("aac", rate=sample_rate)
-        audio.layout = "mono" if samples.shape[0] == 1 else "stereo"
-        audio.bit_rate = AAC_BITS_PER_SECOND
-        audio.time_base = Fraction(1, sample_rate)
-
-    block, start = AUDIO_BLOCK_SECONDS * sample_rate, 0
-    image: np.ndarray | None = first
-    index = 0
-    while image is not None:
+    packets = iter(()) if samples is None else _encoded_audio(container, samples, sample_rate)
+    ahead = 0
+    for index, image in enumerate(chain([first], frames), start=1):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-        frame.pts, frame.time_base = index, Fraction(1, fps)
+        frame.pts, frame.time_base = index - 1, Fraction(1, fps)
         container.mux(video.encode(frame))
-        index += 1
-        # Sound keeps pace with the frames, so the muxer never holds more than about a second.
-        if audio is not None and samples is not None and start < index / fps * sample_rate:
-            _encode_block(container, audio, samples, start, start + block, sample_rate)
-            start += block
-        image = next(iter(frames), None)
+        # The audio keeps pace with the frames, so the muxer never holds more than about a second.
+        if ahead < index / fps:
+            container.mux(next(packets, []))
+            ahead += AUDIO_BLOCK_SECONDS
     container.mux(video.encode(None))
-    if audio is not None and samples is not None:
-        while start < samples.shape[1]:
-            _encode_block(container, audio, samples, start, start + block, sample_rate)
-            start += block
-        container.mux(audio.encode(None))
+    for block in packets:
+        container.mux(block)
 
 
-def _encode_block(
-    container: av.container.OutputContainer,
-    audio: av.AudioStream,
-    samples: np.ndarray,
-    start: int,
-    stop: int,
-    sample_rate: int,
-) -> None:
-    piece = samples[:, start:stop]
-    if piece.shape[1] == 0:
-        return
-    frame = av.AudioFrame.from_ndarray(
-        np.ascontiguousarray(piece), format="fltp", layout="mono" if samples.shape[0] == 1 else "stereo"
-    )
-    frame.sample_rate, frame.pts, frame.time_base = sample_rate, start, Fraction(1, sample_rate)
-    container.mux(audio.encode(frame))
+def _encoded_audio(
+    container: av.container.OutputContainer, samples: np.ndarray, sample_rate: int
+) -> Iterator[list[av.Packet]]:
+    """Add a stream of the samples; return the packets of each block, and those that the encoder held back."""
+    layout = "mono" if samples.shape[0] == 1 else "stereo"
+    stream = container.add_stream("aac", rate=sample_rate)
+    stream.layout, stream.bit_rate = layout, AAC_BITS_PER_SECOND
+    stream.time_base = Fraction(1, sample_rate)
+
+    def blocks() -> Iterator[list[av.Packet]]:
+        for start in range(0, samples.shape[1], AUDIO_BLOCK_SECONDS * sample_rate):
+            piece = np.ascontiguousarray(samples[:, start : start + AUDIO_BLOCK_SECONDS * sample_rate])
+            frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout=layout)
+            frame.sample_rate, frame.pts, frame.time_base = sample_rate, start, Fraction(1, sample_rate)
+            yield stream.encode(frame)
+        yield stream.encode(None)
+
+    return blocks()
