@@ -72,7 +72,7 @@ COMMANDS = {
     "layout": Command(
         "use",
         "when and how high a video sounds, to edit and to follow",
-        "layout clip.mp4 -o layout.json",
+        "layout --audio drums.wav -o layout.json",
         "tasks.layout.options:LayoutOptions",
         "tasks.layout.run:run",
     ),
