@@ -145,7 +145,9 @@ class AblationOptions:
     'alibi': distance in seconds, asymmetric or not, or by index; 'visual_rate': 8, 4 or 1 frames a second;
     'alibi_1fps': the same at the paper's rate of 1 frame a second; 'experts': with or without; 'heads': 8 or 4;
     'learning_rate': 2e-3 or 1e-3; 'codebooks': 4 or 2; 'mask_ratio': mean 0.35 (and its minimum with it), 0.55 or 0.75
-    (paper appendix C.5; minimum 0.5). Writes ablation.json. Re-run to resume.
+    (paper appendix C.5; minimum 0.5). Of V-AURA, named apart: 'v_aura_fusion': frames beside codes or before them;
+    'v_aura_pattern': delay, parallel or flattened; 'v_aura_rate': 8, 4 or 25 frames a second, the latter of a stream
+    clip25. Writes ablation.json. Re-run to resume.
     """
 
     what: list[str] = positional(
@@ -160,7 +162,7 @@ class AblationOptions:
             "mask_ratio",
         ]
     )
-    """Which comparisons; all by default."""
+    """Which comparisons; all of VAB by default."""
     store: Path = Path("out/bundle/store")
     """Feature store of Foley world with training and test clips, as 'vab demo train' leaves it."""
     output: Path = short("o", default=Path("out/ablation"))

@@ -174,7 +174,7 @@ def _sweep(documents: Sequence[Document]) -> Table:
 def _ablation(documents: Sequence[Document]) -> Table:
     rows = [row for document in documents for row in document["rows"]]
     columns: dict[str, Callable[[Document], float]] = {}
-    if "tokens" in rows[0]:
+    if all("tokens" in row for row in rows):
         columns["loss, all masked"] = lambda row: row["tokens"]["all_masked/loss_with_vision"]
     if "retrieval" in rows[0]:
         columns["frames to audio R@1"] = lambda row: row["retrieval"]["visual to audio"]

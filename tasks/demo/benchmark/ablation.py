@@ -16,7 +16,7 @@ from tasks.classification.finetune import run as finetune
 from tasks.classification.options import FinetuneOptions
 from tasks.console import console, say
 from tasks.demo.benchmark.material import CLIP_SECONDS, SPLIT, read_clips
-from tasks.demo.benchmark.run import train_classifier
+from tasks.demo.benchmark.run import predicts_masked, train_classifier
 from tasks.demo.benchmark.scores import SHOWN, score
 from tasks.demo.benchmark.systems import generate
 from tasks.demo.options import AblationOptions
@@ -37,9 +37,12 @@ from vab.features.store import FeatureStore
 from vab.files import write_atomically
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-SMALL = {"model": {"num_layers": 4, "num_encoder_layers": 2}, "training": {"warmup_steps": 100}}
-"""What all have in common; the rest is the demo's configuration."""
 Changes = dict[str, dict[str, Any]]
+SMALL: dict[str, Changes] = {
+    "vab": {"model": {"num_layers": 4, "num_encoder_layers": 2}, "training": {"warmup_steps": 100}},
+    "v_aura": {"model": {"num_layers": 3}, "training": {"warmup_steps": 100}},
+}
+"""What all models of a type have in common; the rest is the demo's configuration."""
 COMPARISONS: dict[str, dict[str, Changes]] = {
     "alibi": {
         "asymmetric": {},
@@ -62,7 +65,19 @@ COMPARISONS: dict[str, dict[str, Changes]] = {
         "0.55": {"objective": {"mask_ratio": {"mean": 0.55, "std": 0.25, "minimum": 0.5, "maximum": 1.0}}},
         "0.75": {"objective": {"mask_ratio": {"mean": 0.75, "std": 0.25, "minimum": 0.5, "maximum": 1.0}}},
     },
+    "v_aura_fusion": {"concat": {}, "prepend": {"model": {"fusion": "prepend"}}},
+    "v_aura_pattern": {
+        "delay": {},
+        "parallel": {"model": {"pattern": "parallel"}},
+        "flattened": {"model": {"pattern": "flattened"}},
+    },
+    "v_aura_rate": {
+        "8": {},
+        "4": {"model": {"visual_fps": 4.0}},
+        "25": {"model": {"visual_stream": "clip25", "visual_fps": 25.0}, "data": {"crop_seconds": 2.56}},
+    },
 }
+"""Of each comparison its models; a name begins with a model's type where that is not vab."""
 
 
 def run(options: AblationOptions) -> int:
@@ -73,11 +88,13 @@ def run(options: AblationOptions) -> int:
     rows: list[dict[str, Any]] = []
     for what in options.what:
         for value, changes in COMPARISONS[what].items():
-            folder = out / (f"{what}-{value}" if changes else "common")
-            _train(folder, changes, options)
+            kind = "v_aura" if what.startswith("v_aura") else "vab"
+            common = "common" if kind == "vab" else f"{kind}-common"
+            folder = out / (f"{what}-{value}" if changes else common)
+            _train(folder, kind, changes, options)
             rows.append({"what": what, "value": value, **_measure(folder, options)})
     _show(rows)
-    pipeline = vab.load(out / "common" / "model.safetensors", device=options.device)
+    pipeline = vab.load(folder / "model.safetensors", device=options.device)  # all are sampled alike
     measured = conditions(
         clips=f"Foley world {CORPUS_VERSION}, test split",
         num_clips=min(options.clips, len(FeatureStore(options.store).select(split=SPLIT))),
@@ -94,7 +111,7 @@ def run(options: AblationOptions) -> int:
     return 0
 
 
-def _train(folder: Path, changes: Changes, options: AblationOptions) -> None:
+def _train(folder: Path, kind: str, changes: Changes, options: AblationOptions) -> None:
     if (folder / "model.safetensors").exists():
         return
     common = {
@@ -104,7 +121,7 @@ def _train(folder: Path, changes: Changes, options: AblationOptions) -> None:
         "device": options.device,
         "training": {"max_steps": options.steps, "seed": options.seed},
     }
-    pretrain(read_options(PretrainOptions, CONFIGS / "vab" / "demo.yaml", SMALL, common, changes))
+    pretrain(read_options(PretrainOptions, CONFIGS / kind / "demo.yaml", SMALL[kind], common, changes))
 
 
 def _measure(folder: Path, options: AblationOptions) -> dict[str, Any]:
@@ -124,9 +141,12 @@ def _generation(folder: Path, options: AblationOptions) -> dict[str, Any]:
     pipeline = vab.load(folder / "model.safetensors", device=options.device)
     clips = read_clips(options.store, options.clips, pipeline)
     sounds = generate(folder.name, clips, pipeline, pipeline.sampling_options(), seed=options.seed)
-    tokens = measure_tokens(pipeline, FeatureStore(options.store), TokensOptions(store=options.store))
     classifier = train_classifier(pipeline, options.output, options.classifier_clips)
-    return {**score(sounds, clips, SAMPLE_RATE, classifier), "tokens": tokens.metrics}
+    scores = score(sounds, clips, SAMPLE_RATE, classifier)
+    if predicts_masked(pipeline):
+        tokens = measure_tokens(pipeline, FeatureStore(options.store), TokensOptions(store=options.store))
+        scores["tokens"] = tokens.metrics
+    return scores
 
 
 def _retrieval(folder: Path, options: AblationOptions) -> dict[str, Any]:
@@ -178,8 +198,9 @@ def _show(rows: list[dict[str, Any]]) -> None:
         padding=(0, 1, 0, 0),
     )
     columns: dict[str, Callable[[dict[str, Any]], float]] = {}
-    if "tokens" in rows[0]:
+    if "num_clips" in rows[0]:
         columns |= {title: operator.itemgetter(name) for name, title in SHOWN.items()}
+    if all("tokens" in row for row in rows):
         columns["loss,\nseeing"] = lambda row: row["tokens"][f"{ALL_MASKED}loss_with_vision"]
         columns["not\nseeing"] = lambda row: row["tokens"][f"{ALL_MASKED}loss_without_vision"]
     if "retrieval" in rows[0]:

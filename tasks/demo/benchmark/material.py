@@ -40,7 +40,8 @@ class BenchmarkClip:
     """Its ground truth."""
     waveform: Float[Tensor, "1 L"]
     """True sound at the codec's rate."""
-    visual: Float[Tensor, "F E"]
+    conditions: dict[str, Tensor]
+    """What the model takes of its frames, by stream."""
     """Frame features at the model's rate."""
 
     @property
@@ -124,21 +125,14 @@ def read_clips(store_path: Path, num_clips: int, pipeline: Pipeline) -> list[Ben
     indices = sorted(store.select(split=SPLIT), key=lambda index: store.clips.ids[index])[:num_clips]
     if not indices:
         raise VABError(f"{store_path} has no clips of the split {SPLIT!r}")
-    config = pipeline.model.config
-    data = FeatureDataset(
-        store,
-        indices,
-        num_codebooks=config.num_codebooks,
-        streams={"codes": None, "clip": config.visual_fps},
-        crop_seconds=CLIP_SECONDS,
-    )
+    data = FeatureDataset(store, indices, streams=pipeline.condition_rates, crop_seconds=CLIP_SECONDS)
     clips = []
     with progress_bar("clips") as progress:
         for row in progress.track(range(len(indices)), description="reading"):
             video = Path(store.clips[indices[row]].source)
             waveform = media.read_audio(video, pipeline.codec.sample_rate, duration=CLIP_SECONDS)
             truth = json.loads(video.with_suffix(".json").read_text())
-            clips.append(BenchmarkClip(video, truth, waveform, data[row, 0].streams["clip"][0]))
+            clips.append(BenchmarkClip(video, truth, waveform, data[row, 0].clips()[0]))
     return clips
 
 

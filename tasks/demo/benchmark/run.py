@@ -41,6 +41,8 @@ from tasks.record import conditions, of_pipeline, write_record
 from vab.config import to_dict
 from vab.features.store import FeatureStore
 from vab.metrics.spectra import log_mel_distance
+from vab.models import find_model
+from vab.objectives.masked_prediction import MaskedPrediction
 from vab.pipeline import Pipeline
 from vab.shapes import Float, Tensor
 
@@ -92,11 +94,11 @@ def run(options: BenchmarkOptions) -> int:
         "systems": table,
         "codec": beside_opus(coded, truths, pipeline),
         "codec_by_codebooks": by_codebooks(truths[:NUM_CODEBOOK_CLIPS], pipeline),
-        "tokens": measure_tokens(
-            pipeline, FeatureStore(store), TokensOptions(store=store, weights=options.weights)
-        ).metrics,
         "diversity": _diversity(varied, generated[: len(varied)], again),
     }
+    if predicts_masked(pipeline):
+        tokens = TokensOptions(store=store, weights=options.weights)
+        numbers["tokens"] = measure_tokens(pipeline, FeatureStore(store), tokens).metrics
     _say(numbers)
     measured = conditions(
         clips=f"Foley world {CORPUS_VERSION}, test split",
@@ -113,6 +115,11 @@ def run(options: BenchmarkOptions) -> int:
     page = write_page(out, clips, coded, generated, {**numbers, "conditions": measured})
     say(f"{out / 'benchmark.json'}\n{page}")
     return 0
+
+
+def predicts_masked(pipeline: Pipeline) -> bool:
+    """Whether a model's accuracy on masked codes can be measured."""
+    return find_model(pipeline.card.type).objective is MaskedPrediction
 
 
 def train_classifier(pipeline: Pipeline, folder: Path, num_clips: int) -> ReferenceClassifier:

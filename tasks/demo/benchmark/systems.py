@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from tasks.console import progress_bar
 from tasks.demo.benchmark.material import BenchmarkClip
 from vab import media
-from vab.decoding.options import DecodingOptions
+from vab.config import to_dict
 from vab.models.refined import RefinedGenerator
 from vab.pipeline import Pipeline
 from vab.seeds import clip_seed
@@ -55,7 +56,7 @@ def generate(
     name: str,
     clips: Sequence[BenchmarkClip],
     pipeline: Pipeline,
-    options: DecodingOptions,
+    options: Any,
     *,
     seed: int,
     folder: Path | None = None,
@@ -66,7 +67,7 @@ def generate(
         name: for the progress bar.
         clips: what to do.
         pipeline: the model.
-        options: of the decoding.
+        options: of the sampling.
         seed: with a clip's name, all that its noise depends on.
         folder: keeps the sounds as FLAC; those that are there are read, so that a long run resumes.
     """
@@ -82,7 +83,7 @@ def generate(
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]
             made = pipeline.generator.generate(
-                [{"clip": clips[index].visual} for index in batch],
+                [clips[index].conditions for index in batch],
                 [clips[index].waveform.shape[1] / rate for index in batch],
                 options=options,
                 seeds=[clip_seed(seed, clips[index].id) for index in batch],
@@ -97,13 +98,13 @@ def generate(
     return [sounds[index] for index in range(len(clips))]
 
 
-def sounds_folder(out: Path, pipeline: Pipeline, decoding: DecodingOptions) -> Path:
-    """Where the sounds of one model and one way of decoding are kept."""
+def sounds_folder(out: Path, pipeline: Pipeline, options: Any) -> Path:
+    """Where the sounds of one model and one way of sampling are kept."""
     weights = pipeline.provenance["weights_sha256"][:8]
-    name = f"{weights}-steps{decoding.num_steps}-cfg{decoding.cfg_scale:g}-t{decoding.temperature:g}"
-    return out / "sounds" / name
+    given = (f"{name}-{value}" for name, value in to_dict(options).items() if value is not None)
+    return out / "sounds" / "-".join([weights, *given])
 
 
-def unconditional(options: DecodingOptions) -> DecodingOptions:
-    """The same decoding without the frames."""
+def unconditional(options: Any) -> Any:
+    """The same sampling without the frames."""
     return replace(options, cfg_scale=0.0)
