@@ -92,6 +92,16 @@ def load_tensors(
     return tensors, header
 
 
+def load_header(path: Path) -> dict[str, Any]:
+    """The header alone of a file of ``save_tensors``; empty where there is none, or no such file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get(HEADER_KEY, "{}"))
+    except (SafetensorError, OSError, ValueError, RecursionError):
+        return {}
+    return header if isinstance(header, dict) else {}
+
+
 def load_torch_file(path: Path) -> Any:
     """Read a ``torch.save`` file of plain containers and tensors; code inside is never run.
 

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from vab.checkpoint import load_header
 from vab.shapes import Float, Tensor
 from vab.visual.avclip import DEFAULT_WEIGHTS, load_avclip
 from vab.visual.avclip import NAME as AVCLIP
 from vab.visual.base import VisualEncoder
-from vab.visual.loading import load_encoder
+from vab.visual.loading import load_encoder, own_file
 from vab.visual.open_clip import IMAGES_PER_BATCH, OpenClipEncoder
+from vab.visual.s3d import KIND, SPARSESYNC, load_s3d
 
 PREFIX = "layers:"
 """Before the name of the encoder whose layers are wanted."""
@@ -87,10 +89,10 @@ def _pooled(patches: Float[Tensor, "F N E"]) -> Float[Tensor, "F cells E"]:
 
 
 def load_visual(name: str, **settings: Any) -> VisualEncoder:
-    """A visual encoder of any kind: ``layers:NAME`` for the layers of an image tower, ``avclip``, or as
-    ``load_encoder`` reads.
+    """A visual encoder of any kind: ``layers:NAME`` for the layers of an image tower, ``avclip``, ``s3d`` with
+    SparseSync's weights or a file of a small S3D, or as ``load_encoder`` reads.
 
-    A file that is called avclip holds the weights of that one, as beside a model's.
+    A file that is called avclip or s3d holds the weights of that one, as beside a model's.
 
     Raises:
         WeightsError: as ``load_encoder``.
@@ -101,4 +103,9 @@ def load_visual(name: str, **settings: Any) -> VisualEncoder:
         return load_avclip(weights or own, **settings)
     if name.startswith(PREFIX):
         return LayeredEncoder(load_encoder(name.removeprefix(PREFIX), **settings))
+    if Path(name).stem == SPARSESYNC:
+        weights = settings.pop("weights", None) or (name if Path(name).suffix else None)
+        return load_s3d(SPARSESYNC, weights=weights, **settings)
+    if (file := own_file(name)) is not None and load_header(file).get("type") == KIND:
+        return load_s3d(file, **settings)
     return load_encoder(name, **settings)

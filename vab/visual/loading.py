@@ -15,6 +15,7 @@ from vab.errors import ConfigError, WeightsError
 from vab.visual import open_clip
 from vab.visual.open_clip import OpenClipEncoder, build_open_clip
 from vab.visual.preprocess import Preprocess
+from vab.visual.s3d import S3DEncoder
 from vab.weights import RANDOM, find, resolve
 
 FORMAT = "encoder"
@@ -72,7 +73,7 @@ def load_encoder(
         WeightsError: an unknown name, or weights that are absent, damaged, or of another model.
         ConfigError: a configuration that open_clip cannot build.
     """
-    if Path(name).suffix == ".safetensors" or _is_own_name(name):
+    if own_file(name) is not None:
         return _load_own(name, weights, dtype).requires_grad_(False).to(device)
     source = _find(name, weights)
     with torch.random.fork_rng(devices=[]):
@@ -92,7 +93,7 @@ def load_encoder(
 
 
 def save_encoder(
-    encoder: OpenClipEncoder,
+    encoder: OpenClipEncoder | S3DEncoder,
     path: Path,
     provenance: Mapping[str, Any] | None = None,
     *,
@@ -112,6 +113,13 @@ def save_encoder(
         for key, tensor in encoder.model.state_dict().items()
     }
     checkpoint.save_tensors(path, tensors, header)
+
+
+def own_file(name: str) -> Path | None:
+    """The file in our own format that a name leads to, if it leads to one."""
+    if Path(name).suffix == ".safetensors" or _is_own_name(name):
+        return resolve(name)
+    return None
 
 
 def _is_own_name(name: str) -> bool:
