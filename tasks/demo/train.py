@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,20 @@ from tasks.demo.training.codec import (
     DecoderReconstruction,
     WaveformPieces,
 )
-from tasks.demo.training.options import Amounts, CodecOptions, SpectralCodecOptions, TowerOptions
+from tasks.demo.training.options import (
+    Amounts,
+    CodecOptions,
+    SpectralCodecOptions,
+    SyncOptions,
+    TowerOptions,
+)
 from tasks.demo.training.quantisers import DacQuantiser, EncodecQuantiser
 from tasks.demo.training.sounds import SoundPieces, read_pool
 from tasks.demo.training.spectral import SpectralReconstruction
+from tasks.demo.training.sync import OffsetObjective
 from tasks.demo.training.tower import TowerObjective
 from tasks.demo.world import write_corpus
+from tasks.demo.world.scene import SAMPLE_RATE
 from tasks.demo.world.truth import NUM_STATE_QUANTITIES
 from tasks.extraction.options import ExtractOptions
 from tasks.extraction.run import run as extract
@@ -56,6 +65,7 @@ from vab.training.folder import run_folder
 from vab.training.options import TrainingOptions
 from vab.training.run import fit
 from vab.visual import OpenClipEncoder, Preprocess, build_open_clip, save_encoder
+from vab.visual.s3d import S3D, S3DConfig, S3DEncoder
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 VISUAL_FPS = 8.0
@@ -125,6 +135,8 @@ class Recipe:
         if self.system.refiner is not None:
             stages.append(("coarse-to-fine stage", self.weights("refiner"), self.refiner))
         stages.append(("VAB", self.weights("vab"), self.vab))
+        if self.options.codec == "spectral":
+            stages.append(("sync encoder", self.sync_weights, self.sync))
         if self.system.is_adapted:
             stages.append(("encoder for search", self.weights("search"), self.search))
             stages.append(("classifier", self.weights("classes"), self.classes))
@@ -250,6 +262,33 @@ class Recipe:
         )
         save_encoder(encoder, self.tower_weights, self._provenance(options.training), dtype=torch.float16)
 
+    def sync(self) -> None:
+        """Train a small S3D to tell how far sound and frames are apart."""
+        options = read_options(
+            SyncOptions, CONFIGS / "visual" / "demo_sync.yaml", {"training": self._training()}
+        )
+        config = from_dict(S3DConfig, options.network, source="network")
+        torch.manual_seed(self.options.seed)
+        network = S3D(config)
+        clips = partial(
+            material.sync_clips, self.out, config=config, options=options, sample_rate=SAMPLE_RATE
+        )
+        fit(
+            OffsetObjective(network, SAMPLE_RATE),
+            clips("train", num_clips=self.amounts.num_codec_and_tower_clips),
+            clips("validation"),
+            options.training,
+            self.out / "sync",
+            resume=True,
+            device=self.options.device,
+        )
+        save_encoder(
+            S3DEncoder(network, name="demo-sync"),
+            self.sync_weights,
+            self._provenance(options.training),
+            dtype=torch.float32,
+        )
+
     def features(self) -> None:
         """Extract codes and visual features of the corpus."""
         options = ExtractOptions(
@@ -311,6 +350,11 @@ class Recipe:
     def tower_weights(self) -> Path:
         """File of the visual encoder."""
         return self.out / "bundle" / "demo-clip.safetensors"
+
+    @property
+    def sync_weights(self) -> Path:
+        """File of the encoder of the stream "sync"."""
+        return self.out / "bundle" / "demo-sync.safetensors"
 
     def _pretrain(self, kind: str, config: str, more: dict[str, Any] | None = None) -> None:
         out = self.out / f"{kind}{self.system.suffix}"

@@ -11,12 +11,15 @@ import numpy as np
 import torch
 
 from tasks.console import progress_bar
+from tasks.demo.training.options import SyncOptions
+from tasks.demo.training.sync import SyncClips
 from tasks.demo.training.tower import FrameCaptions
 from tasks.demo.world import frame_captions
 from tasks.demo.world.truth import visible_state
 from vab import media, timing
 from vab.codecs.frozen import FrozenCodec
 from vab.files import complete_file
+from vab.visual.s3d import S3DConfig
 
 CLIP_SECONDS = 10.0
 T = TypeVar("T")
@@ -72,6 +75,30 @@ def captioned_frames(
         timing.frame_times(num_frames, frames_per_second).numpy(),
         lambda index, time, generator: frame_captions(truths[index], time, generator),
         lambda index, time: visible_state(truths[index], time),
+    )
+
+
+def sync_clips(
+    out: Path,
+    split: str,
+    config: S3DConfig,
+    options: SyncOptions,
+    sample_rate: int,
+    num_clips: int | None = None,
+) -> SyncClips:
+    """Frames and audio of a split's first clips, at the rate and size of a network that is to tell offsets."""
+
+    def of(clip: Path) -> np.ndarray:
+        pieces = media.iter_frames(clip, config.fps, duration=CLIP_SECONDS, max_size=config.resized)
+        return np.concatenate(list(pieces))
+
+    clips = clip_files(out, split, num_clips)
+    return SyncClips(
+        _kept(out / "cache" / f"sync-frames-{split}.npy", f"frames of {split}", clips, of),
+        waveforms(out, split, sample_rate, num_clips),
+        round(sample_rate / config.fps),
+        timing.num_frames(options.piece_seconds, config.fps),
+        options.max_offset,
     )
 
 

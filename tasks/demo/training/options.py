@@ -73,6 +73,20 @@ class TowerOptions:
 
 
 @dataclass(frozen=True)
+class SyncOptions:
+    """A small S3D and its training."""
+
+    network: dict[str, Any]
+    """The fields of ``S3DConfig``."""
+    piece_seconds: float
+    """Length of a piece's frames."""
+    max_offset: int
+    """Largest offset between sound and frames, in frames."""
+    training: TrainingOptions
+    """How to train."""
+
+
+@dataclass(frozen=True)
 class Amounts:
     """How much of everything a run makes and trains."""
 

@@ -14,7 +14,7 @@ from tiny import write_tiny_model
 from tasks import cli
 from tasks.demo import train
 from tasks.demo.options import TrainOptions
-from tasks.demo.training.options import Amounts, CodecOptions, SpectralCodecOptions, TowerOptions
+from tasks.demo.training.options import Amounts, CodecOptions, SpectralCodecOptions, SyncOptions, TowerOptions
 from tasks.options import read_options
 from vab import media
 from vab.codecs import SpectralCodec, SpectralConfig, load_codec
@@ -92,9 +92,15 @@ def test_the_spectral_codec_is_trained_on_recordings_too_and_its_models_fit_it(
     assert given[0].codec_weights == str(recipe.weights("codec"))
 
 
-@pytest.mark.parametrize("name", ["codec/demo", "codec/demo_encodec", "codec/demo_spectral", "visual/demo"])
+@pytest.mark.parametrize(
+    "name", ["codec/demo", "codec/demo_encodec", "codec/demo_spectral", "visual/demo", "visual/demo_sync"]
+)
 def test_the_configurations_of_codec_and_tower_are_valid(name: str) -> None:
-    types = {"visual/demo": TowerOptions, "codec/demo_spectral": SpectralCodecOptions}
+    types = {
+        "visual/demo": TowerOptions,
+        "visual/demo_sync": SyncOptions,
+        "codec/demo_spectral": SpectralCodecOptions,
+    }
     options: Any = read_options(
         types.get(name, CodecOptions),
         train.CONFIGS / f"{name}.yaml",
