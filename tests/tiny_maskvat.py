@@ -8,6 +8,7 @@ from vab.features.batch import FeatureBatch
 from vab.features.info import StreamSize
 from vab.models.maskvat.config import MaskVATConfig
 from vab.models.maskvat.model import MaskVAT
+from vab.models.scav.config import SCAVConfig
 from vab.visual import load_encoder
 
 SECONDS = 1.0
@@ -44,6 +45,14 @@ def tiny_maskvat(network: Any, **changes: Any) -> MaskVAT:
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)
     return model
+
+
+def tiny_scav_config() -> SCAVConfig:
+    """Of the same streams."""
+    config = tiny_maskvat_config("hybrid")
+    return SCAVConfig(
+        {"clip": config.conditions["clip"]}, config.targets, num_layers=1, width=16, num_heads=4, embed_dim=8
+    )
 
 
 def tiny_batch(config: MaskVATConfig, size: int = 2) -> FeatureBatch:

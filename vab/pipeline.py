@@ -110,7 +110,12 @@ class Pipeline:
     def condition_rates(self) -> Mapping[str, float]:
         """Streams of frames that the model takes, and at how many steps a second."""
         maker = self._generator or self._refiner
-        return maker.condition_rates if maker else {"clip": self.model.config.visual_fps}
+        if maker:
+            return maker.condition_rates
+        config = self.model.config
+        if hasattr(config, "conditions"):
+            return {name: size.rate for name, size in config.conditions.items()}
+        return {"clip": config.visual_fps}
 
     @property
     def visual_fps(self) -> float:

@@ -1,4 +1,4 @@
-"""Best of several soundtracks, by agreement or by synchrony: MaskVAT's beam selection (ECCV 2024) by other measures."""
+"""Best of several soundtracks, MaskVAT's beam selection (ECCV 2024): by SCAV as there, by agreement or by synchrony."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import torch
 import torchaudio
 
 from vab.device import choose_device
+from vab.errors import WeightsError
+from vab.features.makers import AudioInput, StreamMaker
 from vab.generation import Generation
 from vab.metrics.synchformer import OFFSETS, Synchformer, mean_offset
 from vab.metrics.synchformer_inputs import AV_BENCHMARK, V_AURA
@@ -69,6 +71,60 @@ class AgreementSelector:
         visual = self._embedder.encode_video(clip.path, start=clip.start, duration=clip.duration)
         agreements = [self._embedder.agreement(_at_rate(each, rate), visual) for each in candidates]
         return Choice(agreements.index(max(agreements)), {"agreements": agreements})
+
+
+class SCAVSelector:
+    """Chooses the soundtrack whose sequence is nearest to that of the frames (MaskVAT section 3.2)."""
+
+    name = "scav"
+
+    def __init__(self, encoder: Pipeline) -> None:
+        """Take the weights.
+
+        Args:
+            encoder: of a ``scav``.
+
+        Raises:
+            WeightsError: of something else, or its stream of audio is made by nothing that is installed.
+        """
+        if encoder.card.type != "scav":
+            raise WeightsError(
+                f"{encoder.name}: a {encoder.card.type!r}; --select scav takes --select-weights of a 'scav', "
+                "trained with configs/scav"
+            )
+        self._encoder = encoder
+        self._maker: StreamMaker = encoder.components[encoder.model.audio_stream]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Its weights."""
+        return self._encoder.provenance
+
+    @torch.inference_mode()
+    def choose(self, candidates: Sequence[Generation]) -> Choice:
+        """The candidate of the smallest mean squared distance to its clip's frames, ``distances``.
+
+        Raises:
+            MediaError: the video cannot be read.
+        """
+        clip, model, device = candidates[0].clip, self._encoder.model, self._encoder.device
+        frames = self._encoder.encode_video(
+            clip.path, start=clip.start, duration=clip.duration, stream=model.visual_stream
+        )
+        seen = model.embed_visual(frames[None].to(device))
+        distances = []
+        for candidate in candidates:
+            heard = model.embed_audio(self._features(candidate).to(device), seen.shape[1])
+            distances.append((seen - heard).square().sum(2).mean().item())
+        return Choice(distances.index(min(distances)), {"distances": distances})
+
+    def _features(self, candidate: Generation) -> Float[Tensor, "1 A E"]:
+        reads = self._maker.reads
+        assert isinstance(reads, AudioInput), "it is trained on a stream of audio"
+        waveform = _at_rate(candidate, reads.sample_rate)
+        prepared = self._maker.prepare(waveform.numpy())
+        features, _ = self._maker.encode([prepared], waveform.shape[1] / reads.sample_rate)
+        return features.float()
 
 
 class SynchronySelector:

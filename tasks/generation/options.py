@@ -46,11 +46,12 @@ class GenerateOptions:
     """The same seed gives the same sound; each clip has noise of its own, from the seed and its name."""
     num_samples: int = 1
     """Different soundtracks for each video."""
-    select: Literal["agreement", "synchrony"] | None = None
-    """Keep one of the soundtracks: that whose sound and frames agree best, or that which is least early or late; the
-    latter needs --synchformer."""
+    select: Literal["agreement", "synchrony", "scav"] | None = None
+    """Keep one of the soundtracks: that whose audio and frames agree best; that which is least early or late, which
+    needs --synchformer; or, as MaskVAT does, that whose sequence is nearest to the frames', which needs
+    --select-weights of a scav."""
     select_weights: str = "demo-search"
-    """Weights of 'vab adapt' by which --select agreement chooses."""
+    """Weights of 'vab adapt' by which --select agreement chooses, of a scav for --select scav."""
     synchformer: str | None = None
     """'synchformer', downloaded once, or its file, by which --select synchrony chooses; slow without a GPU; its weights
     come from others under CC-BY-NC 4.0, not for commercial use."""

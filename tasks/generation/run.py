@@ -18,7 +18,7 @@ from vab.features.manifest import Clip, load_manifest
 from vab.files import check_outputs
 from vab.generation import SaveOptions, clip_of, settings_file
 from vab.pipeline import Pipeline
-from vab.selection import AgreementSelector, Selector, SynchronySelector
+from vab.selection import AgreementSelector, SCAVSelector, Selector, SynchronySelector
 from vab.shapes import Tensor
 
 
@@ -124,6 +124,8 @@ def _failure(clip: Clip, error: Exception) -> str:
 def _selector(options: GenerateOptions) -> Selector | None:
     if options.select == "agreement":
         return AgreementSelector(vab.load(options.select_weights, device=options.device))
+    if options.select == "scav":
+        return SCAVSelector(vab.load(options.select_weights, device=options.device))
     if options.synchformer is not None:
         return SynchronySelector(options.synchformer, device=options.device)
     return None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tiny import tiny_components, tiny_config
-from tiny_maskvat import tiny_maskvat_config
+from tiny_maskvat import tiny_maskvat_config, tiny_scav_config
 from tiny_tiva import tiny_predictor_config, tiny_tiva_config
 
 from vab.audio import load_autoencoder
@@ -26,6 +26,7 @@ from vab.training.objective import Objective
 SECONDS = 1.0
 CONFIGS: dict[str, Any] = {
     "maskvat": tiny_maskvat_config("hybrid"),
+    "scav": tiny_scav_config(),
     "tiva": tiny_tiva_config(),
     "tiva-predictor": tiny_predictor_config(),
     "v_aura": VAURAConfig(

@@ -68,7 +68,7 @@ def test_help_explains_every_option_and_has_a_valid_example(
 def test_choices_are_shown_as_they_are_typed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["generate", "--help"])
-    assert "--select {agreement,synchrony}" in capsys.readouterr().out
+    assert "--select {agreement,synchrony,scav}" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         cli.main(["generate", "x.mp4", "--select", "loudest"])
     err = capsys.readouterr().err
