@@ -84,8 +84,10 @@ def component_source(component: Component, model_path: Path) -> str:
     What stands before a colon, as in ``layers:demo-clip``, is no part of the file's name and stays.
     """
     prefix, colon, stem = component.name.rpartition(":")
-    file = model_path.parent / f"{stem}.safetensors"
-    return f"{prefix}{colon}{file}" if file.exists() else component.name
+    for suffix in (".safetensors", ".pt"):
+        if (file := model_path.parent / f"{stem}{suffix}").exists():
+            return f"{prefix}{colon}{file}"
+    return component.name
 
 
 def load_refiner(card: ModelCard, model_path: Path, device: str, dtype: torch.dtype) -> CodeRefiner:
@@ -118,7 +120,8 @@ def _load_component(name: str, component: Component, path: Path, device: str) ->
         elif name == "latents":
             loaded = load_autoencoder(component_source(component, path), device=device)
         elif name in maker_names():
-            loaded = load_maker(name, device)
+            source = component_source(component, path)
+            loaded = load_maker(name, device, **({} if source == component.name else {"weights": source}))
         else:
             loaded = load_visual(component_source(component, path), device=device)
     except WeightsError as error:

@@ -85,8 +85,8 @@ def test_adaln_sees_at_each_step_the_frame_of_its_time() -> None:
     assert nearest_steps(862, 44100 / 512, 80, 8.0)[-1] == 79
     model = tiny_maskvat("adaln", num_layers=1)
     with torch.no_grad():  # the attention adds nothing: only modulation brings a condition to a step
-        model.blocks[0].attend.out.weight.zero_()
-        model.blocks[0].attend.out.bias.zero_()
+        model.get_parameter("blocks.0.attend.out.weight").zero_()
+        model.get_parameter("blocks.0.attend.out.bias").zero_()
     codes, conditions = _inputs(model)
     frames = conditions["clip"].clone()
     frames[:, 2] += 1
@@ -216,7 +216,7 @@ def _logits(model: MaskVAT) -> Tensor:
 if __name__ == "__main__":
     from safetensors.torch import save_file
 
-    recorded = {}
+    recorded: dict[str, Tensor] = {}
     for kind in NETWORKS:
         tiny = tiny_maskvat(kind, **SMALL)
         recorded |= {f"{kind}/{name}": value.clone() for name, value in tiny.state_dict().items()}

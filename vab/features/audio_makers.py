@@ -1,10 +1,11 @@
-"""Makers of the streams that TiVA is trained on beside the frames: latents and audio layouts."""
+"""Makers of streams of audio beside the codes: latents and layouts, as TiVA has them, and BEATs' features."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from typing_extensions import override
 
 from vab import checkpoint
 from vab.audio.base import AudioAutoencoder
+from vab.audio.beats import BEATsEncoder, load_beats
 from vab.audio.layout import SAMPLE_RATE, LayoutResolution, layout_of
 from vab.audio.loading import load_autoencoder
 from vab.config import from_dict
@@ -60,6 +62,40 @@ class LatentsMaker(StreamMaker):
 
 
 @dataclass(frozen=True)
+class BEATsMaker(StreamMaker):
+    """BEATs' features (MaskVAT section 3.2); a clip is followed by silence to full length."""
+
+    encoder: BEATsEncoder
+
+    @property
+    @override
+    def reads(self) -> AudioInput:
+        return AudioInput(self.encoder.sample_rate)
+
+    @override
+    def describe(self, name: str) -> StreamInfo:
+        encoder = self.encoder
+        return StreamInfo(
+            name,
+            kind="vectors",
+            source="audio",
+            rate=encoder.rate,
+            shape=(encoder.feature_dim,),
+            maker=encoder.name,
+            fingerprint=encoder.fingerprint,
+        )
+
+    @override
+    def prepare(self, decoded: np.ndarray) -> Float[Tensor, "1 L"]:
+        return torch.from_numpy(decoded)
+
+    @override
+    def encode(self, clips: Sequence[Tensor], clip_seconds: float) -> tuple[Tensor, Int[Tensor, " B"]]:
+        batch, lengths = _padded(clips, clip_seconds, self.describe("beats"), self.encoder.sample_rate)
+        return torch.cat([self.encoder.encode(waveform[None]).cpu() for waveform in batch]), lengths
+
+
+@dataclass(frozen=True)
 class LayoutMaker(StreamMaker):
     """Audio layouts (TiVA section 3.1); a clip is followed by silence to full length."""
 
@@ -95,6 +131,11 @@ class LayoutMaker(StreamMaker):
 def latents_maker(device: str, *, autoencoder: str = "spectral-16khz") -> LatentsMaker:
     """What ``vab extract --add latents`` uses; ``autoencoder`` is a name of ``load_autoencoder``."""
     return LatentsMaker(load_autoencoder(autoencoder, device=device), device)
+
+
+def beats_maker(device: str, *, weights: str) -> BEATsMaker:
+    """What ``vab extract --add beats --maker.weights FILE`` uses; the file is the authors'."""
+    return BEATsMaker(load_beats(Path(weights).expanduser(), device=device))
 
 
 def layout_maker(device: str, **resolution: float) -> LayoutMaker:

@@ -26,6 +26,7 @@ CPU_WAVEFORMS = 1
 OWN = {
     "latents": "vab.features.audio_makers:latents_maker",
     "layout": "vab.features.audio_makers:layout_maker",
+    "beats": "vab.features.audio_makers:beats_maker",
     "demo-audio": "vab.models.vab.audio_stream:demo_audio_maker",
 }
 """Makers of the package's own that are found by the stream's name, as functions like those of other packages."""
