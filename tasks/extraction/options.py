@@ -25,11 +25,11 @@ class ExtractOptions:
     """Folder of the feature store."""
     add: str | None = None
     """Name of one more stream for the clips of --store: made by the --codec or the --encoder that is given, such as
-    --add clip25 --encoder demo-clip --visual-fps 25, or, without them, by its name: latents, layout, or what an
-    installed package names."""
+    --add clip25 --encoder demo-clip --visual-fps 25, or, without them, by its name: latents, layout, beats, demo-audio,
+    or what an installed package names."""
     maker: dict[str, Any] = field(default_factory=dict)
     """Options of a stream that is made by its name: --maker.rate 20 of a layout, --maker.autoencoder NAME of
-    latents."""
+    latents, --maker.weights FILE of beats."""
     codec: str | None = None
     """Name of a codec ('vab info' lists them) or file of its weights; demo-codec by default."""
     codec_weights: str | None = None
