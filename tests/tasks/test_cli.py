@@ -72,7 +72,7 @@ def test_choices_are_shown_as_they_are_typed(capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit):
         cli.main(["generate", "x.mp4", "--select", "loudest"])
     err = capsys.readouterr().err
-    assert "{agreement,synchrony}" in err and "Literal" not in err
+    assert "{agreement,synchrony,scav}" in err and "Literal" not in err
     assert err.count("\n") == 1
 
 

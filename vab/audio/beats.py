@@ -113,7 +113,7 @@ class _GatedAttention(nn.Module):
         return self.out_proj(attend(query, key, value, (first * (second * self.grep_a - 1) + 2) * bias))
 
 
-def relative_buckets(distance: Int[Tensor, "N N"], num_buckets: int, max_distance: int) -> Int[Tensor, "N N"]:
+def relative_buckets(distance: Int[Tensor, "N M"], num_buckets: int, max_distance: int) -> Int[Tensor, "N M"]:
     """T5's buckets: half for either direction; exact for short distances, logarithmic for long ones."""
     half = num_buckets // 2
     exact = half // 2
