@@ -37,7 +37,9 @@ class LayoutOptions:
         if len(self.inputs) + (self.audio is not None) != 1:
             raise ValueError("give one video, or --audio with a sound")
         if self.audio is None and self.weights is None:
-            raise ValueError("give --weights of a TiVA, which predicts the layout (docs/layouts.md trains one)")
+            raise ValueError(
+                "give --weights of a TiVA, which predicts the layout (docs/layouts.md trains one)"
+            )
         if self.output.suffix.lower() not in (".json", ".png"):
             raise ValueError(f"{self.output}: a layout is written as .json or .png")
         if self.duration is not None and self.duration <= 0:
