@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +14,7 @@ from tiny import write_tiny_model
 
 import vab
 from tasks import cli
-from tasks.demo.benchmark import ablation
+from tasks.demo.benchmark import ablation, material
 from tasks.demo.benchmark.ablation import COMPARISONS
 from tasks.demo.benchmark.classifier import ReferenceClassifier
 from tasks.demo.benchmark.codec import distances
@@ -174,9 +174,11 @@ def test_all_comparisons_are_made_unless_some_are_named() -> None:
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the commands find each other's clips, features and sounds for the classifier."""
-    return tmp_path_factory.mktemp("benchmark")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in which the commands find each other's clips, features and sounds for the classifier, 4 s each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(material, "CLIP_SECONDS", 4.0)
+        yield tmp_path_factory.mktemp("benchmark")
 
 
 @pytest.mark.slow
