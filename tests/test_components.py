@@ -83,8 +83,8 @@ def test_a_component_of_another_rate_or_without_frames_is_refused() -> None:
     frames = np.zeros((8, 4, 4, 3), np.uint8)
     with pytest.raises(WeightsError, match=r"stack makes 6\.25 steps of 'wide' a second, the model takes 5"):
         pipeline_of({"wide": 5.0}, wide=StackEncoder()).encode_frames(frames, "wide")
-    with pytest.raises(WeightsError, match="fake-codec makes 'beats' of audio"):
-        pipeline_of({"beats": 50.0}, beats=CodecMaker(FakeCodec())).encode_frames(frames, "beats")
+    with pytest.raises(WeightsError, match="fake-codec makes 'pitch' of audio"):
+        pipeline_of({"pitch": 50.0}, pitch=CodecMaker(FakeCodec())).encode_frames(frames, "pitch")
     with pytest.raises(WeightsError, match="without the stream 'wide'"):
         pipeline_of({"wide": 6.25}).encode_frames(frames, "wide")
 
@@ -103,7 +103,7 @@ def test_what_an_installed_package_makes_is_a_component_and_what_only_training_r
     assert set(header["components"]) == set(tiny_components())
     header["components"] |= {
         "stack": {"name": "stack", "fingerprint": StackEncoder.fingerprint},
-        "beats": {"name": "absent", "fingerprint": "0" * 16},
+        "pitch": {"name": "absent", "fingerprint": "0" * 16},
         "wrong": {"name": "tiny-clip", "fingerprint": "0" * 16},
     }
     save_tensors(tmp_path / "tiny.safetensors", tensors, header)
@@ -111,6 +111,6 @@ def test_what_an_installed_package_makes_is_a_component_and_what_only_training_r
     assert pipeline.condition_rates == {"clip": tiny_config().visual_fps}
     assert isinstance(pipeline.components["stack"], VisualMaker)
     with pytest.raises(WeightsError, match="goes with absent"):
-        pipeline.components["beats"]
+        pipeline.components["pitch"]
     with pytest.raises(WeightsError, match="was trained with tiny-clip 0000"):
         pipeline.components["wrong"]

@@ -108,8 +108,8 @@ def test_what_cannot_be_added_is_refused(tmp_path: Path) -> None:
     add(store)
     with pytest.raises(StoreError, match=r"clip25 rate 25.0, not 5.0"):
         add_stream(store, "clip25", VisualMaker(FakeEncoder(), 5.0), OPTIONS, reader=read_fake)
-    with pytest.raises(StoreError, match=r"--add beats: no package makes such a stream .*vab.streams"):
-        load_maker("beats", "cpu")
+    with pytest.raises(StoreError, match=r"--add pitch: no package makes such a stream .*vab.streams"):
+        load_maker("pitch", "cpu")
 
 
 def test_all_streams_of_a_clip_are_cropped_mixed_and_rolled_together(tmp_path: Path) -> None:

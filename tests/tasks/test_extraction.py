@@ -148,7 +148,7 @@ def test_a_stream_is_added(corpus: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert batch.streams["clip25"].shape == (2, 25, 32) and batch.is_valid["clip25"].all()
     assert main([*words, "--encoder", "tiny-clip", "--codec", "tiny-encodec"]) == 2
     assert "by a --codec or by an --encoder, not by both" in capsys.readouterr().err
-    assert main([*words[:-1], "beats"]) == 2
+    assert main([*words[:-1], "pitch"]) == 2
     assert "no package makes such a stream" in capsys.readouterr().err
     assert main([*words, str(corpus / "clip0.mp4")]) == 2
     assert "give no others" in capsys.readouterr().err

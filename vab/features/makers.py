@@ -230,5 +230,5 @@ def load_maker(name: str, device: str, **settings: Any) -> StreamMaker:
     try:
         maker: StreamMaker = make(device, **settings)
     except TypeError as error:
-        raise ConfigError(f"--add {name}: {error}") from error
+        raise ConfigError(f"--add {name}: {error}; options go as --maker.NAME VALUE") from error
     return maker
