@@ -8,12 +8,11 @@ from typing import Any
 import torch
 
 from vab.codecs.base import Codec
-from vab.codecs.sound import CodedSound
+from vab.codecs.sound import CodedSound, coded_sounds, steps_of
 from vab.decoding.in_windows import decode_in_windows
 from vab.decoding.options import DecodingOptions
 from vab.models.files import ModelCard
 from vab.shapes import Int, Tensor
-from vab.timing import num_samples, num_steps
 from vab.windows import Windows
 
 
@@ -74,7 +73,7 @@ class MaskedGenerator:
 
     def num_windows(self, seconds: float) -> int:
         """Windows that a clip of this length takes."""
-        return self.windows.count(self._num_steps(seconds))
+        return self.windows.count(steps_of(self.codec, seconds))
 
     def generate(
         self,
@@ -90,17 +89,11 @@ class MaskedGenerator:
         all_codes = generate_codes(
             self.model,
             conditions,
-            [self._num_steps(length) for length in seconds],
+            [steps_of(self.codec, length) for length in seconds],
             windows=self.windows,
             options=options,
             seeds=seeds,
             batch_size=batch_size,
             on_window=on_window,
         )
-        lengths = [num_samples(length, self.sample_rate) for length in seconds]
-        return [
-            CodedSound(codes, self.codec, length) for codes, length in zip(all_codes, lengths, strict=True)
-        ]
-
-    def _num_steps(self, seconds: float) -> int:
-        return num_steps(num_samples(seconds, self.sample_rate), self.codec.hop_length)
+        return coded_sounds(all_codes, self.codec, seconds)

@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from vab.codecs.base import Codec
-from vab.codecs.sound import CodedSound
+from vab.codecs.sound import CodedSound, steps_of
 from vab.errors import WeightsError
 from vab.models.base import CodeRefiner, SoundGenerator
 from vab.shapes import Tensor
-from vab.timing import num_samples, num_steps
 
 
 class RefinedGenerator:
@@ -42,7 +41,7 @@ class RefinedGenerator:
 
     def num_windows(self, seconds: float) -> int:
         """Windows of both stages."""
-        steps = num_steps(num_samples(seconds, self.sample_rate), self.codec.hop_length)
+        steps = steps_of(self.codec, seconds)
         return self.generator.num_windows(seconds) + self.refiner.num_windows(steps)
 
     def generate(

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from vab.codecs.base import Codec
-from vab.codecs.sound import CodedSound
+from vab.codecs.sound import CodedSound, coded_sounds, steps_of
 from vab.decoding.autoregressive import NextLogits, decode_columns
 from vab.decoding.guidance import branches
 from vab.decoding.options import AutoregressiveOptions
@@ -17,7 +17,6 @@ from vab.decoding.patterns import Pattern
 from vab.models.files import ModelCard
 from vab.models.v_aura.model import VAURA
 from vab.shapes import Float, Int, Tensor
-from vab.timing import num_samples, num_steps
 from vab.windows import Windows
 
 
@@ -103,7 +102,7 @@ class VAURAGenerator:
 
     def num_windows(self, seconds: float) -> int:
         """Windows that a clip of this length takes, as the weights have them."""
-        return self._windows(None).count(self._num_steps(seconds))
+        return self._windows(None).count(steps_of(self.codec, seconds))
 
     def generate(
         self,
@@ -123,17 +122,14 @@ class VAURAGenerator:
         all_codes = generate_codes(
             self.model,
             [each[self.model.config.visual_stream] for each in conditions],
-            [self._num_steps(length) for length in seconds],
+            [steps_of(self.codec, length) for length in seconds],
             windows=self._windows(options.stride_seconds),
             options=options,
             seeds=seeds,
             batch_size=batch_size,
             on_window=on_window,
         )
-        lengths = [num_samples(length, self.sample_rate) for length in seconds]
-        return [
-            CodedSound(codes, self.codec, length) for codes, length in zip(all_codes, lengths, strict=True)
-        ]
+        return coded_sounds(all_codes, self.codec, seconds)
 
     def _windows(self, stride: float | None) -> Windows:
         window, overlap = self.card.window_seconds, self.card.overlap_seconds
@@ -142,9 +138,6 @@ class VAURAGenerator:
                 raise ValueError(f"stride_seconds {stride:g} must be less than the window's {window:g} s")
             overlap = window - stride
         return Windows.of(self.model.config.streams, window, overlap)
-
-    def _num_steps(self, seconds: float) -> int:
-        return num_steps(num_samples(seconds, self.sample_rate), self.codec.hop_length)
 
 
 def _next_logits(model: VAURA, condition: Tensor, pattern: Pattern, is_cached: bool) -> NextLogits:
