@@ -16,10 +16,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from vab.training.replicas import RANK
+
 if TYPE_CHECKING:
     from vab.pipeline import Pipeline
 
-console = Console(highlight=False)
+console = Console(highlight=False, quiet=RANK != 0)
 errors = Console(stderr=True, highlight=False)
 
 

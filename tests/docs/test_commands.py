@@ -11,7 +11,14 @@ import pytest
 from tasks import cli
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/training.md", "docs/layouts.md", "docs/results/template.md", "CONTRIBUTING.md"]
+PAGES = [
+    "README.md",
+    "docs/training.md",
+    "docs/scaling.md",
+    "docs/layouts.md",
+    "docs/results/template.md",
+    "CONTRIBUTING.md",
+]
 
 
 def shown(page: str) -> list[str]:

@@ -1,67 +1,93 @@
-"""Two processes with half the batch each train as one process with the whole."""
+"""Two processes train as one with as many batches a step, and take over its checkpoints."""
 
 from __future__ import annotations
 
 import csv
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tiny import tiny_config, write_tiny_clip
 
-SCRIPT = """
-import sys
-from pathlib import Path
+from tasks import cli
 
-import torch
-from torch import nn
-
-from vab.training.options import TrainingOptions
-from vab.training.run import fit
-
-
-class Points(torch.utils.data.Dataset):
-    def __len__(self):
-        return 12
-
-    def __getitems__(self, requests):
-        return torch.stack([torch.arange(3.0) + index for index, _ in requests])
-
-
-class Regression(nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.linear = nn.Linear(3, 1)
-
-    def forward(self, batch, *, generator):
-        return {"loss": (self.linear(batch) - batch.sum(dim=1, keepdim=True)).square().mean()}
-
-    def evaluate(self, batch, *, generator):
-        return self(batch, generator=generator)
+ROOT = Path(__file__).parents[2]
+OPTIONS = {
+    **{f"model.{name}": value for name, value in vars(tiny_config()).items()},
+    "training.batch_size": 4,
+    "training.learning_rate": 0.01,
+    "training.schedule": "constant",
+    "training.precision": 32,
+    "training.ema_decay": 0.5,
+    "training.log_every": 1,
+    "training.validate_every": 2,
+    "data.crop_seconds": 1,
+    "data.roll_prob": 0.5,
+    "data.num_logged_clips": 0,
+    "device": "cpu",
+}
 
 
-options = TrainingOptions(
-    max_steps=6, batch_size=int(sys.argv[2]), learning_rate=0.01, precision="32", validate_every=3, seed=1
-)
-fit(Regression(), Points(), Points(), options, Path(sys.argv[1]), device="cpu")
-"""
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("replicas")
+    for number in range(10):
+        write_tiny_clip(folder / "clips" / f"{number}.mp4", 1.5, seed=number)
+    words = ["extract", str(folder / "clips"), "--store", str(folder / "store"), "--codec", "tiny-encodec"]
+    words += ["--encoder", "tiny-clip", "--visual-fps", "5", "--clip-seconds", "1.5", "--device", "cpu"]
+    assert cli.main(words) == 0
+    return folder / "store"
 
 
-def _validation_curve(out: Path) -> list[float]:
+def _pretrain(store: Path, out: Path, steps: int, accumulate: int) -> list[str]:
+    words = [f"--{name}={str(value).lower()}" for name, value in OPTIONS.items()]
+    words += [f"--training.max_steps={steps}", f"--training.accumulate={accumulate}", "--resume"]
+    return ["pretrain", "--store", str(store), "--out", str(out), *words]
+
+
+def _in_two_processes(words: list[str]) -> tuple[str, str]:
+    """What the first and the second print, in the environment that torchrun and srun give."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    processes = []
+    for rank in range(2):
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        environment |= {name: str(value) for name, value in shared.items()}
+        command = [sys.executable, "-m", "tasks.cli", *words]
+        processes.append(
+            subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+        )
+    try:
+        printed = [process.communicate(timeout=500)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0]
+    return printed[0], printed[1]
+
+
+def _curve(out: Path, column: str) -> list[float]:
     with (out / "metrics.csv").open(newline="") as file:
-        return [float(row["validate/loss"]) for row in csv.DictReader(file) if row.get("validate/loss")]
+        return [float(row[column]) for row in csv.DictReader(file) if row.get(column)]
 
 
-def test_two_processes_train_as_one(tmp_path: Path) -> None:
-    script = tmp_path / "train.py"
-    script.write_text(SCRIPT)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    for command, name, batch_size in (([sys.executable], "one", 4), (torchrun, "two", 2)):
-        words = [*command, str(script), str(tmp_path / name), str(batch_size)]
-        subprocess.run(words, check=True, env=environment, capture_output=True, timeout=300)
-    one, two = (_validation_curve(tmp_path / name) for name in ("one", "two"))
-    assert len(one) == 2
-    assert two == pytest.approx(one, rel=1e-5)
+def test_a_run_moves_between_one_process_and_two_on_one_curve(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(_pretrain(store, tmp_path / "one", 6, accumulate=4)) == 0
+    moved = tmp_path / "moved"
+    assert cli.main(_pretrain(store, moved, 2, accumulate=4)) == 0
+    first, second = _in_two_processes(_pretrain(store, moved, 4, accumulate=2))
+    assert "weights in" in first and not second, "the first process speaks for all"
+    assert cli.main(_pretrain(store, moved, 6, accumulate=2)) == 2
+    assert "accumulate x processes 4, this run 2" in capsys.readouterr().err
+    assert cli.main(_pretrain(store, moved, 6, accumulate=4)) == 0
+    for column, count in (("train/loss", 6), ("validate/loss_with_vision", 3)):
+        curve = _curve(tmp_path / "one", column)
+        assert len(curve) == count
+        assert _curve(moved, column) == pytest.approx(curve, rel=1e-5)

@@ -89,7 +89,7 @@ class Checkpoints:
                 continue
             for other, reason in damaged:
                 logger.warning("%s; resuming from %s", reason, path)
-                other.unlink()
+                other.unlink(missing_ok=True)  # every process of a run does so
             return checkpoint
         if damaged:
             raise WeightsError(

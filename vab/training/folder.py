@@ -35,7 +35,8 @@ def run_folder(out: Path) -> Iterator[None]:
             f"{out}: another process is training into this folder; wait for it, or choose another folder"
         ) from None
     try:
-        remove_leftovers(out)
+        if lock.lock_counter == 1:  # later, the other processes of this run are writing too
+            remove_leftovers(out)
         yield
     finally:
         lock.release()

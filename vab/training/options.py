@@ -15,9 +15,9 @@ class TrainingOptions:
     max_steps: int
     """Optimiser steps in all."""
     batch_size: int = 60
-    """Clips a batch in each process: one, or those that ``torchrun --nproc-per-node`` starts, a GPU each."""
+    """Clips a batch in each process: one, or those that ``torchrun`` starts, a GPU each."""
     accumulate: int = 1
-    """Batches whose gradients are summed into one step."""
+    """Batches of each process whose gradients are averaged into one step: four processes with 1 learn as one with 4."""
     learning_rate: float = 2e-4
     """Peak, reached after the warm-up."""
     warmup_steps: int = 0

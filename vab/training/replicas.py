@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from lightning.fabric import Fabric
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 RANK = int(os.environ.get("RANK", 0))
 
@@ -15,6 +17,8 @@ def make_fabric(device: str) -> Fabric:
     Args:
         device: ``cpu`` or ``cuda``; of several processes on one machine each has its own GPU.
     """
+    from lightning.fabric import Fabric
+
     count, count_here = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     fabric = Fabric(
         accelerator=device,

@@ -63,7 +63,8 @@ def fit(
 
     Writes into ``out``: ``metrics.csv``, ``tensorboard/``, ``checkpoints/``. Data order, augmentation and masks
     depend on the seed and the batch number alone, so a run killed at any moment and resumed gives the loss curve of
-    an unbroken one. Under ``torchrun`` every process takes its share of each batch.
+    an unbroken one. Under ``torchrun`` every process takes its share of each step: the curve depends on the batches a
+    step, ``accumulate`` times the processes, and not on how many processes take them.
 
     Args:
         objective: see ``vab.training.objective.Objective``.
@@ -90,12 +91,12 @@ def fit(
                 f"{out} already holds a run; add --resume to go on with it, or choose another folder"
             )
         checkpoint = checkpoints.newest()
-        if checkpoint is not None:
-            _check_same(checkpoint, objective, options, out)
         torch.manual_seed(options.seed)
         with StopSignal() as stop:
             fabric = make_fabric(choose_device(device))
             run = _Run(objective, options, fabric, stop)
+            if checkpoint is not None:
+                _check_same(checkpoint, run, out)
             first_step = run.restore(checkpoint)
             sampler = StepSampler(
                 len(train_data),  # type: ignore[arg-type]
@@ -145,12 +146,29 @@ class _Run:
         )
 
     @property
+    def settings(self) -> dict[str, int]:
+        """What says which clips, with which noise, make a step."""
+        options = self.options
+        batches = options.accumulate * self.fabric.world_size
+        return {"batch_size": options.batch_size, "accumulate": batches, "seed": options.seed}
+
+    @property
     def evaluated(self) -> nn.Module:
         """What is measured and given away: the moving average where there is one."""
         return self.objective if self.average is None else self.average.module
 
     def restore(self, checkpoint: Checkpoint | None) -> int:
-        """Take up a checkpoint's state; the number of steps taken."""
+        """Take up a checkpoint's state; the number of steps taken.
+
+        Raises:
+            WeightsError: another process found a later checkpoint.
+        """
+        found = checkpoint.step if checkpoint else 0
+        if (latest := self._highest(found)) != found:
+            raise WeightsError(
+                f"--out: this process finds step {found} there, another one step {latest}; choose a folder that all "
+                "nodes share"
+            )
         if checkpoint is None:
             return 0
         self.objective.load_state_dict(checkpoint.model)
@@ -195,7 +213,9 @@ class _Run:
                     on_validation(self.evaluated, curve.board, taken)
 
         try:
-            if first_step and not (curve and curve.has_validation(first_step - 1)):
+            # Only the first process has the curve, and all validate or none.
+            is_validated = curve is not None and curve.has_validation(first_step - 1)
+            if first_step and not self._highest(int(is_validated)):
                 validate(first_step)
             with _bar(first_step, options.max_steps) as advance:
                 for taken in range(first_step + 1, options.max_steps + 1):
@@ -215,24 +235,29 @@ class _Run:
         checkpoints.prune(1)
 
     def _step(self, batches: Iterator[Any], taken: int) -> dict[str, float]:
-        """One optimiser step, to be the one numbered ``taken``; the scalars of its last batch."""
+        """One optimiser step, to be the one numbered ``taken``; the means of its batches' scalars."""
         options = self.options
         rate = options.learning_rate * share_of_peak(taken - 1, options)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        total = torch.zeros((), device=self.fabric.device)
+        sums: dict[str, Tensor] = {}
         for part in range(options.accumulate):
             is_last = part == options.accumulate - 1
-            generator = self._generator("train", (taken - 1) * options.accumulate + part)
+            batch_of_process = (taken - 1) * options.accumulate + part
+            number = batch_of_process * self.fabric.world_size + self.fabric.global_rank
+            generator = self._generator("train", number)
             with self.fabric.no_backward_sync(self.replica, enabled=not is_last):
                 with self._autocast():
                     scalars = self.replica(self.fabric.to_device(next(batches)), generator=generator)
                     loss = scalars["loss"] / options.accumulate
                 self.fabric.backward(loss)
-            total = total + loss.detach()
+            for name, value in scalars.items():
+                sums[name] = sums.get(name, 0.0) + value.detach().float() / options.accumulate
+        means = dict(zip(sums, self._reduced(torch.stack(list(sums.values())), "mean"), strict=True))
         norm = nn.utils.clip_grad_norm_(self.parameters, options.gradient_clip or math.inf)
-        for what, value in (("loss is", total), ("gradient's norm is", norm)):
-            if self._highest(int(not value.isfinite())):
+        # Both are the same in every process, so that all stop or none.
+        for what, value in (("loss is", means["loss"]), ("gradient's norm is", norm)):
+            if not value.isfinite():
                 raise DivergenceError(
                     f"the {what} {value.item()} at step {taken}; the checkpoint before it is kept: "
                     "lower training.learning_rate, or give training.precision 32"
@@ -241,7 +266,7 @@ class _Run:
         self.optimizer.zero_grad()
         if self.average is not None:
             self.average.update_parameters(self.objective)
-        return {"lr": rate, **{f"train/{name}": float(value.detach()) for name, value in scalars.items()}}
+        return {"lr": rate, **{f"train/{name}": float(value) for name, value in means.items()}}
 
     @torch.no_grad()
     def _validate(self, data: Dataset[Any]) -> dict[str, float] | None:
@@ -264,7 +289,7 @@ class _Run:
     def _checkpoint(self, taken: int) -> Checkpoint:
         return Checkpoint(
             taken,
-            _settings(self.options),
+            self.settings,
             self.objective.state_dict(),
             {} if self.average is None else self.average.module.state_dict(),
             optimizer_tensors(self.optimizer),
@@ -276,43 +301,41 @@ class _Run:
         return torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=is_on, cache_enabled=False)
 
     def _generator(self, phase: str, number: int) -> torch.Generator:
-        words = (self.options.seed, int(phase == "train"), self.fabric.global_rank, number)
-        return torch.Generator().manual_seed(mixed_seed(*words))
+        return torch.Generator().manual_seed(mixed_seed(self.options.seed, int(phase == "train"), number))
 
     def _must_stop(self) -> int:
-        """The signal that any process got, or 0."""
+        """The highest signal that any process got, or 0."""
         return self._highest(self.stop.number)
 
     def _highest(self, value: int) -> int:
         """The highest of all processes' numbers."""
-        highest = self.fabric.all_reduce(torch.tensor(value, device=self.fabric.device), reduce_op="max")
-        assert isinstance(highest, Tensor)
-        return int(highest)
+        return int(self._reduced(torch.tensor(value, device=self.fabric.device), "max"))
+
+    def _reduced(self, values: Tensor, how: str) -> Tensor:
+        """The mean or the highest over all processes."""
+        reduced = self.fabric.all_reduce(values, reduce_op=how)
+        assert isinstance(reduced, Tensor)
+        return reduced
 
 
 def _stopped(taken: int, number: int) -> StoppedError:
     return StoppedError(f"stopped by {signal.Signals(number).name}; step {taken} is saved", number)
 
 
-def _settings(options: TrainingOptions) -> dict[str, int]:
-    """What says which clips, with which noise, make a step."""
-    return {name: getattr(options, name) for name in ("batch_size", "accumulate", "seed")}
-
-
-def _check_same(checkpoint: Checkpoint, objective: nn.Module, options: TrainingOptions, out: Path) -> None:
+def _check_same(checkpoint: Checkpoint, run: _Run, out: Path) -> None:
     """Refuse to resume a run with other numbers.
 
     Raises:
         WeightsError: the first that differs, there and here.
     """
-    shapes = {name: list(value.shape) for name, value in objective.state_dict().items()}
+    shapes = {name: list(value.shape) for name, value in run.objective.state_dict().items()}
     theirs = {name: list(value.shape) for name, value in checkpoint.model.items()}
-    here = {**_settings(options), **shapes}
-    there = {**checkpoint.settings, **theirs}
-    for name in sorted(here.keys() | there.keys(), key=list(_settings(options)).__contains__, reverse=True):
+    here, there = run.settings | shapes, checkpoint.settings | theirs
+    for name in sorted(here.keys() | there.keys(), key=list(run.settings).__contains__, reverse=True):
         if here.get(name) != there.get(name):
+            told = "accumulate x processes" if name == "accumulate" else name
             raise WeightsError(
-                f"{out}: its checkpoint has {name} {there.get(name, 'nowhere')}, this run "
+                f"{out}: its checkpoint has {told} {there.get(name, 'nowhere')}, this run "
                 f"{here.get(name, 'nowhere')}; resume with the same, or choose another folder"
             )
 
