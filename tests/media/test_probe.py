@@ -18,7 +18,7 @@ def test_streams_and_duration(make_clip):
     info = probe(path)
     assert info.path == path
     assert info.duration == pytest.approx(2.0)
-    assert info.video == VideoInfo(width=48, height=64, rotation=270, average_fps=25.0)
+    assert info.video == VideoInfo(width=48, height=64, rotation=270, average_fps=25.0, codec="h264")
     assert info.audio == AudioInfo(sample_rate=44_100, channels=2)
     assert info.require_video() is info
     assert info.require_audio() is info

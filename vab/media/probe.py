@@ -37,6 +37,8 @@ class VideoInfo:
     rotation: int
     """Degrees counter-clockwise by which the stored picture is turned to stand upright: 0, 90, 180 or 270."""
     average_fps: float
+    codec: str
+    """As FFmpeg names it, such as h264."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _video_info(container: InputContainer, stream: Any, path: Path) -> VideoInfo
     if frame is None:
         raise nothing_decodes(path, "video")
     width, height = upright_size(frame)
-    return VideoInfo(width, height, 90 * quarter_turns(frame), average_fps)
+    return VideoInfo(width, height, 90 * quarter_turns(frame), average_fps, stream.codec_context.name)
 
 
 def _duration(container: InputContainer, stream: Any, path: Path) -> float:
