@@ -18,6 +18,7 @@ from vab.errors import MediaError, VABError, WeightsError
 from vab.features.manifest import Clip
 from vab.generation import SaveOptions, gain_db
 from vab.metrics.loudness import loudness
+from vab.mixing import duck
 from vab.models.masked import generate_codes
 from vab.models.vab.model import VAB
 from vab.windows import Windows
@@ -172,7 +173,15 @@ def test_gain_reaches_the_loudness_or_the_peak(
 
 
 @pytest.mark.parametrize(
-    "change", [{"loudness": -30.0}, {"peak": -20.0}, {"mix": 0.0}, {"sample_rate": 48_000}, {"stereo": True}]
+    "change",
+    [
+        {"loudness": -30.0},
+        {"peak": -20.0},
+        {"mix": 0.0},
+        {"mix": 0.0, "duck": 12.0},
+        {"sample_rate": 48_000},
+        {"stereo": True},
+    ],
 )
 def test_every_save_option_changes_the_file_and_says_so(
     weights: Path, clip: Path, tmp_path: Path, change: dict[str, Any]
@@ -195,6 +204,8 @@ def test_every_save_option_changes_the_file_and_says_so(
     if "mix" in change:
         own = media.read_audio(clip, 16_000, duration=2.3)
         mixed = media.read_audio(tmp_path / "changed.wav", 16_000)
+        if "duck" in change:
+            own = duck(own, generation.waveform, 16_000, depth=change["duck"])
         gain = 10 ** (settings["gain_db"] / 20)
         torch.testing.assert_close(mixed, (generation.waveform + own) * gain, atol=2e-3, rtol=0)
 

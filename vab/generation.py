@@ -19,6 +19,7 @@ from vab import media
 from vab.features.manifest import Clip
 from vab.files import check_outputs, write_atomically
 from vab.metrics.loudness import loudness
+from vab.mixing import duck
 from vab.models.base import Sound
 from vab.shapes import Float, Tensor
 from vab.timing import num_samples
@@ -37,6 +38,8 @@ class SaveOptions:
     """dB below full scale: of the highest sample, or with ``loudness`` its limit (-1 unless given)."""
     mix: float | None = None
     """dB by which the video's own audio, made mono, is changed before it is added; None = it is replaced."""
+    duck: float | None = None
+    """dB by which the video's own audio is lowered further where the new one sounds, with ``mix``."""
     sample_rate: int | None = None
     """Hz; the model's own by default, or that of the video's own audio where it is mixed in and higher."""
     stereo: bool = False
@@ -49,6 +52,10 @@ class SaveOptions:
             raise ValueError(f"sample_rate must be within 1000..192000 Hz, not {self.sample_rate}")
         if self.peak is not None and self.peak > 0:
             raise ValueError(f"peak is in dB below full scale: 0 or less, not {self.peak:g}")
+        if self.duck is not None and (self.mix is None or not 0 < self.duck <= 60):
+            raise ValueError(
+                f"duck lowers what mix keeps by up to 60 dB: not {self.duck:g} with mix {self.mix}"
+            )
         if self.loudness is not None and not -70 <= self.loudness <= 0:
             raise ValueError(f"loudness must be within -70..0 LUFS, not {self.loudness:g}")
 
@@ -136,17 +143,17 @@ class Generation:
             if options.mix is not None and options.sample_rate is None:
                 own = media.probe(self.clip.path).require_audio().audio
                 rate = max(rate, own.sample_rate if own else 0)
-            waveform = self._mixed(options.mix, rate)
+            waveform = self._mixed(options, rate)
             gain = gain_db(waveform, rate, loudness_lufs=options.loudness, peak=options.peak)
             pieces = iter([waveform * 10 ** (gain / 20)])
         elif rate != self.sample_rate:
             pieces = media.resample(pieces, self.sample_rate, rate)
         return (piece.expand(2, -1) for piece in pieces) if options.stereo else pieces, rate, gain
 
-    def _mixed(self, mix: float | None, rate: int) -> Float[Tensor, "1 L"]:
+    def _mixed(self, options: SaveOptions, rate: int) -> Float[Tensor, "1 L"]:
         resampled = media.resample([self.waveform], self.sample_rate, rate)
         waveform = torch.cat(list(resampled), dim=1) if rate != self.sample_rate else self.waveform
-        if mix is None:
+        if options.mix is None:
             return waveform
         seconds = self.sound.num_samples / self.sample_rate
         own = media.read_audio(self.clip.path, rate, start=self.clip.start, duration=seconds)
@@ -154,7 +161,9 @@ class Generation:
         own, waveform = (
             F.pad(each, (0, max(0, length - each.shape[1])))[:, :length] for each in (own, waveform)
         )
-        return waveform + own * 10 ** (mix / 20)
+        if options.duck is not None:
+            own = duck(own, waveform, rate, depth=options.duck)
+        return waveform + own * 10 ** (options.mix / 20)
 
 
 def gain_db(

@@ -68,6 +68,8 @@ class GenerateOptions:
     """dB below full scale of the highest sample; with --loudness the limit, -1 by default."""
     mix: float | None = None
     """Keep the video's own audio under the new one, changed by so many dB: 0 as it is, -12 quieter."""
+    duck: float | None = None
+    """dB by which the video's own audio is lowered further where the new one sounds, such as 12; with --mix."""
     sample_rate: int | None = None
     """Hz of the result, such as 48000; the model's own by default."""
     stereo: bool = False
