@@ -81,3 +81,20 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, change: dict[str, object], rea
     assert "'vab layout' makes one" in str(found.value) and "\n" not in str(found.value)
     with pytest.raises(VABError, match="not a layout"):
         Layout.read(tmp_path / "nowhere.json")
+
+
+def test_events_are_erased_moved_and_painted() -> None:
+    values = torch.full((20, 2), 0.1)
+    values[5:7] = 0.9
+    layout = Layout(values, 10.0)
+    assert layout.erased(0.5, 0.7).values.equal(torch.full((20, 2), 0.1))
+    assert layout.erased(0.0, 2.0).values.equal(torch.zeros(20, 2))  # nothing around it
+    moved = layout.moved(0.5, 0.7, 1.0).values
+    assert moved[15:17].eq(0.9).all() and moved[5:7].eq(0.1).all()
+    assert layout.moved(0.5, 0.7, 1.4).values[19].eq(0.9).all()  # what is moved past the end is cut
+    assert layout.moved(0.5, 0.7, -9.0).values.equal(layout.erased(0.5, 0.7).values)
+    painted = layout.painted(1.0, 1.2, range(1, 2), 2.0).values
+    assert painted[10:12, 1].eq(1.0).all() and painted[:, 0].equal(values[:, 0])
+    assert layout.values.equal(values)
+    with pytest.raises(ValueError, match="holds no row"):
+        layout.erased(3.0, 4.0)

@@ -68,6 +68,45 @@ class Layout:
         head = f'"format": "{FORMAT}",\n  "rate": {self.rate!r}'
         write_atomically(path, f'{{\n  {head},\n  "layout": [\n    {rows}\n  ]\n}}\n')
 
+    def erased(self, start: float, stop: float) -> Layout:
+        """Without what sounds from ``start`` to ``stop`` seconds: as soft as the softer of the rows around it."""
+        first, last = self._rows(start, stop)
+        values = self.values.clone()
+        around = [values[row] for row in (first - 1, last) if 0 <= row < len(values)]
+        values[first:last] = torch.stack(around).amin(0) if around else 0.0
+        return Layout(values, self.rate)
+
+    def moved(self, start: float, stop: float, by: float) -> Layout:
+        """With what sounds from ``start`` to ``stop`` seconds ``by`` seconds later; what is louder there stays."""
+        first, last = self._rows(start, stop)
+        values = self.erased(start, stop).values
+        target = first + round(by * self.rate)
+        low, high = max(target, 0), min(target + last - first, len(values))
+        if low < high:
+            piece = self.values[first + low - target : first + high - target]
+            values[low:high] = torch.maximum(values[low:high], piece)
+        return Layout(values, self.rate)
+
+    def painted(self, start: float, stop: float, bands: range, level: float) -> Layout:
+        """With ``level``, 0 to 1, in some bands from ``start`` to ``stop`` seconds."""
+        first, last = self._rows(start, stop)
+        values = self.values.clone()
+        values[first:last, bands.start : bands.stop] = min(1.0, max(0.0, level))
+        return Layout(values, self.rate)
+
+    def _rows(self, start: float, stop: float) -> tuple[int, int]:
+        """First row and the one after the last.
+
+        Raises:
+            ValueError: no row lies between them.
+        """
+        first, last = max(0, round(start * self.rate)), min(len(self.values), round(stop * self.rate))
+        if first >= last:
+            raise ValueError(
+                f"{start:g} to {stop:g} s holds no row of a layout of {len(self.values) / self.rate:g} s"
+            )
+        return first, last
+
     @classmethod
     def read(cls, path: Path) -> Layout:
         """A layout from JSON.
