@@ -69,6 +69,13 @@ COMMANDS = {
         "tasks.generation.options:GenerateOptions",
         "tasks.generation.run:run",
     ),
+    "studio": Command(
+        "use",
+        "a page in the browser: generate, choose, keep; search",
+        "studio --weights demo --port 7860",
+        "tasks.studio.options:StudioOptions",
+        "tasks.studio.run:run",
+    ),
     "layout": Command(
         "use",
         "when and how high a video sounds, to edit and to follow",
@@ -169,13 +176,6 @@ COMMANDS = {
         'search index --text "a dog barks" --html found.html',
         "tasks.retrieval.options:SearchOptions",
         "tasks.retrieval.search:run",
-    ),
-    "serve": Command(
-        "use",
-        "a web page to search an index",
-        "serve index --port 8000",
-        "tasks.retrieval.options:ServeOptions",
-        "tasks.retrieval.serve:run",
     ),
     "evaluate tokens": Command(
         "evaluate",

@@ -1,6 +1,14 @@
 """A TiVA at toy size that goes with the tiny spectral codec and the layers of the tiny tower."""
 
+from pathlib import Path
+
+import torch
+
+from vab.audio.loading import load_autoencoder
+from vab.config import to_dict
+from vab.models.files import Component, ModelCard, save_model
 from vab.models.tiva.config import PredictorConfig, TiVAConfig
+from vab.models.tiva.model import TiVA
 from vab.visual import load_visual
 
 TINY_LAYERS = "layers:tiny-clip"
@@ -29,3 +37,22 @@ def tiny_tiva_config() -> TiVAConfig:
         num_heads=4,
         semantic_dim=32,
     )
+
+
+def write_tiny_tiva(path: Path) -> Path:
+    """Random weights of a whole TiVA in one file, for ``vab.load``."""
+    torch.manual_seed(0)
+    autoencoder, layers = load_autoencoder("tiny-spectral"), load_visual(TINY_LAYERS)
+    card = ModelCard(
+        type="tiva",
+        config=to_dict(tiny_tiva_config()),
+        components={
+            "latents": Component(autoencoder.name, autoencoder.fingerprint),
+            "clip-layers": Component(layers.name, layers.fingerprint),
+        },
+        sampling={"num_steps": 3},
+        window_seconds=1.0,
+        overlap_seconds=0.4,
+    )
+    save_model(path, TiVA(tiny_tiva_config()), card)
+    return path

@@ -32,6 +32,8 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     """Import torch only when something that needs it is asked for, so that ``vab --help`` is quick."""
+    if name == "studio":
+        return importlib.import_module("vab.studio")
     if name in _MODULES:
         return getattr(importlib.import_module(f"vab.{_MODULES[name]}"), name)
     raise AttributeError(f"module 'vab' has no attribute {name!r}")

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from tasks.classification.options import ClassifyOptions
-from tasks.classification.timeline import draw_timeline
 from tasks.console import progress_bar, say, tell_limits, warn
 from vab import __version__, media
 from vab.classification import Classified, Classifier
 from vab.errors import MediaError, VABError
 from vab.files import write_atomically
+from vab.pictures import draw_timeline
 from vab.shapes import Float, Tensor
 
 

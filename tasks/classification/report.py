@@ -17,8 +17,8 @@ from rich.table import Table
 from tasks.classification.metrics import Scores, confusions, score
 from tasks.classification.predictions import Predictions
 from tasks.console import console, say
-from tasks.pictures import new_figure, png
 from vab.files import write_atomically
+from vab.pictures import new_figure, png
 
 METRICS = {
     "accuracy": "accuracy",

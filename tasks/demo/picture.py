@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from tasks.demo.world import SAMPLE_RATE
-from tasks.pictures import draw_spectrogram, new_figure, png
 from vab import media
 from vab.files import write_atomically
 from vab.metrics.onsets import detect_onsets
+from vab.pictures import draw_spectrogram, new_figure, png
 from vab.shapes import Float, Tensor
 
 NUM_PICTURES = 10

@@ -16,7 +16,6 @@ from rich.table import Table
 from tasks.console import console, progress_bar, say
 from tasks.evaluation.options import CodecOptions
 from tasks.options import command_line
-from tasks.pictures import draw_spectrogram, new_figure, png
 from tasks.record import conditions, write_record
 from vab import media
 from vab.codecs import Codec, load_codec
@@ -25,6 +24,7 @@ from vab.errors import ConfigError
 from vab.files import write_atomically
 from vab.metrics.spectra import log_mel_distance
 from vab.metrics.tones import glide, steady_tones, tone_score
+from vab.pictures import draw_spectrogram, new_figure, png
 from vab.shapes import Tensor
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".m4a", ".mp4", ".mkv", ".webm", ".mov"}

@@ -19,13 +19,13 @@ from rich.table import Table
 from tasks.console import console, progress_bar, say
 from tasks.evaluation.listening_page import is_video, page
 from tasks.evaluation.options import AnswersOptions, ListeningOptions
-from tasks.pictures import data_url
 from vab import __version__, media
 from vab.errors import VABError
 from vab.files import check_outputs, write_atomically
 from vab.media import VIDEO_SUFFIXES
 from vab.metrics.opinion import mean_opinion, preference
 from vab.metrics.pairing import files_by_id
+from vab.pictures import data_url
 from vab.weights import sha256_of
 
 QUESTIONS = {"quality": "overall quality", "relevance": "how well the sound goes with the pictures"}

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from tasks.pictures import html_page
+from vab.pictures import html_page
 
 _PREFERENCES = {
     -2: "left, clearly",

@@ -7,12 +7,12 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from tasks.pictures import data_url, draw_spectrogram, html_page, new_figure, png
 from vab.files import write_atomically
 from vab.media import VIDEO_SUFFIXES
 from vab.metrics.evaluation import ClipReport, Report
 from vab.metrics.pairing import PairedSound
 from vab.metrics.scorer import SOUND_RATE
+from vab.pictures import data_url, draw_spectrogram, html_page, new_figure, png
 
 _NUM_SHOWN = 10
 _STYLE = """

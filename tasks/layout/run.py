@@ -7,11 +7,11 @@ from dataclasses import replace
 import vab
 from tasks.console import say, tell_limits
 from tasks.layout.options import LayoutOptions
-from tasks.pictures import new_figure
 from vab import media
 from vab.audio.layout import SAMPLE_RATE, Layout, LayoutResolution, layout_of
-from vab.files import check_outputs, complete_file
+from vab.files import check_outputs, write_atomically
 from vab.generation import clip_of
+from vab.pictures import draw_layout
 
 
 def run(options: LayoutOptions) -> int:
@@ -21,7 +21,7 @@ def run(options: LayoutOptions) -> int:
     if options.output.suffix.lower() == ".json":
         layout.write(options.output)
     else:
-        _draw(layout, options)
+        write_atomically(options.output, draw_layout(layout.values, layout.rate))
     rows, bands = layout.values.shape
     say(f"{rows} rows of {bands}, {layout.rate:g} a second, in {options.output}")
     return 0
@@ -41,24 +41,3 @@ def _of_audio(options: LayoutOptions) -> Layout:
     resolution = LayoutResolution(options.rate, options.bands)
     waveform = media.read_audio(options.audio, SAMPLE_RATE, duration=options.duration)
     return Layout(layout_of(waveform, resolution), options.rate)
-
-
-def _draw(layout: Layout, options: LayoutOptions) -> None:
-    """Time to the right, frequency upwards, the louder the brighter."""
-    figure, [axes] = new_figure(1)
-    rows, bands = layout.values.shape
-    seconds = rows / layout.rate
-    axes.imshow(
-        layout.values.T.numpy(),
-        origin="lower",
-        aspect="auto",
-        extent=(0, seconds, 0, bands),
-        cmap="magma",
-        vmin=0.0,
-        vmax=1.0,
-        interpolation="nearest",
-    )
-    axes.set_xlabel("seconds", fontsize=8)
-    axes.set_ylabel("band", fontsize=8)
-    with complete_file(options.output) as partial:
-        figure.savefig(partial, dpi=100)

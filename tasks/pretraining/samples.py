@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from tasks.pictures import draw_spectrogram, new_figure
 from vab.audio.base import LatentSound
 from vab.codecs.sound import CodedSound
 from vab.features import FeatureBatch
 from vab.models import find_model
 from vab.models.base import Sound
 from vab.models.files import ModelCard
+from vab.pictures import draw_spectrogram, new_figure
 from vab.shapes import Float, Tensor
 from vab.timing import num_samples
 

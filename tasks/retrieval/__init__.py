@@ -1,1 +1,1 @@
-"""Search: adapt a model for it, embed files, build an index, ask it, serve it."""
+"""Search: adapt a model for it, embed files, build an index, ask it."""

@@ -1,4 +1,4 @@
-"""Options of ``vab adapt``, ``vab embed``, ``vab index``, ``vab search`` and ``vab serve``."""
+"""Options of ``vab adapt``, ``vab embed``, ``vab index`` and ``vab search``."""
 
 from __future__ import annotations
 
@@ -159,29 +159,6 @@ class SearchOptions:
     """Print JSON instead of a table."""
     html: Path | None = None
     """Also write a page with clips and spectrograms, all in one file."""
-    weights: str | None = None
-    """Weights that the index was built with, where they have been moved."""
-    device: str = "auto"
-    """auto, cpu or cuda."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServeOptions:
-    """A web page on this machine to search indexes by a file, a clip of theirs, or a text; a JSON API under /api.
-
-    There is no log-in: only this machine can reach it unless --host and --allow-remote say otherwise.
-    """
-
-    index: list[Path] = positional()
-    """One index or several, all built with the same weights."""
-    host: str = "127.0.0.1"
-    """Address to listen on."""
-    port: int = 8000
-    """Port to listen on."""
-    allow_remote: bool = False
-    """Serve on an address that other machines can reach: whoever reaches it sees the clips and can send files."""
-    max_upload_mb: int = 200
-    """Largest file that may be sent."""
     weights: str | None = None
     """Weights that the index was built with, where they have been moved."""
     device: str = "auto"

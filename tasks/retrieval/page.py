@@ -1,4 +1,4 @@
-"""The page of results: complete in one file for ``vab search``, or filled by requests for ``vab serve``."""
+"""The page of results, complete in one file: ``vab search --html``."""
 
 from __future__ import annotations
 
@@ -7,26 +7,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tasks.pictures import data_url
-from tasks.retrieval.previews import Preview, make_preview
 from vab import media
 from vab.errors import VABError
+from vab.pictures import data_url
 from vab.retrieval.options import Branch
+from vab.retrieval.previews import Preview, make_preview
 from vab.retrieval.search import Index, Modality, Row
 
 _HERE = Path(__file__).parent
-ASSETS = {name: (_HERE / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js")}
 
 
 def title(modality: Modality, query: object, branch: Branch) -> str:
     """What is searched by and where."""
     return f"{branch} by {modality}: {query}"
-
-
-def served_page() -> str:
-    """The page with a form, whose style and script are files of their own."""
-    links = '<link rel="stylesheet" href="page.css">', '<script src="page.js" defer></script>'
-    return _filled(*links, found=None)
 
 
 def self_contained_page(
@@ -44,16 +37,12 @@ def self_contained_page(
     if modality != "text":
         seconds = min(media.probe(query).duration, index.pipeline.card.window_seconds)
         found["query"] = {"name": str(query), **_embedded(make_preview(Path(query), 0.0, seconds))}
-    style, script = ASSETS["page.css"], ASSETS["page.js"]
-    return _filled(f"<style>\n{style}</style>", f"<script>\n{script}</script>", found=found)
-
-
-def _filled(style: str, script: str, *, found: dict[str, Any] | None) -> str:
     # In a script block "<" may begin a tag or a comment that ends or hides the rest.
     data = json.dumps(found).replace("<", "\\u003c")
-    block = f'<script type="application/json" id="found">{data}</script>'
-    head, tail = ASSETS["page.html"].split("<!-- style -->")
-    return head + style + tail.replace("<!-- script -->", f"{block}\n{script}")
+    parts = {name: (_HERE / f"page.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
+    block = f'<script type="application/json" id="found">{data}</script>\n<script>\n{parts["js"]}</script>'
+    head, tail = parts["html"].split("<!-- style -->")
+    return f"{head}<style>\n{parts['css']}</style>{tail.replace('<!-- script -->', block)}"
 
 
 def _embedded(preview: Preview) -> dict[str, str | None]:

@@ -16,6 +16,7 @@ PAGES = [
     "docs/training.md",
     "docs/scaling.md",
     "docs/layouts.md",
+    "docs/studio.md",
     "docs/results/template.md",
     "CONTRIBUTING.md",
 ]

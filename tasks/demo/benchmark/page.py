@@ -12,9 +12,9 @@ from tasks.demo.benchmark.material import BenchmarkClip
 from tasks.demo.benchmark.scores import SHOWN
 from tasks.demo.picture import draw_clip
 from tasks.demo.world import SAMPLE_RATE
-from tasks.pictures import data_url, html_page
 from vab import media
 from vab.files import write_atomically
+from vab.pictures import data_url, html_page
 from vab.shapes import Float, Tensor
 
 NUM_CLIPS = 18

@@ -19,11 +19,11 @@ from tasks.demo.benchmark.systems import generate, sounds_folder
 from tasks.demo.options import SweepOptions
 from tasks.demo.world import CORPUS_VERSION, SAMPLE_RATE
 from tasks.options import command_line
-from tasks.pictures import new_figure, png
 from tasks.record import conditions, of_pipeline, write_record
 from vab.config import to_dict
 from vab.decoding.options import DecodingOptions
 from vab.files import write_atomically
+from vab.pictures import new_figure, png
 from vab.shapes import Float, Tensor
 
 

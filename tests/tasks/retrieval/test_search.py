@@ -1,4 +1,4 @@
-"""Adapt, embed, index, search and serve on the command line and over HTTP, at toy size."""
+"""Adapt, embed, index and search on the command line, at toy size."""
 
 from __future__ import annotations
 
@@ -7,26 +7,16 @@ import os
 import re
 import shutil
 import signal
-import socket
-import subprocess
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
 import yaml
-from starlette.testclient import TestClient
 from tiny import VISUAL_FPS, write_tiny_clip, write_tiny_model
 
 from tasks import cli
-from tasks.retrieval import serve
 from tasks.retrieval.options import AdaptOptions
-from tasks.retrieval.serve import make_app
 from vab.config import from_dict
 from vab.models.files import load_model
 from vab.retrieval.search import Index
@@ -177,158 +167,6 @@ def test_a_stopped_build_keeps_what_is_done_and_resumes(
     monkeypatch.setattr(FileSource, "encode", encode)
     assert cli.main(command) == 0
     assert "2 added, 2 there already: 4 clips" in capsys.readouterr().out
-
-
-@pytest.fixture(scope="module")
-def client(place: Path) -> TestClient:
-    app = make_app(Index.open(place / "index", device="cpu"), host="127.0.0.1", max_upload_bytes=100_000)
-    return TestClient(app, base_url="http://127.0.0.1")
-
-
-def test_the_served_page_and_api_answer(client: TestClient, place: Path) -> None:
-    assert "vab search" in client.get("/").text
-    assert client.get("/api/info").json()["clips"] == 4
-    clip = (place / "clips" / "3.mp4").read_bytes()
-    sent = client.post("/api/search", params={"by": "video", "in": "video", "top": 2}, content=clip).json()
-    assert sent["results"][0]["file"] == "3.mp4"
-    known = client.get("/api/search", params={"clip": "3.mp4", "by": "video", "in": "video", "top": 2}).json()
-    assert [each["id"] for each in known["results"]] == [each["id"] for each in sent["results"]]
-    words = client.get("/api/search", params={"text": "a ball"}).json()
-    assert len(words["results"]) == 4
-    first = sent["results"][0]
-    whole = client.get(f"/{first['clip']}")
-    assert whole.headers["content-type"] == "video/mp4"
-    piece = client.get(f"/{first['clip']}", headers={"range": "bytes=10-19"})
-    assert (piece.status_code, piece.content) == (206, whole.content[10:20])
-    assert client.get(f"/{first['clip']}", headers={"range": "bytes=99999999-"}).status_code == 416
-    assert client.get(f"/{first['thumbnail']}").content[:2] == b"\xff\xd8"
-    assert client.get(f"/{first['spectrogram']}").content[:4] == b"\x89PNG"
-
-
-@contextmanager
-def _served(config: uvicorn.Config) -> Iterator[int]:
-    """The port of a server in a thread."""
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    try:
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-def test_a_browser_shows_what_was_asked(client: TestClient, browser: str, tmp_path: Path) -> None:
-    """A question in the address is asked when the page opens; its results can be seen, and asked from again."""
-    words = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--dump-dom"]
-    with _served(uvicorn.Config(client.app, host="127.0.0.1", port=0, log_level="error")) as port:
-        address = f"http://127.0.0.1:{port}/#text=a+ball&top=5&in=video"
-        page = subprocess.run(
-            [browser, *words, "--virtual-time-budget=20000", address],
-            capture_output=True,
-            text=True,
-            timeout=500,
-            check=True,
-        ).stdout
-    assert "video by text: a ball: 4 clips" in page
-    assert page.count("<article>") == page.count(">more by its audio<") == 4
-    assert page.count("/thumbnail") == page.count("/spectrogram") == 4
-
-
-def test_the_served_api_refuses_what_it_must(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve.media, "decode_limited", lambda decode, *what, **_: decode(*what))
-    big = client.post("/api/search", params={"by": "video"}, content=b"x" * 100_001)
-    assert (big.status_code, big.json()["error"]) == (413, "files up to 0.1 MB are taken")
-    for parameters, content in (
-        ({}, None),
-        ({"by": "smell", "clip": "3.mp4"}, None),
-        ({"text": "a", "top": "1000"}, None),
-        ({"text": "a", "top": "x"}, None),
-        ({"text": "a", "in": "taste"}, None),
-        ({"text": "a" * 2000}, None),
-        ({"by": "video", "clip": "../../etc/passwd"}, None),
-        ({"by": "video"}, b"not a video"),
-        ({"by": "video"}, b""),
-        ({"by": "text", "clip": "3.mp4"}, None),
-        ({"by": "video", "clip": "3.mp4", "index": "7"}, None),
-    ):
-        method = "GET" if content is None else "POST"
-        reply = client.request(method, "/api/search", params=parameters, content=content)
-        assert reply.status_code == 400
-        assert "/tmp" not in reply.json()["error"]
-    for path in (
-        "0/video/99/clip",
-        "0/video/0/secret",
-        "0/smell/0/clip",
-        "9/video/0/clip",
-        "0/video/-1/clip",
-        "0/video/..%2f/clip",
-    ):
-        assert client.get(f"/api/{path}").status_code == 404
-    assert client.get("/", headers={"host": "evil.example"}).status_code == 400
-
-
-def test_pages_of_other_sites_are_refused(client: TestClient) -> None:
-    for headers in (
-        {"origin": "http://evil.example"},
-        {"origin": "null"},
-        {"origin": "http://127.0.0.1:9"},
-        {"sec-fetch-site": "cross-site"},
-        {"sec-fetch-site": "same-site"},
-    ):
-        for path in ("info", "search?text=a", "0/video/0/thumbnail"):
-            assert client.get(f"/api/{path}", headers=headers).status_code == 403
-        assert client.post("/api/search?by=video", content=b"x", headers=headers).status_code == 403
-    for headers in ({"origin": "http://127.0.0.1"}, {"sec-fetch-site": "same-origin"}):
-        assert client.get("/api/info", headers=headers).status_code == 200
-
-
-def test_the_page_has_no_inline_script_and_cannot_be_framed(client: TestClient) -> None:
-    page = client.get("/")
-    policy = page.headers["content-security-policy"]
-    assert "frame-ancestors 'none'" in policy
-    assert "unsafe-inline" not in policy
-    scripts = re.findall(r"<script([^>]*)>([^<]*)</script>", page.text)
-    assert scripts == [(' type="application/json" id="found"', "null"), (' src="page.js" defer', "")]
-    assert "<style" not in page.text
-    for name, kind in (("page.js", "text/javascript"), ("page.css", "text/css")):
-        assert client.get(f"/{name}").headers["content-type"].startswith(kind)
-
-
-def test_slow_requests_end(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve, "REQUEST_SECONDS", 0.05)
-    monkeypatch.setattr(serve._Question, "decode", lambda *_: time.sleep(0.5))
-    reply = client.post("/api/search", params={"by": "video"}, content=b"slow")
-    assert (reply.status_code, "more than 0.05 s" in reply.json()["error"]) == (408, True)
-
-
-def test_connections_without_a_request_are_closed(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(serve, "HEADER_SECONDS", 0.1)
-    config = uvicorn.Config(client.app, host="127.0.0.1", port=0, **serve.server_settings())
-    with _served(config) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
-        whole = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-        slow.sendall(whole)  # a connection that asked once has no more time for its next request
-        assert slow.recv(15) == b"HTTP/1.1 200 OK"
-        slow.sendall(whole[:20])
-        while slow.recv(4096):
-            pass
-
-
-def test_other_machines_are_let_in_only_when_that_is_said(
-    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(uvicorn, "run", lambda *_, **__: None)
-    for host in ("0.0.0.0", "192.0.2.1", "::"):
-        assert cli.main(["serve", str(place / "index"), "--host", host]) == 2
-        assert "--allow-remote" in capsys.readouterr().err
-        assert cli.main(["serve", str(place / "index"), "--host", host, "--allow-remote"]) == 0
-        assert "no log-in" in capsys.readouterr().err
-    assert cli.main(["serve", str(place / "index"), "--host", "localhost"]) == 0
-    assert capsys.readouterr().err == ""
 
 
 def test_several_indexes_are_searched_as_one(

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tasks.pictures import draw_spectrogram, new_figure, png
 from vab import media
+from vab.pictures import draw_spectrogram, new_figure, png
 from vab.shapes import Float, Tensor
 
 FPS = 12
@@ -76,19 +76,3 @@ def _spectrogram(sound: Float[Tensor, "1 L"]) -> bytes:
     figure, [axes] = new_figure(1, width=4.0, row_height=1.1)
     draw_spectrogram(axes, sound, SAMPLE_RATE, title="")
     return png(figure, dpi=80)
-
-
-LONGEST_UPLOAD = 120.0
-"""Seconds of a file that is sent which are looked at."""
-
-
-def upload_frames(path: Path, fps: float, max_size: int) -> np.ndarray:
-    """Frames uint8 [F, height, width, 3] of a file of unknown origin, for a child process."""
-    seconds = min(media.probe(path).require_video().duration, LONGEST_UPLOAD)
-    return np.concatenate(list(media.iter_frames(path, fps, duration=seconds, max_size=max_size)))
-
-
-def upload_audio(path: Path, sample_rate: int) -> np.ndarray:
-    """Its audio, float32 [1, L]."""
-    seconds = min(media.probe(path).require_audio().duration, LONGEST_UPLOAD)
-    return media.read_audio(path, sample_rate, duration=seconds).numpy()

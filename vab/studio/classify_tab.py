@@ -1,0 +1,61 @@
+"""The tab that names what is heard and seen, over time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from vab.studio.session import Sessions, says, told
+from vab.studio.work import Studio
+
+
+def classify_tab(studio: Studio, sessions: Sessions) -> None:
+    """Build it."""
+    with gr.Row():
+        with gr.Column(min_width=300):
+            video = gr.Video(label="Video to classify", sources=["upload", "webcam"], height=400)
+        with gr.Column(min_width=300):
+            with gr.Row():
+                every = gr.Number(1.0, label="A row every so many seconds", minimum=0.1)
+                window = gr.Number(2.0, label="Seconds looked at around each", minimum=0.1)
+            go = gr.Button("Classify clip", variant="primary")
+            status = gr.HTML(says("Drop a video, then classify."), padding=False)
+            overall = gr.Label(label="The whole clip")
+    with gr.Row():
+        timeline = gr.Image(show_label=False, interactive=False, buttons=["fullscreen"])
+        moments = gr.Dataframe(
+            headers=["seconds", "classes"],
+            label="Moments: choose one to jump to it",
+            interactive=False,
+            max_height=360,
+            column_widths=["90px", "auto"],
+        )
+
+    @told
+    def classify(file: str | None, every: float, window: float, request: gr.Request) -> list[Any]:
+        if file is None:
+            raise ValueError("no video yet: drop one, or record one with the webcam")
+        folder = sessions.begin(request).new_folder()
+        found = studio.classify(Path(file), folder, every=every or 0, window=window or 0)
+        rows = [[round(time, 2), words] for time, words in found.moments]
+        return [
+            found.overall,
+            str(found.picture),
+            rows,
+            says(f"{len(rows)} moments; choose one to jump to it"),
+        ]
+
+    def jump(rows: Any, event: gr.SelectData) -> dict[str, Any]:
+        return gr.update(playback_position=float(rows.iloc[event.index[0], 0]))
+
+    go.click(
+        classify,
+        [video, every, window],
+        [overall, timeline, moments, status],
+        concurrency_id="work",
+        show_progress_on=[status],
+        api_name="classify",
+    )
+    moments.select(jump, moments, video, show_progress="hidden", api_visibility="private")

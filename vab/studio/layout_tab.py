@@ -1,0 +1,120 @@
+"""The tab where an audio layout is predicted, edited and followed (TiVA)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from vab.audio import Layout
+from vab.generation import SaveOptions
+from vab.studio.players import SamplePlayer
+from vab.studio.session import PROGRESS, Job, Sessions, says, told
+from vab.studio.work import Request, Studio, draw_layout_of
+
+
+def layout_tab(studio: Studio, sessions: Sessions) -> None:
+    """Build it."""
+    if not studio.layout_systems:
+        gr.Markdown(
+            "No system that follows an audio layout is open. Train a small TiVA (docs/layouts.md) and start the studio "
+            "with it:\n\n    vab studio --weights demo runs/tiva/model.safetensors"
+        )
+        return
+    held = gr.State(None, time_to_live=3600)
+    with gr.Row():
+        with gr.Column(scale=2, min_width=300):
+            video = gr.Video(label="Video to lay out", sources=["upload", "webcam"], height=400)
+        with gr.Column(scale=3, min_width=300):
+            with gr.Row():
+                system = gr.Dropdown(studio.layout_systems, value=studio.layout_systems[0], label="System")
+                seed = gr.Number(0, label="Seed", precision=0, minimum=0)
+            with gr.Row():
+                start = gr.Number(0.0, label="From, s", minimum=0)
+                stop = gr.Number(1.0, label="To, s", minimum=0)
+                by = gr.Number(0.5, label="Later by, s (to move)")
+            with gr.Row():
+                low = gr.Number(1, label="Lowest band (to paint)", precision=0, minimum=1)
+                high = gr.Number(5, label="Highest band (to paint)", precision=0, minimum=1)
+                level = gr.Slider(0, 1, value=0.8, step=0.05, label="Loudness (to paint)")
+            with gr.Row():
+                predict = gr.Button("Predict layout", min_width=100)
+                erase = gr.Button("Erase", min_width=80)
+                move = gr.Button("Move", min_width=80)
+                paint = gr.Button("Paint", min_width=80)
+                go = gr.Button("Generate from it", variant="primary", min_width=120)
+            status = gr.HTML(says("Drop a video, then predict its layout."), padding=False)
+    picture = gr.Image(show_label=False, interactive=False, buttons=["fullscreen"])
+    download = gr.DownloadButton("JSON of the layout", size="sm", interactive=False)
+    player = SamplePlayer(1)
+    shown_layout = [held, picture, download, status]
+
+    def shown(layout: Layout, file: str, job: Job, text: str) -> list[Any]:
+        folder = job.new_folder()
+        (folder / "layout.png").write_bytes(draw_layout_of(layout, Path(file)))
+        layout.write(folder / "layout.json")
+        update = gr.update(value=str(folder / "layout.json"), interactive=True)
+        return [layout, str(folder / "layout.png"), update, says(text)]
+
+    @told
+    def predicted(file: str | None, system: str, request: gr.Request) -> list[Any]:
+        if file is None:
+            raise ValueError("no video yet: drop one, or record one with the webcam")
+        job = sessions.begin(request)
+        return shown(
+            studio.predict_layout(Path(file), system),
+            file,
+            job,
+            "predicted; now edit it",
+        )
+
+    def edited(change: Callable[[Layout, dict[Any, Any]], Layout], text: str) -> Callable[..., list[Any]]:
+        @told
+        def answer(values: dict[Any, Any], request: gr.Request) -> list[Any]:
+            if values[held] is None or values[video] is None:
+                raise ValueError("no layout yet: drop a video, then predict its layout")
+            return shown(change(values[held], values), values[video], sessions.begin(request), text)
+
+        return answer
+
+    def erased(layout: Layout, values: dict[Any, Any]) -> Layout:
+        return layout.erased(values[start], values[stop])
+
+    def moved(layout: Layout, values: dict[Any, Any]) -> Layout:
+        return layout.moved(values[start], values[stop], values[by])
+
+    def painted(layout: Layout, values: dict[Any, Any]) -> Layout:
+        return layout.painted(
+            values[start], values[stop], range(values[low] - 1, values[high]), values[level]
+        )
+
+    @told
+    def generate(values: dict[Any, Any], request: gr.Request, progress: gr.Progress = PROGRESS) -> list[Any]:
+        if values[video] is None:
+            raise ValueError("no video yet: drop one, or record one with the webcam")
+        job = sessions.begin(request)
+        wanted = Request(
+            Path(values[video]), values[system], seed=int(values[seed] or 0), layout=values[held]
+        )
+        made = studio.generate(wanted, on_progress=job.reporter(progress, "generating"))
+        [sample] = studio.write(made, SaveOptions(), job.new_folder())
+        return [says("made from the layout"), *player.shown(sample)]
+
+    works: dict[str, Any] = {"concurrency_id": "work", "show_progress_on": [status]}
+    predict.click(predicted, [video, system], shown_layout, api_name="predict_layout", **works)
+    inputs = {held, video, start, stop, by, low, high, level}
+    for button, change, text in (
+        (erase, erased, "erased"),
+        (move, moved, "moved"),
+        (paint, painted, "painted"),
+    ):
+        button.click(edited(change, text), inputs, shown_layout, api_visibility="private", **works)
+    go.click(
+        generate,
+        {video, system, seed, held},
+        [status, *player.components],
+        api_name="generate_from_layout",
+        **works,
+    )

@@ -1,0 +1,94 @@
+"""The page: tabs of Gradio's components around a ``Studio``."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import gradio as gr
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from vab.errors import ConfigError
+from vab.studio.classify_tab import classify_tab
+from vab.studio.compare_tab import compare_tab
+from vab.studio.generate_tab import generate_tab
+from vab.studio.layout_tab import layout_tab
+from vab.studio.search_tab import search_tab
+from vab.studio.session import Sessions
+from vab.studio.work import Studio
+
+MOST_WAITING = 16
+"""Jobs in the queue; one runs at a time."""
+FILE_SECONDS = 3600
+"""Files that were sent are removed after this."""
+_TABS: dict[str, Callable[[Studio, Sessions], None]] = {
+    "Generate": generate_tab,
+    "Search": search_tab,
+    "Classify": classify_tab,
+    "Compare": compare_tab,
+    "Layout": layout_tab,
+}
+_STYLE = """
+.gradio-container { max-width: 1280px !important; margin: auto; }
+.gradio-container main { width: 100%; }
+.sample video { max-height: 320px; }
+:focus-visible { outline: 3px solid #1d4ed8 !important; outline-offset: 2px; }
+"""
+
+
+def make_page(studio: Studio, folder: Path) -> gr.Blocks:
+    """The page, not yet served.
+
+    Args:
+        studio: what does the work.
+        folder: for the files of open tabs.
+    """
+    sessions = Sessions(folder)
+    with gr.Blocks(title="VAB studio", analytics_enabled=False, delete_cache=(60, FILE_SECONDS)) as page:
+        gr.Markdown("# VAB studio\nGive a video its sound, choose, keep; search, classify and compare clips.")
+        for name, tab in _TABS.items():
+            with gr.Tab(name):
+                tab(studio, sessions)
+        page.unload(sessions.close)
+    page.queue(max_size=MOST_WAITING, default_concurrency_limit=1)
+    return page
+
+
+def serve(studio: Studio, *, host: str, port: int | None, max_upload_mb: int) -> gr.Blocks:
+    """Serve the page and load the first system behind it; see ``vab.studio.launch``.
+
+    Raises:
+        ConfigError: the port is in use.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="vab-studio-")
+    # Gradio reads these when a file is sent; files are then in this folder, which goes with the process.
+    os.environ["GRADIO_TEMP_DIR"] = folder.name
+    page = make_page(studio, Path(folder.name))
+    page.temporary_folder = folder  # type: ignore[attr-defined]  # kept as long as the page
+    page.studio = studio  # type: ignore[attr-defined]
+    names = ["*"] if host in ("0.0.0.0", "::") else [host, "127.0.0.1", "localhost", "[::1]"]
+    try:
+        page.launch(
+            server_name=host,
+            server_port=port,
+            max_file_size=max_upload_mb * 1_000_000,
+            show_error=True,
+            quiet=True,
+            share=False,
+            ssr_mode=False,
+            footer_links=[],
+            prevent_thread_lock=True,
+            theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+            css=_STYLE,
+            app_kwargs={"middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=names)]},
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"{host}: cannot listen on port {port or 'any'} ({error}); choose another --port"
+        ) from error
+    threading.Thread(target=studio.pipeline, args=[studio.systems[0]], daemon=True).start()
+    return page
