@@ -41,8 +41,8 @@ class Driver:
             "args": [*FLAGS, f"--user-data-dir={profile}"],
             "prefs": {"download.default_directory": str(self.downloads)},
         }
-        asked = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}}
-        self._session = self._ask("/session", asked)["sessionId"]
+        asked = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "SEVERE"}}
+        self._session = self._ask("/session", {"capabilities": {"alwaysMatch": asked}})["sessionId"]
 
     def __enter__(self) -> Driver:
         return self
@@ -90,6 +90,10 @@ class Driver:
         self.wait("return document.querySelector(arguments[0])", selector)
         found = self._of("/element", {"using": "css selector", "value": selector})
         self._of(f"/element/{found[ELEMENT]}/value", {"text": str(file)})
+
+    def errors(self) -> list[str]:
+        """What scripts and requests have failed with since the last call."""
+        return [entry["message"] for entry in self._of("/se/log", {"type": "browser"})]
 
     def screenshot(self, path: Path) -> None:
         """What is seen, as a PNG."""

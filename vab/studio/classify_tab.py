@@ -15,7 +15,7 @@ def classify_tab(studio: Studio, sessions: Sessions) -> None:
     """Build it."""
     with gr.Row():
         with gr.Column(min_width=300):
-            video = gr.Video(label="Video to classify", sources=["upload", "webcam"], height=400)
+            video = gr.Video(label="Video to classify", sources=["upload", "webcam"])
         with gr.Column(min_width=300):
             with gr.Row():
                 every = gr.Number(1.0, label="A row every so many seconds", minimum=0.1)
@@ -25,13 +25,7 @@ def classify_tab(studio: Studio, sessions: Sessions) -> None:
             overall = gr.Label(label="The whole clip")
     with gr.Row():
         timeline = gr.Image(show_label=False, interactive=False, buttons=["fullscreen"])
-        moments = gr.Dataframe(
-            headers=["seconds", "classes"],
-            label="Moments: choose one to jump to it",
-            interactive=False,
-            max_height=360,
-            column_widths=["90px", "auto"],
-        )
+        moments = gr.Radio([], label="Moments: choose one to jump to it", elem_classes="moments")
 
     @told
     def classify(file: str | None, every: float, window: float, request: gr.Request) -> list[Any]:
@@ -39,16 +33,9 @@ def classify_tab(studio: Studio, sessions: Sessions) -> None:
             raise ValueError("no video yet: drop one, or record one with the webcam")
         folder = sessions.begin(request).new_folder()
         found = studio.classify(Path(file), folder, every=every or 0, window=window or 0)
-        rows = [[round(time, 2), words] for time, words in found.moments]
-        return [
-            found.overall,
-            str(found.picture),
-            rows,
-            says(f"{len(rows)} moments; choose one to jump to it"),
-        ]
-
-    def jump(rows: Any, event: gr.SelectData) -> dict[str, Any]:
-        return gr.update(playback_position=float(rows.iloc[event.index[0], 0]))
+        choices = [(f"{time:.1f} s: {words}", time) for time, words in found.moments]
+        text = says(f"{len(choices)} moments; choose one to jump to it")
+        return [found.overall, str(found.picture), gr.update(choices=choices, value=None), text]
 
     go.click(
         classify,
@@ -58,4 +45,10 @@ def classify_tab(studio: Studio, sessions: Sessions) -> None:
         show_progress_on=[status],
         api_name="classify",
     )
-    moments.select(jump, moments, video, show_progress="hidden", api_visibility="private")
+    moments.input(
+        lambda time: gr.update(playback_position=time),
+        moments,
+        video,
+        show_progress="hidden",
+        api_visibility="private",
+    )

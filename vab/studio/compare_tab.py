@@ -28,7 +28,7 @@ def compare_tab(studio: Studio, sessions: Sessions) -> None:
     order, votes = gr.State([]), gr.State([])
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
-            video = gr.Video(label="Video to compare on", sources=["upload", "webcam"], height=400)
+            video = gr.Video(label="Video to compare on", sources=["upload", "webcam"])
         with gr.Column(scale=3, min_width=300):
             systems = gr.CheckboxGroup(
                 studio.systems, value=studio.systems[: len(LETTERS)], label=f"Systems, up to {len(LETTERS)}"

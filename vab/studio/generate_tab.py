@@ -19,7 +19,7 @@ def generate_tab(studio: Studio, sessions: Sessions) -> None:
     made = gr.State([], time_to_live=3600)
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
-            video = gr.Video(label="Video", sources=["upload", "webcam"], height=400)
+            video = gr.Video(label="Video", sources=["upload", "webcam"])
         with gr.Column(scale=3, min_width=300):
             with gr.Row():
                 system = gr.Dropdown(studio.systems, value=studio.systems[0], label="System")

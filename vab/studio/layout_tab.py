@@ -26,7 +26,7 @@ def layout_tab(studio: Studio, sessions: Sessions) -> None:
     held = gr.State(None, time_to_live=3600)
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
-            video = gr.Video(label="Video to lay out", sources=["upload", "webcam"], height=400)
+            video = gr.Video(label="Video to lay out", sources=["upload", "webcam"])
         with gr.Column(scale=3, min_width=300):
             with gr.Row():
                 system = gr.Dropdown(studio.layout_systems, value=studio.layout_systems[0], label="System")
@@ -104,16 +104,17 @@ def layout_tab(studio: Studio, sessions: Sessions) -> None:
 
     works: dict[str, Any] = {"concurrency_id": "work", "show_progress_on": [status]}
     predict.click(predicted, [video, system], shown_layout, api_name="predict_layout", **works)
-    inputs = {held, video, start, stop, by, low, high, level}
+    inputs: set[Any] = {held, video, start, stop, by, low, high, level}
     for button, change, text in (
         (erase, erased, "erased"),
         (move, moved, "moved"),
         (paint, painted, "painted"),
     ):
         button.click(edited(change, text), inputs, shown_layout, api_visibility="private", **works)
+    given: set[Any] = {video, system, seed, held}
     go.click(
         generate,
-        {video, system, seed, held},
+        given,
         [status, *player.components],
         api_name="generate_from_layout",
         **works,

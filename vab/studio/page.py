@@ -35,7 +35,8 @@ _TABS: dict[str, Callable[[Studio, Sessions], None]] = {
 _STYLE = """
 .gradio-container { max-width: 1280px !important; margin: auto; }
 .gradio-container main { width: 100%; }
-.sample video { max-height: 320px; }
+.moments .wrap { flex-direction: column; flex-wrap: nowrap; max-height: 360px; overflow-y: auto; }
+video { max-height: 320px; }
 :focus-visible { outline: 3px solid #1d4ed8 !important; outline-offset: 2px; }
 """
 

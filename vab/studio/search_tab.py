@@ -48,7 +48,7 @@ def search_tab(studio: Studio, sessions: Sessions) -> None:
             height=420,
         )
         with gr.Column(min_width=300):
-            video = gr.Video(label="The moment that matched", interactive=False, autoplay=True, height=300)
+            video = gr.Video(label="The moment that matched", interactive=False, autoplay=True)
             audio = gr.Audio(label="The moment that matched", interactive=False, autoplay=True, visible=False)
             with gr.Row():
                 more_frames = gr.Button("More by its frames", min_width=120, interactive=False)
