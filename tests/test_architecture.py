@@ -69,6 +69,7 @@ def test_lower_packages_never_know_the_models(package: str) -> None:
         ("diffusers", {"vab/audio/audioldm2.py"}),
         ("faiss", {"vab/retrieval/vectors.py"}),
         ("gradio", {"vab/studio"}),
+        ("distributed", {"vab/cluster.py"}),
     ],
 )
 def test_heavy_backends_have_one_home(package: str, homes: set[str]) -> None:

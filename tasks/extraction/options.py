@@ -56,11 +56,17 @@ class ExtractOptions:
     )
     """Format of the lists; told from their content by default. Say 'classes' for a folder with a folder a class."""
     workers: int | None = None
-    """Processes that decode; chosen by the number of processors by default."""
+    """Processes that decode; chosen by the number of processors by default, with --engine dask 1 for each thread of a
+    worker."""
     shard_size: int = 1000
     """Clips in one file of the store."""
     batch_size: int = 8
     """Clips encoded and saved together; a kill loses at most these."""
+    engine: Literal["local", "dask"] = "local"
+    """local: this machine decodes and encodes. dask: the workers of --scheduler do (`pip install 'vab[dask]'`), and
+    this process writes; the store is the same."""
+    scheduler: str | None = None
+    """Address of Dask's scheduler, such as tcp://10.0.0.1:8786."""
     timeout: float = 600.0
     """Seconds after which a clip whose decoding hangs is given up."""
     device: str = "auto"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import torch
 from rich.table import Table
 
 from tasks.console import console, progress_bar, say, warn
+from tasks.engine import scheduler_of
 from tasks.extraction.options import ExtractOptions
 from vab.codecs import load_codec
 from vab.device import choose_device
 from vab.errors import ConfigError, ManifestError
-from vab.features.extract import ExtractionOptions, ExtractionReport, add_stream, extract
+from vab.features.extract import Cluster, ExtractionOptions, ExtractionReport, add_stream, extract
 from vab.features.extract import Progress as ExtractionProgress
 from vab.features.makers import CodecMaker, StreamMaker, VisualMaker, load_maker
 from vab.features.manifest import Manifest, load_manifest, merge
@@ -77,14 +79,14 @@ def _extract(options: ExtractOptions) -> ExtractionReport:
             f"vab extract: {len(manifest.missing)} listed clips have no file and are left out "
             f"(first: {manifest.missing[0]}; all: {options.store / MISSING})"
         )
-    device = choose_device(options.device)
-    makers = {
-        "codes": _codec(options, options.codec or DEFAULT_CODEC, device),
-        "clip": _encoder(options, options.encoder or DEFAULT_ENCODER, device),
-    }
     with progress_bar("clips") as progress:
         report = extract(
-            manifest.clips, options.store, makers, _settings(options, device), on_progress=_shown(progress)
+            manifest.clips,
+            options.store,
+            _makers(options),
+            _settings(options),
+            on_progress=_shown(progress),
+            cluster=_cluster(options),
         )
     if options.inputs:
         write_atomically(options.store / MISSING, "".join(f"{name}\n" for name in manifest.missing))
@@ -101,18 +103,35 @@ def _add(options: ExtractOptions, name: str) -> ExtractionReport:
         raise ConfigError(
             "--maker has options of a stream that is made by its name, without --codec or --encoder"
         )
-    device = choose_device(options.device)
-    maker: StreamMaker
-    if options.codec:
-        maker = _codec(options, options.codec, device)
-    elif options.encoder:
-        maker = _encoder(options, options.encoder, device)
-    else:
-        maker = load_maker(name, device, **options.maker)
     with progress_bar("clips") as progress:
         return add_stream(
-            options.store, name, maker, _settings(options, device), on_progress=_shown(progress)
+            options.store,
+            name,
+            _makers(options)[name],
+            _settings(options),
+            on_progress=_shown(progress),
+            cluster=_cluster(options),
         )
+
+
+def _makers(options: ExtractOptions) -> dict[str, StreamMaker]:
+    """What makes the streams, here or on a worker: those of a new store, or the one that is added."""
+    device, name = choose_device(options.device), options.add
+    if name is None:
+        return {
+            "codes": _codec(options, options.codec or DEFAULT_CODEC, device),
+            "clip": _encoder(options, options.encoder or DEFAULT_ENCODER, device),
+        }
+    if options.codec:
+        return {name: _codec(options, options.codec, device)}
+    if options.encoder:
+        return {name: _encoder(options, options.encoder, device)}
+    return {name: load_maker(name, device, **options.maker)}
+
+
+def _cluster(options: ExtractOptions) -> Cluster | None:
+    scheduler = scheduler_of(options.engine, options.scheduler)
+    return Cluster(scheduler, partial(_makers, options)) if scheduler else None
 
 
 def _codec(options: ExtractOptions, name: str, device: str) -> CodecMaker:
@@ -133,11 +152,12 @@ def _encoder(options: ExtractOptions, name: str, device: str) -> VisualMaker:
     return VisualMaker(encoder, encoder.fps or options.visual_fps, device)
 
 
-def _settings(options: ExtractOptions, device: str) -> ExtractionOptions:
+def _settings(options: ExtractOptions) -> ExtractionOptions:
+    chosen = 1 if options.engine == "dask" else num_workers(choose_device(options.device), _num_processors())
     return ExtractionOptions(
         clip_seconds=options.clip_seconds,
         require=options.require,
-        num_workers=options.workers or num_workers(device, _num_processors()),
+        num_workers=options.workers or chosen,
         shard_size=options.shard_size,
         batch_size=options.batch_size,
         timeout=options.timeout,

@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import vab
 from tasks.console import progress_bar, warn
+from tasks.engine import scheduler_of
 from tasks.retrieval.options import EmbedOptions
+from vab.cluster import Cluster
 from vab.errors import ConfigError, VABError
 from vab.files import check_outputs, write_atomically
+from vab.pipeline import Pipeline
 from vab.shapes import Tensor
 
 
@@ -24,21 +28,23 @@ def run(options: EmbedOptions) -> int:
         raise ConfigError(f"{options.output}: unknown kind of file; write .npy, .parquet or .json")
     if options.output:
         check_outputs([options.output], map(Path, options.inputs) if options.modality != "text" else [])
-    pipeline = vab.load(options.weights, device=options.device)
-    embed: dict[str, Callable[[str], Tensor]] = {
-        "audio": pipeline.embed_audio,
-        "video": pipeline.embed_video,
-        "text": pipeline.embed_text,
-    }
+    load, work = partial(vab.load, options.weights, device=options.device), partial(_embed, options.modality)
+    pipeline = load()
+    scheduler = scheduler_of(options.engine, options.scheduler)
+    found = (
+        Cluster(scheduler, load).map(work, options.inputs)
+        if scheduler
+        else (work(pipeline, name) for name in options.inputs)
+    )
     names, vectors, failures = [], [], []
     with progress_bar("files") as progress:
         task = progress.add_task("embedding", total=len(options.inputs))
-        for name in options.inputs:
-            try:
-                vectors.append(embed[options.modality](name).numpy())
+        for name, vector in zip(options.inputs, found, strict=True):
+            if isinstance(vector, str):
+                failures.append(vector)
+            else:
+                vectors.append(vector)
                 names.append(name)
-            except VABError as error:
-                failures.append(str(error))
             progress.advance(task)
     for failure in failures:
         warn(f"vab embed: {failure}")
@@ -48,6 +54,19 @@ def run(options: EmbedOptions) -> int:
     else:
         print(content.decode())
     return 2 if failures else 0
+
+
+def _embed(modality: str, pipeline: Pipeline, name: str) -> np.ndarray | str:
+    """A vector, or why there is none."""
+    embed: dict[str, Callable[[str], Tensor]] = {
+        "audio": pipeline.embed_audio,
+        "video": pipeline.embed_video,
+        "text": pipeline.embed_text,
+    }
+    try:
+        return embed[modality](name).numpy()
+    except VABError as error:
+        return str(error)
 
 
 def _content(

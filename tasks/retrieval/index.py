@@ -6,11 +6,14 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import vab
 from tasks.console import progress_bar, say, warn
+from tasks.engine import scheduler_of
 from tasks.retrieval.options import IndexAddOptions, IndexBuildOptions, IndexRemoveOptions, IndexVerifyOptions
+from vab.cluster import Cluster
 from vab.errors import StoppedError
 from vab.pipeline import Pipeline
 from vab.retrieval.building import add_clips, finish_index, open_or_create, remove_clips, verify_index
@@ -25,7 +28,8 @@ def build(options: IndexBuildOptions) -> int:
     pipeline = vab.load(options.weights, device=options.device)
     sources = find_sources(options.inputs, pipeline)
     with only_writer(options.output, make=True):
-        return _fill(open_or_create(options.output, pipeline, kind=options.kind), pipeline, sources)
+        database = open_or_create(options.output, pipeline, kind=options.kind)
+        return _fill(database, pipeline, sources, _cluster(options, options.weights))
 
 
 def add(options: IndexAddOptions) -> int:
@@ -34,7 +38,8 @@ def add(options: IndexAddOptions) -> int:
     with only_writer(path):
         database = Database(path)
         pipeline = load_for(database, options.weights, options.device)
-        return _fill(database, pipeline, find_sources(inputs, pipeline))
+        cluster = _cluster(options, options.weights or database.info.model)
+        return _fill(database, pipeline, find_sources(inputs, pipeline), cluster)
 
 
 def remove(options: IndexRemoveOptions) -> int:
@@ -60,11 +65,20 @@ def verify(options: IndexVerifyOptions) -> int:
     return 2 if problems else 0
 
 
-def _fill(database: Database, pipeline: Pipeline, sources: Sequence[Source]) -> int:
+def _cluster(options: IndexBuildOptions | IndexAddOptions, weights: str) -> Cluster[Pipeline] | None:
+    scheduler = scheduler_of(options.engine, options.scheduler)
+    return Cluster(scheduler, partial(vab.load, weights, device=options.device)) if scheduler else None
+
+
+def _fill(
+    database: Database, pipeline: Pipeline, sources: Sequence[Source], cluster: Cluster[Pipeline] | None
+) -> int:
     began = time.monotonic()
     with _stoppable(), progress_bar("clips") as progress:
         task = progress.add_task("embedding", total=len(sources))
-        added = add_clips(database, pipeline, sources, on_clip=lambda: progress.advance(task))
+        added = add_clips(
+            database, pipeline, sources, on_clip=lambda: progress.advance(task), cluster=cluster
+        )
         recalls = finish_index(database)
     for failure in added.failures:
         warn(f"vab index: {failure}")

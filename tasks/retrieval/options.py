@@ -84,6 +84,10 @@ class EmbedOptions:
     """File to write: .npy (the vectors), .parquet (file, modality, vector) or .json; JSON on the screen by default."""
     weights: str = "demo-search"
     """A name that 'vab info' lists, or a .safetensors file of 'vab adapt' or 'vab pretrain'."""
+    engine: Literal["local", "dask"] = "local"
+    """local: this machine embeds. dask: the workers of --scheduler do (`pip install 'vab[dask]'`)."""
+    scheduler: str | None = None
+    """Address of Dask's scheduler, such as tcp://10.0.0.1:8786."""
     device: str = "auto"
     """auto, cpu or cuda."""
 
@@ -103,6 +107,10 @@ class IndexBuildOptions:
     """flat: exact. hnsw: a graph, for speed. ivfpq: cells and codes; candidates compared again in half precision."""
     weights: str = "demo-search"
     """A name that 'vab info' lists, or a .safetensors file of 'vab adapt' or 'vab pretrain'."""
+    engine: Literal["local", "dask"] = "local"
+    """local: this machine embeds. dask: the workers of --scheduler do (`pip install 'vab[dask]'`)."""
+    scheduler: str | None = None
+    """Address of Dask's scheduler, such as tcp://10.0.0.1:8786."""
     device: str = "auto"
     """auto, cpu or cuda."""
 
@@ -115,6 +123,10 @@ class IndexAddOptions:
     """The index, then videos, sounds, folders of them or feature stores; nothing more completes a stopped run."""
     weights: str | None = None
     """Weights that the index was built with, where they have been moved."""
+    engine: Literal["local", "dask"] = "local"
+    """local: this machine embeds. dask: the workers of --scheduler do (`pip install 'vab[dask]'`)."""
+    scheduler: str | None = None
+    """Address of Dask's scheduler, such as tcp://10.0.0.1:8786."""
     device: str = "auto"
     """auto, cpu or cuda."""
 

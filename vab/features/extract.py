@@ -10,11 +10,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from vab.cluster import Cluster
 from vab.errors import StoreError
 from vab.features.decode_pool import DecodePool, Failure
 from vab.features.info import StoreInfo
@@ -80,11 +82,13 @@ def extract(
     *,
     on_progress: Callable[[Progress], None] | None = None,
     reader: Callable[[ReadRequest], DecodedClip] = read_clip,
+    cluster: Cluster[Mapping[str, StreamMaker]] | None = None,
 ) -> ExtractionReport:
     """Bring clips into a store, resuming from wherever an earlier run ended, however it ended.
 
-    With the same clips, options and machine the store's bytes do not depend on interruptions. A clip that
-    cannot be read is listed in ``failures.jsonl`` with the reason and never stops the others.
+    With the same clips, options and kind of machine the store's bytes do not depend on interruptions, nor on which
+    workers of a cluster made it or died. A clip that cannot be read is listed in ``failures.jsonl`` with the reason
+    and never stops the others.
 
     Args:
         clips: what the store should hold; clips it holds already are not touched.
@@ -93,6 +97,7 @@ def extract(
         options: lengths, sizes, workers.
         on_progress: called at the start and after each group of clips.
         reader: picklable; decodes one clip in a worker process.
+        cluster: whose workers decode and encode; this process only writes.
 
     Raises:
         StoreError: the store holds features of another kind, is damaged, or is being written.
@@ -111,8 +116,14 @@ def extract(
         num_done = num_failed = 0
         if on_progress:
             on_progress(Progress(num_total, 0, 0))
-        for group, prepared in _prepared_groups(writer.pending(), makers, options, reader):
-            arrays, failures = _encode(group, prepared, makers, info)
+        groups = writer.pending()
+        settings: dict[str, Any] = {"options": options, "reader": reader, "info": info}
+        if cluster is None:
+            encoded = _encoded_groups(makers, groups, **settings)
+        else:
+            work = partial(_encoded_by_worker, **settings)
+            encoded = cluster.map(work, groups)
+        for group, arrays, failures in encoded:
             writer.write(group, arrays, failures)
             num_failed += len(failures)
             num_done += len(group.clips) - len(failures)
@@ -146,6 +157,37 @@ def add_stream(
     clips = stored_clips(store_dir)
     options = replace(options, clip_seconds=info.clip_seconds, require="any")
     return extract(clips, store_dir / "streams" / name, {name: maker}, options, **settings)
+
+
+_Encoded = tuple[Group, ShardArrays, dict[str, str]]
+"""Features of the clips of a group that could be decoded, and why the others could not."""
+
+
+def _encoded_groups(
+    makers: Mapping[str, StreamMaker],
+    groups: Iterator[Group],
+    *,
+    options: ExtractionOptions,
+    reader: Callable[[ReadRequest], DecodedClip],
+    info: StoreInfo,
+) -> Iterator[_Encoded]:
+    for group, prepared in _prepared_groups(groups, makers, options, reader):
+        yield group, *_encode(group, prepared, makers, info)
+
+
+def _encoded_by_worker(makers: Mapping[str, StreamMaker], group: Group, **settings: Any) -> _Encoded:
+    """One group, in a worker of a cluster.
+
+    Raises:
+        StoreError: the worker loaded other weights.
+    """
+    for name, stream in settings["info"].streams.items():
+        if (here := makers[name].describe(name).fingerprint) != stream.fingerprint:
+            raise StoreError(
+                f"a worker's {stream.maker} is {here}, not {stream.fingerprint}; give all machines the same weights"
+            )
+    [encoded] = _encoded_groups(makers, iter([group]), **settings)
+    return encoded
 
 
 _Prepared = dict[str, Tensor]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +160,8 @@ class FeatureStore:
     def __repr__(self) -> str:
         return f"FeatureStore({str(self.path)!r}: {len(self)} clips in {len(self._shards)} shards)"
 
-    def __reduce__(self) -> tuple[type[FeatureStore], tuple[Path]]:
-        return FeatureStore, (self.path,)
+    def __reduce__(self) -> tuple[Any, tuple[Path, int]]:
+        return _reopened, (self.path, len(self))
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -274,6 +274,12 @@ class FeatureStore:
             check_digest(lines_path, head)
         for added, _ in self._added.values():
             added.verify()
+
+
+@lru_cache(maxsize=4)
+def _reopened(path: Path, num_clips: int) -> FeatureStore:
+    """A store that another process had open; a worker that is sent its clips one by one opens it once."""
+    return FeatureStore(path)
 
 
 def added_stores(path: Path) -> list[Path]:

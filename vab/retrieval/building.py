@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from vab.cluster import Cluster
 from vab.download import sha256_of
 from vab.errors import RetrievalError, VABError, describe
 from vab.pipeline import Pipeline
@@ -79,6 +82,7 @@ def add_clips(
     sources: Sequence[Source],
     *,
     on_clip: Callable[[], None] | None = None,
+    cluster: Cluster[Pipeline] | None = None,
 ) -> Added:
     """Embed what is not there yet, or has changed since.
 
@@ -90,32 +94,52 @@ def add_clips(
         pipeline: the model it was built with.
         sources: files and stored clips; those outside every media root of the index get a root of their own.
         on_clip: called after each clip.
+        cluster: whose workers embed; this process only writes.
     """
     check_model(database, pipeline)
     roots, present = _roots_for(database, sources), database.clips
-    num_added, num_present, failures = 0, 0, []
-    try:
+    failures: list[str] = []
+    started: deque[ClipRecord] = deque()
+
+    def wanted() -> Iterator[tuple[Source, int]]:
+        """What is to be embedded and from where on; its record is then the last of ``started``."""
         for source in sources:
             number = next(number for number, root in roots.items() if source.path.is_relative_to(root))
             key = source.key(roots[number])
             key = key if number == min(roots) else f"{number}:{key}"
             clip = present.get(key)
             if clip and clip.stamp == source.stamp() and clip.resume is None:
-                num_present += 1
-            else:
-                if clip is None or clip.stamp != source.stamp():
-                    path = source.path.relative_to(roots[number]).as_posix()
-                    clip = database.start_clip(key, number, path, source.stamp())
-                error = _embed(database, clip, source, pipeline)
-                if error:
-                    failures.append(error)
+                if on_clip:
+                    on_clip()
+                continue
+            if clip is None or clip.stamp != source.stamp():
+                path = source.path.relative_to(roots[number]).as_posix()
+                clip = database.start_clip(key, number, path, source.stamp())
+            started.append(clip)
+            yield source, clip.resume or 0
+
+    num_embedded = 0
+    embedded: Iterator[Iterable[_Stretch | str]]
+    try:
+        if cluster is None:
+            embedded = (_stretches(pipeline, *task) for task in wanted())
+        else:
+            work = partial(_stretches_by_worker, sha256=database.info.model_sha256)
+            embedded = cluster.map(work, wanted())
+        for stretches in embedded:
+            clip = started.popleft()
+            num_embedded += 1
+            for stretch in stretches:
+                if isinstance(stretch, str):
+                    database.fail_clip(clip, stretch)
+                    failures.append(stretch)
                 else:
-                    num_added += 1
+                    database.add_stretch(clip, stretch.spans, stretch.vectors, resume=stretch.resume)
             if on_clip:
                 on_clip()
     finally:
         database.commit()
-    return Added(num_added, num_present, failures)
+    return Added(num_embedded - len(failures), len(sources) - num_embedded, failures)
 
 
 def remove_clips(database: Database, names: Sequence[str]) -> int:
@@ -207,25 +231,46 @@ def _roots_for(database: Database, sources: Sequence[Source]) -> dict[int, Path]
     return roots
 
 
-def _embed(database: Database, clip: ClipRecord, source: Source, pipeline: Pipeline) -> str | None:
-    """Embed a clip from where it goes on, stretch by stretch; returns why it cannot be, where it cannot."""
-    point: int | None = clip.resume or 0
+@dataclass(frozen=True)
+class _Stretch:
+    """Windows of a clip with their embeddings."""
+
+    spans: list[Span]
+    vectors: dict[Branch, np.ndarray]
+    resume: int | None
+    """Point of the time grid where the next stretch begins; None = this is the last."""
+
+
+def _stretches(pipeline: Pipeline, source: Source, point: int) -> Iterator[_Stretch | str]:
+    """A clip from a point on, stretch by stretch; a text in place of one says why there are no more."""
+    resume: int | None = point
     try:
-        while point is not None:
-            spans, vectors, point = _embed_stretch(source, pipeline, point)
-            if not all(np.isfinite(part).all() for part in vectors.values()):
+        while resume is not None:
+            stretch = _embed_stretch(source, pipeline, resume)
+            if not all(np.isfinite(part).all() for part in stretch.vectors.values()):
                 raise RetrievalError(f"{source.path}: its embedding holds numbers that are not finite")
-            database.add_stretch(clip, spans, vectors, resume=point)
+            resume = stretch.resume
+            yield stretch
     except Exception as error:  # MemoryError too: one file never ends the others
-        reason = str(error) if isinstance(error, VABError) else f"{source.path}: {describe(error)}"
-        database.fail_clip(clip, reason)
-        return reason
-    return None
+        yield str(error) if isinstance(error, VABError) else f"{source.path}: {describe(error)}"
 
 
-def _embed_stretch(
-    source: Source, pipeline: Pipeline, point: int
-) -> tuple[list[Span], dict[Branch, np.ndarray], int | None]:
+def _stretches_by_worker(
+    pipeline: Pipeline, task: tuple[Source, int], *, sha256: str
+) -> list[_Stretch | str]:
+    """All of a clip, in a worker of a cluster.
+
+    Raises:
+        RetrievalError: the worker loaded other weights.
+    """
+    if (here := pipeline.provenance["weights_sha256"]) != sha256:
+        raise RetrievalError(
+            f"a worker's weights are {here[:16]}, not {sha256[:16]}; give all machines the same"
+        )
+    return list(_stretches(pipeline, *task))
+
+
+def _embed_stretch(source: Source, pipeline: Pipeline, point: int) -> _Stretch:
     """Windows of a clip from a point of the time grid on, their embeddings, and where the next ones begin."""
     cut, period = pipeline.windows, pipeline.windows.grid.period
     # One window more than is kept, and what could belong to it: so no stretch is left too short for a window.
@@ -246,7 +291,7 @@ def _embed_stretch(
         )
     start = source.start + float(point * period)
     spans = [(start + w.start, w.seconds, _has(w, "video"), _has(w, "audio")) for w in windows]
-    return spans, vectors, resume
+    return _Stretch(spans, vectors, resume)
 
 
 def _has(window: Window, branch: Branch) -> bool:
