@@ -70,6 +70,7 @@ def test_lower_packages_never_know_the_models(package: str) -> None:
         ("faiss", {"vab/retrieval/vectors.py"}),
         ("gradio", {"vab/studio"}),
         ("distributed", {"vab/cluster.py"}),
+        ("lancedb", {"vab/retrieval/lance.py"}),
     ],
 )
 def test_heavy_backends_have_one_home(package: str, homes: set[str]) -> None:

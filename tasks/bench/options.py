@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.options import positional, short
-from vab.retrieval.options import IndexKind
+from vab.retrieval.options import Backend, IndexKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +58,19 @@ class BenchDecodingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchIndexOptions:
-    """Build every kind of index over made-up embeddings and time it: building, size, recall@10, searching.
+    """Build whole indexes over made-up embeddings and time them: building, opening, size, recall@10, searching.
+
+    Exact search cannot be faster than the matrix product of queries and vectors, nor than reading every vector once:
+    both are timed beside it, and the ratios are given.
 
     The vectors are unit-norm points of a curved sheet of 24 dimensions with a little noise, as embeddings are, rather
     than directions without any structure; the queries are other points of the same sheet.
     """
 
     sizes: list[int] = field(default_factory=lambda: [10_000, 100_000])
-    """Numbers of vectors."""
+    """Numbers of clips, of one window each."""
+    backends: list[Backend] = field(default_factory=lambda: ["faiss"])
+    """faiss, lancedb (`pip install 'vab[lancedb]'`) or both."""
     kinds: list[IndexKind] = field(default_factory=lambda: ["flat", "hnsw", "ivfpq"])
     """Kinds of index."""
     dim: int = 1024

@@ -16,8 +16,10 @@ from tasks.retrieval.options import IndexAddOptions, IndexBuildOptions, IndexRem
 from vab.cluster import Cluster
 from vab.errors import StoppedError
 from vab.pipeline import Pipeline
-from vab.retrieval.building import add_clips, finish_index, open_or_create, remove_clips, verify_index
-from vab.retrieval.database import BRANCHES, Database, only_writer
+from vab.retrieval.backends import open_database
+from vab.retrieval.base import BRANCHES, ClipDatabase
+from vab.retrieval.building import add_clips, open_or_create, remove_clips, verify_index
+from vab.retrieval.database import only_writer
 from vab.retrieval.search import load_for
 from vab.retrieval.sources import Source, find_sources
 
@@ -28,7 +30,7 @@ def build(options: IndexBuildOptions) -> int:
     pipeline = vab.load(options.weights, device=options.device)
     sources = find_sources(options.inputs, pipeline)
     with only_writer(options.output, make=True):
-        database = open_or_create(options.output, pipeline, kind=options.kind)
+        database = open_or_create(options.output, pipeline, kind=options.kind, backend=options.backend)
         return _fill(database, pipeline, sources, _cluster(options, options.weights))
 
 
@@ -36,7 +38,7 @@ def add(options: IndexAddOptions) -> int:
     """Exit code 0, or 2 where any file could not be read, 130 or 143 where it was stopped."""
     path, *inputs = options.index
     with only_writer(path):
-        database = Database(path)
+        database = open_database(path)
         pipeline = load_for(database, options.weights, options.device)
         cluster = _cluster(options, options.weights or database.info.model)
         return _fill(database, pipeline, find_sources(inputs, pipeline), cluster)
@@ -46,9 +48,9 @@ def remove(options: IndexRemoveOptions) -> int:
     """Exit code 0."""
     path, *names = options.index
     with only_writer(Path(path)):
-        database = Database(Path(path))
+        database = open_database(Path(path))
         count = remove_clips(database, names) if names else 0
-        finish_index(database)
+        database.finish()
     say(f"{count} removed, {database.num_clips} left in {path}")
     return 0
 
@@ -60,7 +62,7 @@ def verify(options: IndexVerifyOptions) -> int:
         warn(f"vab index verify: {problem}")
     if not problems:
         for path in options.index:
-            database = Database(path)
+            database = open_database(path)
             say(f"{path}: sound, {database.num_clips} clips, {_windows(database)}")
     return 2 if problems else 0
 
@@ -71,7 +73,7 @@ def _cluster(options: IndexBuildOptions | IndexAddOptions, weights: str) -> Clus
 
 
 def _fill(
-    database: Database, pipeline: Pipeline, sources: Sequence[Source], cluster: Cluster[Pipeline] | None
+    database: ClipDatabase, pipeline: Pipeline, sources: Sequence[Source], cluster: Cluster[Pipeline] | None
 ) -> int:
     began = time.monotonic()
     with _stoppable(), progress_bar("clips") as progress:
@@ -79,7 +81,7 @@ def _fill(
         added = add_clips(
             database, pipeline, sources, on_clip=lambda: progress.advance(task), cluster=cluster
         )
-        recalls = finish_index(database)
+        recalls = database.finish()
     for failure in added.failures:
         warn(f"vab index: {failure}")
     present = f", {added.num_present} there already" if added.num_present else ""
@@ -114,5 +116,5 @@ class _Stop(BaseException):
     """No ``except Exception`` on the way holds it up."""
 
 
-def _windows(database: Database) -> str:
-    return ", ".join(f"{len(database.windows(branch))} {branch}" for branch in BRANCHES) + " windows"
+def _windows(database: ClipDatabase) -> str:
+    return ", ".join(f"{len(database.open(branch))} {branch}" for branch in BRANCHES) + " windows"

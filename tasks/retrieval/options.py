@@ -9,7 +9,7 @@ from typing import Literal
 from tasks.options import positional, short
 from vab.config import check_ranges
 from vab.objectives.options import ContrastiveOptions
-from vab.retrieval.options import IndexKind
+from vab.retrieval.options import Backend, IndexKind
 from vab.training.options import TrainingOptions
 
 
@@ -105,6 +105,9 @@ class IndexBuildOptions:
     """Folder of the index."""
     kind: IndexKind = "flat"
     """flat: exact. hnsw: a graph, for speed. ivfpq: cells and codes; candidates compared again in half precision."""
+    backend: Backend = "faiss"
+    """faiss: SQLite and FAISS, fastest while an index fits into memory. lancedb: read from the disk, and searched while
+    it is added to (`pip install 'vab[lancedb]'`)."""
     weights: str = "demo-search"
     """A name that 'vab info' lists, or a .safetensors file of 'vab adapt' or 'vab pretrain'."""
     engine: Literal["local", "dask"] = "local"

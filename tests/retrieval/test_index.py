@@ -19,12 +19,14 @@ from tiny import write_tiny_clip, write_tiny_model
 import vab
 from vab.errors import RetrievalError
 from vab.pipeline import Pipeline
-from vab.retrieval import building
+from vab.retrieval import answers, building
 from vab.retrieval import database as database_module
-from vab.retrieval.building import add_clips, finish_index, open_or_create, remove_clips, verify_index
-from vab.retrieval.database import BRANCHES, FILE, Database, StoredWindow, only_writer
+from vab.retrieval.base import BRANCHES, StoredWindow
+from vab.retrieval.building import add_clips, open_or_create, remove_clips, verify_index
+from vab.retrieval.database import FILE, Database, only_writer
 from vab.retrieval.index import SearchIndex
 from vab.retrieval.lists import match_ids, read_clip_ids
+from vab.retrieval.options import Branch
 from vab.retrieval.sources import EncodedClip, FileSource, find_sources
 from vab.retrieval.vectors import build_vectors, nearest, open_vectors, recall_of, write_vectors
 
@@ -50,8 +52,13 @@ def _build(out: Path, clips: Path, pipeline: Pipeline) -> Database:
     with only_writer(out, make=True):
         database = open_or_create(out, pipeline, kind="flat")
         add_clips(database, pipeline, sources)
-        finish_index(database)
+        database.finish()
     return database
+
+
+def _windows(database: Database, branch: Branch) -> list[StoredWindow]:
+    answers = database.open(branch)
+    return list(answers.windows(range(len(answers))).values())
 
 
 def _content(path: Path) -> dict[str, bytes | list[str]]:
@@ -103,7 +110,7 @@ def test_a_query_in_windows_finds_what_is_nearest_to_any_of_them(
     queries = torch.cat([queries, pipeline.video_windows(clips / "long.mp4")])
     best: dict[str, float] = {}
     for window, vector in zip(
-        database.windows("video"), torch.tensor(database.vectors("video")), strict=True
+        _windows(database, "video"), torch.tensor(database.vectors("video")), strict=True
     ):
         best[window.key] = max(best.get(window.key, -1.0), (queries @ vector).max().item())
     expected = sorted(best, key=lambda key: -best[key])
@@ -163,7 +170,7 @@ def build_slowly(out: Path, inputs: list[Path], weights: Path) -> None:
     with only_writer(out, make=True):
         database = open_or_create(out, pipeline, kind="flat")
         add_clips(database, pipeline, sources, on_clip=lambda: time.sleep(0.02))
-        finish_index(database)
+        database.finish()
 
 
 @pytest.mark.parametrize("command", ["build", "add"])
@@ -207,7 +214,7 @@ def test_a_long_clip_in_stretches_has_the_windows_of_one_pass(
     monkeypatch.setattr(building, "WINDOWS_PER_STRETCH", 1)
     parts = _build(tmp_path / "parts", clips, pipeline)
     for branch in BRANCHES:
-        assert parts.windows(branch) == whole.windows(branch)
+        assert _windows(parts, branch) == _windows(whole, branch)
     np.testing.assert_allclose(parts.vectors("video"), whole.vectors("video"), atol=1e-5)
     # The codec hears nothing before a stretch.
     assert (parts.vectors("audio") * whole.vectors("audio")).sum(axis=1).min() > 0.9
@@ -246,7 +253,7 @@ def test_adding_again_does_nothing_and_a_changed_file_is_embedded_anew(
     write_tiny_clip(clips / "new.mp4", 1.0, seed=78)
     database = Database(database.path)
     assert add_clips(database, pipeline, find_sources([clips], pipeline)).num_added == 2
-    finish_index(database)
+    database.finish()
     index = SearchIndex(database.path)
     assert index.num_clips == 7
     for name in ("1.mp4", "new.mp4", "2.mp4"):
@@ -263,13 +270,13 @@ def test_what_is_removed_is_not_found_until_it_is_added_again(
     assert remove_clips(database, [str(clips / "2.mp4")]) == 1
     with pytest.raises(RetrievalError, match="was interrupted"):
         SearchIndex(database.path)
-    finish_index(database)
+    database.finish()
     assert "2.mp4" not in {hit.window.key for hit in SearchIndex(database.path).search(query, "video", 100)}
     add_clips(database, pipeline, find_sources([clips / "2.mp4"], pipeline))
-    finish_index(database)
+    database.finish()
     assert SearchIndex(database.path).search(query, "video", 1)[0].window.key == "2.mp4"
     assert remove_clips(database, [str(clips)]) == 7
-    finish_index(database)
+    database.finish()
     assert SearchIndex(database.path).search(query, "video", 5) == []
     with pytest.raises(RetrievalError, match=r"nothing.mp4: no clip"):
         remove_clips(database, ["nothing.mp4"])
@@ -371,9 +378,28 @@ def test_damage_is_refused_in_one_line(tmp_path: Path, clips: Path, pipeline: Pi
     if "faiss" in damage:
         assert verify_index(path) == [str(caught.value)]
         assert "`vab index add" in str(caught.value)
-        finish_index(Database(path))  # what that does
+        Database(path).finish()  # what that does
         assert SearchIndex(path).num_clips == 6
         assert verify_index(path) == []
+
+
+def test_opening_reads_a_sample_and_verifying_everything(
+    tmp_path: Path, clips: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _build(tmp_path / "index", clips, pipeline).path
+    monkeypatch.setattr(answers, "NUM_BLOCKS", 1)
+    monkeypatch.setattr(answers, "BLOCK", 16)
+    database = Database(path)
+    database.set_digest("video.faiss", "")
+    database.finish()
+    content = bytearray((path / "video.faiss").read_bytes())
+    content[-1] ^= 1
+    (path / "video.faiss").write_bytes(content)
+    with monkeypatch.context() as patch:
+        patch.setattr(answers, "sha256_of", None)
+        patch.setattr(Database, "windows_by_id", None)
+        assert SearchIndex(path).num_windows("video") == len(database.vectors("video"))
+    assert "video.faiss is not the file that was written" in verify_index(path)[0]
 
 
 def test_embeddings_that_were_changed_are_found_out(tmp_path: Path, clips: Path, pipeline: Pipeline) -> None:

@@ -27,7 +27,8 @@ import tasks.retrieval.adapt
 import tasks.retrieval.index  # noqa: F401 (imported once, for all runs)
 from tasks import cli
 from vab.checkpoint import load_tensors
-from vab.retrieval.database import BRANCHES, Database
+from vab.retrieval.base import BRANCHES
+from vab.retrieval.database import Database
 
 pytestmark = [
     pytest.mark.slow,

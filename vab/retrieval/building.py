@@ -12,20 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from vab.cluster import Cluster
-from vab.download import sha256_of
 from vab.errors import RetrievalError, VABError, describe
 from vab.pipeline import Pipeline
-from vab.retrieval.database import BRANCHES, FILE, ClipRecord, Database, IndexInfo, Span
-from vab.retrieval.index import open_answers, vectors_file
-from vab.retrieval.options import Branch, IndexKind
+from vab.retrieval.backends import backend_of, create_database, open_database
+from vab.retrieval.base import BRANCHES, ClipDatabase, ClipRecord, IndexInfo, Span
+from vab.retrieval.options import Backend, Branch, IndexKind
 from vab.retrieval.sources import EncodedClip, Source
-from vab.retrieval.vectors import build_vectors, recall_of, write_vectors
 from vab.shapes import Tensor
 from vab.windows import Window
 
 WINDOWS_PER_STRETCH = 32
 """Windows of a long clip that are encoded and written together."""
-NUM_RECALL_QUERIES = 200
 
 
 @dataclass(frozen=True)
@@ -38,13 +35,16 @@ class Added:
     failures: list[str]
 
 
-def open_or_create(path: Path, pipeline: Pipeline, *, kind: IndexKind) -> Database:
+def open_or_create(
+    path: Path, pipeline: Pipeline, *, kind: IndexKind, backend: Backend = "faiss"
+) -> ClipDatabase:
     """A new index, or the one that an interrupted build left.
 
     Raises:
-        RetrievalError: the folder holds an index of another kind or model.
+        RetrievalError: the folder holds an index of another kind, backend or model.
     """
-    if not (path / FILE).exists() and not (path / "index.json").exists():
+    found = backend_of(path)
+    if found is None:
         provenance = pipeline.provenance
         info = IndexInfo(
             model=_portable(str(provenance["weights"])),
@@ -52,17 +52,18 @@ def open_or_create(path: Path, pipeline: Pipeline, *, kind: IndexKind) -> Databa
             dim=pipeline.model.config.width,
             kind=kind,
         )
-        return Database.create(path, info)
-    database = Database(path)
+        return create_database(path, info, backend)
+    database = open_database(path)
     check_model(database, pipeline)
-    if database.info.kind != kind:
-        raise RetrievalError(
-            f"{path} already holds an index of kind {database.info.kind}; choose that --kind or another folder"
-        )
+    for what, here, wanted in (("kind", database.info.kind, kind), ("backend", found, backend)):
+        if here != wanted:
+            raise RetrievalError(
+                f"{path} already holds an index of {what} {here}; choose that --{what} or another folder"
+            )
     return database
 
 
-def check_model(database: Database, pipeline: Pipeline) -> None:
+def check_model(database: ClipDatabase, pipeline: Pipeline) -> None:
     """Embeddings of two models must never meet.
 
     Raises:
@@ -77,7 +78,7 @@ def check_model(database: Database, pipeline: Pipeline) -> None:
 
 
 def add_clips(
-    database: Database,
+    database: ClipDatabase,
     pipeline: Pipeline,
     sources: Sequence[Source],
     *,
@@ -142,7 +143,7 @@ def add_clips(
     return Added(num_embedded - len(failures), len(sources) - num_embedded, failures)
 
 
-def remove_clips(database: Database, names: Sequence[str]) -> int:
+def remove_clips(database: ClipDatabase, names: Sequence[str]) -> int:
     """Take clips out, by key, or by file or folder; returns how many.
 
     Raises:
@@ -168,56 +169,21 @@ def remove_clips(database: Database, names: Sequence[str]) -> int:
     return len(gone)
 
 
-def finish_index(database: Database) -> dict[Branch, float]:
-    """Write the files that FAISS answers from, where they are damaged or not those of all clips.
-
-    Returns:
-        For an index that is not exact, recall@10 of each branch written against exact search, the queries being the
-        other branch's embeddings.
-
-    Raises:
-        RetrievalError: embeddings are damaged.
-    """
-    recalls: dict[Branch, float] = {}
-    for branch, other in zip(BRANCHES, reversed(BRANCHES), strict=True):
-        try:
-            open_answers(database, branch)
-        except RetrievalError:
-            vectors, file = database.vectors(branch), vectors_file(database, branch)
-            index = build_vectors(vectors, database.info.kind)
-            write_vectors(index, file)
-            database.set_answer(branch, sha256_of(file))
-            if database.info.kind != "flat" and len(vectors):
-                queries = database.vectors(other)[:NUM_RECALL_QUERIES]
-                recalls |= {branch: recall_of(index, vectors, queries)} if len(queries) else {}
-    database.commit()
-    return recalls
-
-
 def verify_index(path: Path) -> list[str]:
     """One line for each thing that is wrong with an index: its embeddings, its clips, its FAISS files.
 
     Raises:
         RetrievalError: it cannot be opened.
     """
-    database = Database(path)
-    problems = database.problems()
+    database = open_database(path)
     unfinished = sum(clip.resume is not None for clip in database.clips.values())
+    problems = []
     if unfinished:
         problems.append(f"{path}: {unfinished} clips are half embedded; re-run what built it to resume")
-    for branch in BRANCHES:
-        try:
-            vectors, index = database.vectors(branch), open_answers(database, branch)
-            if len(vectors) != index.ntotal or len(database.windows(branch)) != len(vectors):
-                raise RetrievalError(
-                    f"{path}: windows and {branch} embeddings differ in number; build it again"
-                )
-        except (RetrievalError, ValueError) as error:
-            problems.append(str(error))
-    return list(dict.fromkeys(problems))
+    return list(dict.fromkeys(problems + database.problems()))
 
 
-def _roots_for(database: Database, sources: Sequence[Source]) -> dict[int, Path]:
+def _roots_for(database: ClipDatabase, sources: Sequence[Source]) -> dict[int, Path]:
     """The media roots of an index by number, with one more where some sources lie below none of them."""
     roots = database.roots
     outside = [

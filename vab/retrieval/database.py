@@ -1,8 +1,8 @@
 """Embeddings on disk: one SQLite file an index, every write a transaction, so a kill at any moment harms nothing.
 
 A clip is embedded in stretches of windows. Each is written as soon as it is done; ``clips.resume`` says where a long
-clip goes on. ``answers`` holds the digests of the FAISS files; any change to the clips empties it, so that files of
-an earlier state are never searched.
+clip goes on. ``answers`` holds the digests of the files that are searched; any change to the clips empties it, so
+that files of an earlier state never are.
 """
 
 from __future__ import annotations
@@ -12,24 +12,26 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from vab.checkpoint import one_line
 from vab.errors import RetrievalError
 from vab.files import complete_file, remove_leftovers
-from vab.retrieval.options import Branch, IndexKind
+from vab.retrieval.answers import FaissAnswers, write_answers
+from vab.retrieval.base import BRANCHES, ClipDatabase, ClipRecord, IndexInfo, Span
+from vab.retrieval.options import Branch
 
 FILE = "index.sqlite"
 FORMAT_VERSION = 2
 COMMIT_SECONDS = 2.0
 """Embeddings of at most so long are lost with a kill."""
-BRANCHES: tuple[Branch, Branch] = ("video", "audio")
 TABLES = """
 CREATE TABLE about (version INTEGER, info TEXT);
 CREATE TABLE roots (id INTEGER PRIMARY KEY, path TEXT, from_index TEXT);
@@ -43,55 +45,8 @@ CREATE INDEX stretches_of_clip ON stretches (clip);
 """
 
 
-@dataclass(frozen=True)
-class IndexInfo:
-    """What all embeddings of an index have in common."""
-
-    model: str
-    """Name or path of the weights."""
-    model_sha256: str
-    """Of the weights: other ones are refused, as their embeddings mean something else."""
-    dim: int
-    """P, width of an embedding."""
-    kind: IndexKind
-
-
-@dataclass(frozen=True)
-class ClipRecord:
-    """One clip of an index: a file, or a stored clip of one."""
-
-    id: int
-    key: str
-    """Unique in the index: the path of a file, the id of a stored clip."""
-    root: int
-    """Number of the media root that the path starts from."""
-    path: str
-    stamp: tuple[int, ...]
-    """Size and time of change of a file, by which a changed one is noticed."""
-    resume: int | None = None
-    """Point of the time grid where embedding goes on; None = complete."""
-    error: str | None = None
-    """Why there are no embeddings."""
-
-
-@dataclass(frozen=True)
-class StoredWindow:
-    """A window of a clip that has an embedding."""
-
-    key: str
-    root: int
-    path: str
-    start: float
-    """Seconds into the file."""
-    seconds: float
-
-
-Span = tuple[float, float, bool, bool]
-"""Start and length in seconds of a window, and whether it has a video and an audio embedding."""
-
-
-class Database:
-    """The embeddings of an index, opened."""
+class Database(ClipDatabase):
+    """An index in SQLite, searched by FAISS."""
 
     def __init__(self, path: Path) -> None:
         """Open what is there.
@@ -150,8 +105,8 @@ class Database:
         return found
 
     @property
+    @override
     def roots(self) -> dict[int, Path]:
-        """Folders that paths start from: beside the index if both were moved together, else where they were."""
         found = {}
         for number, path, from_index in self.rows("SELECT id, path, from_index FROM roots ORDER BY id"):
             moved = Path(os.path.normpath(self.path.absolute() / from_index))
@@ -159,8 +114,8 @@ class Database:
         return found
 
     @property
+    @override
     def clips(self) -> dict[str, ClipRecord]:
-        """By key: those that are complete, those in the middle, those that failed."""
         query = "SELECT id, key, root, path, stamp, resume, error FROM clips ORDER BY id"
         return {
             key: ClipRecord(id_, key, root, path, tuple(json.loads(stamp)), resume, error)
@@ -168,29 +123,28 @@ class Database:
         }
 
     @property
+    @override
     def num_clips(self) -> int:
-        """Clips that can be found."""
         query = "SELECT count(*) FROM clips WHERE resume IS NULL AND error IS NULL"
         return int(self.rows(query)[0][0])
 
-    def windows(self, branch: Branch) -> list[StoredWindow]:
-        """Windows with an embedding in a branch, in the order of their vectors."""
+    def windows_by_id(self, branch: Branch) -> Iterator[tuple[int, float, float]]:
+        """Clip, start and length of each window with an embedding in a branch, in the order of their vectors."""
         has = 2 + BRANCHES.index(branch)
-        query = """SELECT key, root, path, windows FROM clips JOIN stretches ON clip = clips.id
+        query = """SELECT clip, windows FROM clips JOIN stretches ON clip = clips.id
                    WHERE resume IS NULL ORDER BY clips.id, stretches.id"""
-        return [
-            StoredWindow(key, root, path, span[0], span[1])
-            for key, root, path, spans in self.rows(query)
-            for span in json.loads(spans)
-            if span[has]
-        ]
+        for clip, spans in self.rows(query):
+            for span in json.loads(spans):
+                if span[has]:
+                    yield clip, span[0], span[1]
 
+    def files(self, clips: Collection[int]) -> dict[int, tuple[str, int, str]]:
+        """Key, root and path of some clips by id."""
+        query = "SELECT key, root, path FROM clips WHERE id = ?"
+        return {clip: self.rows(query, [clip], expected=1)[0] for clip in clips}
+
+    @override
     def vectors(self, branch: Branch, key: str | None = None) -> np.ndarray:
-        """Embeddings float32 [n, P] of all windows, or of one clip's.
-
-        Raises:
-            RetrievalError: they are not what was written.
-        """
         which = BRANCHES.index(branch)
         query = f"""SELECT key, windows, checksum, video, audio FROM clips JOIN stretches ON clip = clips.id
                     JOIN vectors ON stretch = stretches.id WHERE resume IS NULL {"AND key = ?" if key else ""}
@@ -208,22 +162,23 @@ class Database:
             raise RetrievalError(f"{self.path / FILE}: embeddings that are not finite; build the index again")
         return vectors
 
+    @override
     def add_root(self, root: Path) -> int:
-        """A further media root; returns its number."""
         from_index = os.path.relpath(root, self.path.absolute())
         with self._change() as run:
             return int(
                 run("INSERT INTO roots (path, from_index) VALUES (?, ?)", [str(root), from_index]).lastrowid
             )
 
+    @override
     def start_clip(self, key: str, root: int, path: str, stamp: tuple[int, ...]) -> ClipRecord:
-        """A clip without embeddings, in place of what was there under this key."""
         with self._change() as run:
             run("DELETE FROM clips WHERE key = ?", [key])
             query = "INSERT INTO clips (key, root, path, stamp, resume) VALUES (?, ?, ?, ?, 0)"
             number = run(query, [key, root, path, json.dumps(stamp)]).lastrowid
         return ClipRecord(number, key, root, path, stamp, resume=0)
 
+    @override
     def add_stretch(
         self,
         clip: ClipRecord,
@@ -232,7 +187,6 @@ class Database:
         *,
         resume: int | None,
     ) -> None:
-        """Windows of a clip with their embeddings, and where it goes on; None = that was all."""
         windows = json.dumps(spans)
         blobs = [np.ascontiguousarray(vectors[branch], np.float32).tobytes() for branch in BRANCHES]
         with self._change() as run:
@@ -241,33 +195,29 @@ class Database:
             run("INSERT INTO vectors VALUES (?, ?, ?)", [number, *blobs])
             run("UPDATE clips SET resume = ? WHERE id = ?", [resume, clip.id])
 
+    @override
     def fail_clip(self, clip: ClipRecord, error: str) -> None:
-        """A clip that cannot be embedded, and why."""
         with self._change() as run:
             run("DELETE FROM stretches WHERE clip = ?", [clip.id])
             run("UPDATE clips SET resume = NULL, error = ? WHERE id = ?", [error, clip.id])
 
+    @override
     def remove_clips(self, clips: Sequence[ClipRecord]) -> None:
-        """Take clips out."""
         with self._change() as run:
             for clip in clips:
                 run("DELETE FROM clips WHERE id = ?", [clip.id])
 
-    def answers(self) -> dict[str, str]:
-        """Digest of each branch's FAISS file; none where clips have changed since."""
+    def digests(self) -> dict[str, str]:
+        """Digests of the files that are searched, by name; none where clips have changed since."""
         return dict(self.rows("SELECT branch, sha256 FROM answers"))
 
-    def set_answer(self, branch: Branch, sha256: str) -> None:
-        """Say that a branch's FAISS file holds the clips as they are."""
+    def set_digest(self, name: str, digests: str) -> None:
+        """Say that a file that is searched holds the clips as they are."""
         with self._change(is_of_clips=False) as run:
-            run("INSERT OR REPLACE INTO answers VALUES (?, ?)", [branch, sha256])
+            run("INSERT OR REPLACE INTO answers VALUES (?, ?)", [name, digests])
 
+    @override
     def commit(self) -> None:
-        """Write to the disk what has been added since the last time.
-
-        Raises:
-            RetrievalError: the disk is full.
-        """
         try:
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
@@ -275,10 +225,27 @@ class Database:
             raise RetrievalError(f"{self.path / FILE}: cannot be written ({one_line(error)})") from error
         self._committed = time.monotonic()
 
+    @override
+    def finish(self) -> dict[Branch, float]:
+        return write_answers(self)
+
+    @override
+    def open(self, branch: Branch) -> FaissAnswers:
+        return FaissAnswers(self, branch)
+
+    @override
     def problems(self) -> list[str]:
-        """What SQLite's own check finds, at most one line."""
         found = self.rows("PRAGMA integrity_check(1)")
-        return [] if found == [("ok",)] else [f"{self.path / FILE}: {one_line(ValueError(found[0][0]))}"]
+        problems = [] if found == [("ok",)] else [f"{self.path / FILE}: {one_line(ValueError(found[0][0]))}"]
+        for branch in BRANCHES:
+            try:
+                if len(self.vectors(branch)) != len(FaissAnswers(self, branch, is_thorough=True)):
+                    raise RetrievalError(
+                        f"{self.path}: windows and {branch} embeddings differ in number; build it again"
+                    )
+            except (RetrievalError, ValueError) as error:
+                problems.append(str(error))
+        return problems
 
     @contextmanager
     def _change(self, *, is_of_clips: bool = True) -> Iterator[Any]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from vab.download import sha256_of
 from vab.errors import RetrievalError
-from vab.retrieval.database import BRANCHES, Database, IndexInfo, StoredWindow
+from vab.retrieval.backends import open_database
+from vab.retrieval.base import BRANCHES, IndexInfo, StoredWindow
 from vab.retrieval.options import Branch
-from vab.retrieval.vectors import nearest, open_vectors
 from vab.shapes import Float, Tensor
 
 
@@ -37,17 +35,11 @@ class SearchIndex:
         Raises:
             RetrievalError: no index, a damaged one, or one whose build was interrupted.
         """
-        self.database = Database(path)
+        self.database = open_database(path)
         self.info: IndexInfo = self.database.info
         self.roots = self.database.roots
         self.num_clips = self.database.num_clips
-        self._windows = {branch: self.database.windows(branch) for branch in BRANCHES}
-        self._answers = {branch: open_answers(self.database, branch) for branch in BRANCHES}
-        for branch in BRANCHES:
-            if self._answers[branch].ntotal != len(self._windows[branch]):
-                raise RetrievalError(
-                    f"{path}: damaged, its files do not fit each other; build the index again"
-                )
+        self._answers = {branch: self.database.open(branch) for branch in BRANCHES}
 
     @property
     def path(self) -> Path:
@@ -56,12 +48,11 @@ class SearchIndex:
 
     def num_windows(self, branch: Branch) -> int:
         """Windows that can be found in a branch."""
-        return len(self._windows[branch])
+        return len(self._answers[branch])
 
     def window(self, branch: Branch, number: int) -> StoredWindow | None:
         """A window by its number; None = there is no such."""
-        windows = self._windows[branch]
-        return windows[number] if 0 <= number < len(windows) else None
+        return self._answers[branch].windows([number]).get(number)
 
     def clip_embeddings(self, branch: Branch, key: str) -> Float[Tensor, "W P"]:
         """The stored embeddings of a clip's windows in a branch.
@@ -99,51 +90,26 @@ class SearchIndex:
         Raises:
             RetrievalError: a query of another width, or one that is not finite.
         """
-        index, windows = self._answers[branch], self._windows[branch]
+        answers = self._answers[branch]
         if query.shape[-1] != self.info.dim or not query.isfinite().all():
             raise RetrievalError(
                 f"a query of {query.shape[-1]} numbers; {self.path} takes {self.info.dim}, all finite"
             )
-        count = top
+        count, size = top, len(answers)
         while True:
-            count = min(count, len(windows))
+            count = min(count, size)
             if not count:
                 return []
-            scores, rows = nearest(index, query.numpy(), count)
+            scores, numbers = answers.nearest(query.numpy(), count)
             # What is nearer than the last neighbour of every window of the query is known for certain.
-            certain = scores[:, -1].max() if count < len(windows) else -np.inf
+            certain = scores[:, -1].max() if count < size else -np.inf
+            order = np.argsort(-scores, axis=None, kind="stable")
+            order = order[(numbers.flat[order] >= 0) & (scores.flat[order] >= certain)]
+            windows = answers.windows(set(numbers.flat[order].tolist()))
             best: dict[str, Hit] = {}
-            for place in np.argsort(-scores, axis=None, kind="stable"):
-                score, row = scores.flat[place].item(), rows.flat[place].item()
-                if len(best) == top or score < certain:
-                    break
-                if row >= 0:
-                    best.setdefault(windows[row].key, Hit(row, score, windows[row]))
-            if len(best) == top or count == len(windows):
-                return list(best.values())
+            for score, number in zip(scores.flat[order].tolist(), numbers.flat[order].tolist(), strict=True):
+                if window := windows.get(number):
+                    best.setdefault(window.key, Hit(number, score, window))
+            if len(best) >= top or count == size:
+                return list(best.values())[:top]
             count *= 2
-
-
-def open_answers(database: Database, branch: Branch) -> Any:
-    """A branch's FAISS index.
-
-    Raises:
-        RetrievalError: it is absent, is not the file that was written, or clips have changed since.
-    """
-    file, digest = vectors_file(database, branch), database.answers().get(branch)
-    remedy = f"`vab index add {database.path}` makes it again"
-    if digest is None:
-        raise RetrievalError(
-            f"{database.path}: its last build, add or remove was interrupted; re-run it to resume, or "
-            f"`vab index add {database.path}` to search what is there"
-        )
-    if not file.is_file():
-        raise RetrievalError(f"{file} is missing; {remedy}")
-    if sha256_of(file) != digest:
-        raise RetrievalError(f"{file} is not the file that was written; {remedy}")
-    return open_vectors(file)
-
-
-def vectors_file(database: Database, branch: Branch) -> Path:
-    """The FAISS file of a branch."""
-    return database.path / f"{branch}.faiss"

@@ -9,8 +9,8 @@ from typing import Literal
 
 from vab.errors import RetrievalError
 from vab.pipeline import Pipeline, load
+from vab.retrieval.base import ClipDatabase
 from vab.retrieval.building import check_model
-from vab.retrieval.database import Database
 from vab.retrieval.index import Hit, SearchIndex
 from vab.retrieval.options import Branch
 from vab.shapes import Float, Tensor
@@ -160,7 +160,7 @@ def one_query(
     return queries[0]
 
 
-def load_for(database: Database, weights: str | Path | None, device: str) -> Pipeline:
+def load_for(database: ClipDatabase, weights: str | Path | None, device: str) -> Pipeline:
     """The model of an index.
 
     Raises:
