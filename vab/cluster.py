@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from vab.errors import VABError
@@ -33,7 +35,8 @@ class Cluster(Generic[Context]):
     def map(self, work: Callable[[Context, Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """``work(load(), task)`` of each task, in the order of the tasks.
 
-        A task whose worker dies is done by another one: what comes out does not depend on which workers live.
+        A task whose worker dies is done by another one: what comes out does not depend on which workers live. Workers
+        work in this process's folder, so that relative paths mean the same.
 
         Args:
             work: picklable.
@@ -52,7 +55,7 @@ class Cluster(Generic[Context]):
             raise VABError(
                 f"--scheduler {self.scheduler}: no Dask scheduler answers there; start one with `dask scheduler`"
             ) from error
-        run, pending = uuid.uuid4().hex, deque[Any]()
+        run, pending = (uuid.uuid4().hex, Path.cwd()), deque[Any]()
         with client:
             try:
                 for task in tasks:
@@ -67,11 +70,13 @@ class Cluster(Generic[Context]):
                 ) from error
 
 
-_loaded: tuple[str, Any] | None = None
+_loaded: tuple[tuple[str, Path], Any] | None = None
 _loading = threading.Lock()
 
 
-def _on_worker(run: str, load: Callable[[], Any], work: Callable[[Any, Any], Any], task: Any) -> Any:
+def _on_worker(
+    run: tuple[str, Path], load: Callable[[], Any], work: Callable[[Any, Any], Any], task: Any
+) -> Any:
     """One task, with what was loaded for the first task of this run in this process."""
     global _loaded
     if multiprocessing.current_process().daemon:
@@ -81,5 +86,11 @@ def _on_worker(run: str, load: Callable[[], Any], work: Callable[[Any, Any], Any
         )
     with _loading:
         if _loaded is None or _loaded[0] != run:
+            try:
+                os.chdir(run[1])
+            except OSError as error:
+                raise VABError(
+                    f"{run[1]}: a worker has no such folder; run this in one that all share"
+                ) from error
             _loaded = (run, load())
     return work(_loaded[1], task)

@@ -76,14 +76,24 @@ def test_workers_with_other_weights_are_refused(workers: Any, tmp_path: Path) ->
         )
 
 
-def test_files_are_embedded_and_indexed_as_in_one_process(workers: Any, tmp_path: Path) -> None:
+def test_files_are_embedded_and_indexed_as_in_one_process(
+    workers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     weights = str(write_tiny_model(tmp_path / "tiny.safetensors"))
     clips = [write_tiny_clip(tmp_path / "media" / f"{n}.mp4", 1.0 + n, seed=n) for n in range(3)]
     clips[1].write_bytes(b"not a video")
+    monkeypatch.chdir(tmp_path)  # where the workers are not
     engine = ["--engine", "dask", "--scheduler", workers.scheduler_address]
     settings = ["--weights", weights, "--device", "cpu"]
     for name, more in (("alone", []), ("spread", engine)):
-        words = ["embed", *map(str, clips), *settings, "-o", str(tmp_path / f"{name}.npy"), *more]
+        words = [
+            "embed",
+            *(f"media/{clip.name}" for clip in clips),
+            *settings,
+            "-o",
+            str(tmp_path / f"{name}.npy"),
+            *more,
+        ]
         assert cli.main(words) == 2
         words = ["index", "build", str(tmp_path / "media"), *settings, "-o", str(tmp_path / name), *more]
         assert cli.main(words) == 2, "one file is broken"

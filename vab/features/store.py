@@ -161,7 +161,7 @@ class FeatureStore:
         return f"FeatureStore({str(self.path)!r}: {len(self)} clips in {len(self._shards)} shards)"
 
     def __reduce__(self) -> tuple[Any, tuple[Path, int]]:
-        return _reopened, (self.path, len(self))
+        return _reopened, (self.path.absolute(), len(self))
 
     @property
     def splits(self) -> tuple[str, ...]:
