@@ -162,29 +162,16 @@ def _median_of(action: Callable[[], Result]) -> tuple[Result, float]:
 
 
 def _show(rows: list[IndexTimes], title: str) -> None:
-    table = Table(title=title, title_justify="left")
-    numbers = (
-        "clips",
-        "add s",
-        "build s",
-        "open s",
-        "MB",
-        "recall@10",
-        "queries/s",
-        "over product",
-        "ms a query",
-    )
-    for column in ("backend", "kind", *numbers, "over read"):
-        table.add_column(column, justify="left" if column in ("backend", "kind") else "right")
+    table = Table(title=title, title_justify="left", box=None)
+    table.add_column("index")
+    for column in ("clips", "build s", "open s", "recall", "q/s", "/product", "ms a q", "/read"):
+        table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
-            row.backend,
-            row.kind,
+            f"{row.backend} {row.kind}",
             f"{row.size:,}",
-            f"{row.add_seconds:.1f}",
-            f"{row.build_seconds:.1f}",
+            f"{row.add_seconds + row.build_seconds:.1f}",
             f"{row.open_seconds:.3f}",
-            f"{row.megabytes:.0f}",
             f"{row.recall_10:.3f}",
             f"{row.queries_a_second:,.0f}",
             f"{row.over_product:.2f}",
