@@ -39,7 +39,10 @@ class Driver:
         options = {
             "binary": browser,
             "args": [*FLAGS, f"--user-data-dir={profile}"],
-            "prefs": {"download.default_directory": str(self.downloads)},
+            "prefs": {
+                "download.default_directory": str(self.downloads),
+                "profile.default_content_setting_values.automatic_downloads": 1,  # several from one page
+            },
         }
         asked = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "SEVERE"}}
         self._session = self._ask("/session", {"capabilities": {"alwaysMatch": asked}})["sessionId"]

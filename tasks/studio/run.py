@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from dataclasses import asdict
 
 from tasks.console import say, warn
@@ -10,7 +12,8 @@ from vab import studio
 
 
 def run(options: StudioOptions) -> int:
-    """Serve until stopped."""
+    """Serve until stopped, by SIGTERM too: files of open tabs are removed."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     if options.allow_remote:
         warn(
             f"vab studio: whoever reaches {options.host} sees the indexed clips and can send files; no log-in"

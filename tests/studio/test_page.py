@@ -202,7 +202,7 @@ def test_classify_jumps_to_a_moment(driver: Driver, page: Any, clip: Path) -> No
     open_tab(driver, page, "Classify")
     send(driver, "Video to classify", clip)
     driver.click("Classify clip")
-    driver.wait("return document.body.innerText.includes('2 moments')")
+    driver.wait("return document.body.innerText.includes('3 moments')")
     driver.press("return document.querySelectorAll('.moments input')[1]")
     driver.wait(
         "return [...document.querySelectorAll('video')].some(each => Math.abs(each.currentTime - 1) < 0.2)"

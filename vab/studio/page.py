@@ -37,8 +37,21 @@ _STYLE = """
 .gradio-container main { width: 100%; }
 .moments .wrap { flex-direction: column; flex-wrap: nowrap; max-height: 360px; overflow-y: auto; }
 video { max-height: 320px; }
-:focus-visible { outline: 3px solid #1d4ed8 !important; outline-offset: 2px; }
+:focus-visible { outline: 3px solid #3b82f6 !important; outline-offset: 2px; }
+body:not(.dark) [role=tab][aria-selected=true] { color: #1d4ed8; }
 """
+
+
+def _theme() -> gr.themes.Base:
+    """Plain, with fonts of the system alone and text of a contrast of 4.5 or more."""
+    theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    return theme.set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        body_text_color_subdued="*neutral_600",
+        block_label_text_color="*neutral_600",
+        block_title_text_color="*neutral_600",
+    )
 
 
 def make_page(studio: Studio, folder: Path) -> gr.Blocks:
@@ -83,7 +96,7 @@ def serve(studio: Studio, *, host: str, port: int | None, max_upload_mb: int) ->
             ssr_mode=False,
             footer_links=[],
             prevent_thread_lock=True,
-            theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+            theme=_theme(),
             css=_STYLE,
             app_kwargs={"middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=names)]},
         )
