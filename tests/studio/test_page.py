@@ -113,8 +113,8 @@ def downloaded(driver: Driver, label: str) -> Path:
     driver.click(label)
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        found = [path for path in driver.downloads.glob("*") if path.suffix != ".crdownload"]
-        if found:
+        found = list(driver.downloads.glob("*"))
+        if len(found) == 1 and found[0].suffix != ".crdownload" and found[0].stat().st_size:  # whole
             return found[0].rename(driver.downloads.parent / found[0].name)
         time.sleep(0.2)
     raise TimeoutError(label)
