@@ -25,6 +25,7 @@ from vab.models.files import load_model, save_model
 from vab.models.vab.classifier import MODEL_TYPE, VABClassifier, VABClassifierConfig
 
 pytest.importorskip("gradio", reason="needs the extra vab[studio]")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
