@@ -17,7 +17,6 @@ from vab.classification import Classifier
 from vab.errors import ConfigError, MediaError, VABError
 from vab.generation import Generation, SaveOptions, clip_of, settings_file
 from vab.metrics.onsets import detect_onsets
-from vab.models import find_model, model_names
 from vab.pictures import draw_layout, draw_sound, draw_timeline
 from vab.pipeline import Pipeline, load, model_path
 from vab.retrieval.options import Branch
@@ -413,12 +412,6 @@ def draw_layout_of(layout: Layout, video: Path) -> bytes:
         list(media.iter_frames(video, FRAMES_SHOWN / seconds, duration=seconds, max_size=96))
     )
     return draw_layout(layout.values, layout.rate, frames)
-
-
-def _predicts(path: Path) -> bool:
-    """Whether weights are of a system that predicts conditions, such as an audio layout."""
-    model_type = load_header(path).get("type")
-    return model_type in model_names() and hasattr(find_model(model_type).generator, "predict")
 
 
 def _likeliest(
