@@ -134,7 +134,9 @@ def test_generate_keep_and_mix(driver: Driver, page: Any, clip: Path, tmp_path: 
     assert (settings["seed"], settings["video"]) == (0, "dog.mp4")
     driver.click("Again, new seed")
     driver.wait("return document.body.innerText.includes('seed 1; play')")
-    time.sleep(2)  # Gradio gives the buttons their new files a moment after the text; a click before that is lost
+    time.sleep(
+        2
+    )  # Gradio gives the buttons their new files a moment after the text; a click before that is lost
     assert json.loads(downloaded(driver, "JSON of sample 1").read_text())["seed"] == 1
 
 
