@@ -8,21 +8,16 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from driver import Driver
-from tiny import tiny_config, write_tiny_clip, write_tiny_model
+from tiny_studio import write_studio
 from tiny_tiva import write_tiny_tiva
 
-from tasks import cli
 from vab import media, studio
 from vab.audio import Layout
-from vab.config import to_dict
-from vab.models.files import load_model, save_model
-from vab.models.vab.classifier import MODEL_TYPE, VABClassifier, VABClassifierConfig
 
 pytest.importorskip("gradio", reason="needs the extra vab[studio]")
 pytestmark = pytest.mark.slow
@@ -31,21 +26,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("studio")
-    _, card = load_model(write_tiny_model(folder / "tiny.safetensors"))
-    config = VABClassifierConfig(["dog", "rain", "bell"], "both", tiny_config())
-    classifier = replace(card, type=MODEL_TYPE, config=to_dict(config))
-    save_model(folder / "classes.safetensors", VABClassifier(config), classifier)
+    write_studio(folder)
     write_tiny_tiva(folder / "tiva.safetensors")
-    for number in range(3):
-        write_tiny_clip(folder / "clips" / f"{number}.mp4", 1.0, seed=number)
-    words = [
-        str(folder / "clips"),
-        "-o",
-        str(folder / "index"),
-        "--weights",
-        str(folder / "tiny.safetensors"),
-    ]
-    assert cli.main(["index", "build", *words]) == 0
     served = studio.launch(
         [folder / "tiny.safetensors", folder / "tiva.safetensors"],
         index=[folder / "index"],

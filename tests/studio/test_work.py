@@ -9,15 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import tiny_config, write_tiny_clip, write_tiny_model
+from tiny import write_tiny_clip
+from tiny_studio import write_studio
 
 from tasks import cli
 from vab import media, studio
-from vab.config import to_dict
 from vab.errors import ConfigError, MediaError, WeightsError
 from vab.media import write_audio
-from vab.models.files import load_model, save_model
-from vab.models.vab.classifier import MODEL_TYPE, VABClassifier, VABClassifierConfig
 from vab.studio.work import Request, Studio, save_options
 
 
@@ -25,21 +23,8 @@ from vab.studio.work import Request, Studio, save_options
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights, a classifier, clips and an index of them."""
     folder = tmp_path_factory.mktemp("studio")
-    _, card = load_model(write_tiny_model(folder / "tiny.safetensors"))
-    config = VABClassifierConfig(["dog", "rain", "bell"], "both", tiny_config())
-    classifier = replace(card, type=MODEL_TYPE, config=to_dict(config))
-    save_model(folder / "classes.safetensors", VABClassifier(config), classifier)
-    for number in range(3):
-        write_tiny_clip(folder / "clips" / f"{number}.mp4", 1.0, seed=number)
     write_audio(folder / "clips" / "3.wav", torch.randn(1, 16_000) * 0.1, 16_000)
-    words = [
-        str(folder / "clips"),
-        "-o",
-        str(folder / "index"),
-        "--weights",
-        str(folder / "tiny.safetensors"),
-    ]
-    assert cli.main(["index", "build", *words]) == 0
+    write_studio(folder)
     return folder
 
 
