@@ -14,11 +14,11 @@ from pathlib import Path
 from jsonargparse import ActionConfigFile, set_loader, set_parsing_settings
 from yaml import YAMLError
 
-from tasks.options import MOST_SHOWN, HelpFormatter, Parser, add_options, build, output_paths
+from tasks.options import MOST_SHOWN, HelpFormatter, Parser, add_options, build, input_paths, output_paths
 from vab import __version__
 from vab.config import load_yaml
 from vab.errors import StoppedError, VABError
-from vab.files import check_writable
+from vab.files import check_outputs, check_writable
 
 
 @dataclass(frozen=True)
@@ -322,6 +322,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parsed = parser.instantiate(parser.parse_args([_as_file(word) for word in rest]))
         given = build(_load(command.options), parsed)
         outputs = output_paths(given)
+        check_outputs([path for path in outputs if not path.is_dir()], input_paths(given))
         for path in outputs:
             check_writable(path)
         return _load(command.run)(given)

@@ -11,7 +11,7 @@ import shlex
 import sys
 import textwrap
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -108,6 +108,15 @@ def output_paths(options: Any) -> list[Path]:
     """Where a command writes: its ``-o``, if it is given."""
     outputs = [field.name for field in dataclasses.fields(options) if field.metadata.get("short") == "-o"]
     return [getattr(options, name) for name in outputs if getattr(options, name) is not None]
+
+
+def input_paths(options: Any) -> Iterator[Path]:
+    """What a command may read: every other value that could be the name of a file, and the values of lists."""
+    for field in dataclasses.fields(options):
+        if field.metadata.get("short") != "-o":
+            value = getattr(options, field.name)
+            values = value if isinstance(value, list) else [value]
+            yield from (Path(each) for each in values if isinstance(each, str | Path))
 
 
 def _braces(choices: Iterable[str]) -> str:

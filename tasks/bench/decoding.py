@@ -17,7 +17,7 @@ from tasks.console import console
 from vab.config import from_dict, read_yaml, to_dict
 from vab.decoding.options import AutoregressiveOptions, DecodingOptions
 from vab.device import choose_device
-from vab.files import write_atomically
+from vab.files import check_outputs, write_atomically
 from vab.models.masked import generate_codes
 from vab.models.v_aura.config import VAURAConfig
 from vab.models.v_aura.generate import generate_codes as generate_columns
@@ -50,6 +50,8 @@ def twin_of(config: VABConfig) -> VAURAConfig:
 
 def run(options: BenchDecodingOptions) -> int:
     """Print a table, write JSON if asked."""
+    if options.output:
+        check_outputs([options.output])
     device = choose_device(options.device)
     document = read_yaml(options.config)
     config = from_dict(VABConfig, document["model"], source=str(options.config))

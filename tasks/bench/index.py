@@ -17,7 +17,7 @@ from tasks.bench.options import BenchIndexOptions
 from tasks.console import console, progress_bar
 from vab import __version__
 from vab.config import to_dict
-from vab.files import write_atomically
+from vab.files import check_outputs, write_atomically
 from vab.retrieval.backends import create_database
 from vab.retrieval.base import ClipDatabase, IndexInfo
 from vab.retrieval.index import SearchIndex
@@ -61,6 +61,8 @@ class IndexTimes:
 
 def run(options: BenchIndexOptions) -> int:
     """Print a table, write JSON if asked."""
+    if options.output:
+        check_outputs([options.output])
     rows = []
     chosen = [(backend, kind) for backend in options.backends for kind in options.kinds]
     with progress_bar("indexes") as progress:

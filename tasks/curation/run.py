@@ -24,7 +24,7 @@ BIN = 0.1
 
 def run(options: CurateOptions) -> int:
     """Exit code 0, or 2 where no clip is left to list."""
-    check_outputs([options.output], options.stores)
+    check_outputs([options.output], (file for store in options.stores for file in store.rglob("*")))
     stores = [FeatureStore(path) for path in options.stores]
     num_clips = sum(map(len, stores))
     weights = options.weights or DEFAULT_WEIGHTS[options.by]

@@ -61,7 +61,7 @@ def run(options: GenerationOptions) -> int:
     page = options.output.with_suffix(".html")
     folders = [folder for folder in (options.generated, options.reference) if folder.is_dir()]
     files = [file for folder in folders for file in folder.rglob("*")]
-    check_outputs([options.output, page], [*files, *([options.list] if options.list else [])])
+    check_outputs([options.output, page], files)
     scorers = _scorers(options)
     rank_by = _rank(options.rank_by, {name for scorer in scorers for name in scorer.columns})
     with progress_bar("clips") as progress:

@@ -89,7 +89,7 @@ def make(options: ListeningOptions) -> int:
 def analyse(options: AnswersOptions) -> int:
     """Print tables, write JSON if asked."""
     if options.output:
-        check_outputs([options.output], [options.key, *options.answers])
+        check_outputs([options.output])
     key = _read_key(options.key)
     answers = [answer for path in options.answers for answer in _read_answers(path, key)]
     listeners = {listener for listener, *_ in answers}

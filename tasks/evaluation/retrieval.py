@@ -39,8 +39,7 @@ class RetrievalReport:
 def run(options: RetrievalOptions) -> int:
     """Print a table, write JSON if asked."""
     if options.output:
-        inputs = [file for store in options.store for file in store.rglob("*")]
-        check_outputs([options.output], [*inputs, *([options.clips] if options.clips else [])])
+        check_outputs([options.output], (file for store in options.store for file in store.rglob("*")))
     report = measure(options)
     if report.missing:
         warn(

@@ -16,7 +16,7 @@ from vab.pictures import draw_layout
 
 def run(options: LayoutOptions) -> int:
     """Write the layout."""
-    check_outputs([options.output], [*options.inputs, *([options.audio] if options.audio else [])])
+    check_outputs([options.output])
     layout = _of_video(options) if options.audio is None else _of_audio(options)
     if options.output.suffix.lower() == ".json":
         layout.write(options.output)

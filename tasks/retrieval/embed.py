@@ -6,7 +6,6 @@ import io
 import json
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -27,7 +26,7 @@ def run(options: EmbedOptions) -> int:
     if suffix not in (".npy", ".parquet", ".json"):
         raise ConfigError(f"{options.output}: unknown kind of file; write .npy, .parquet or .json")
     if options.output:
-        check_outputs([options.output], map(Path, options.inputs) if options.modality != "text" else [])
+        check_outputs([options.output])
     load, work = partial(vab.load, options.weights, device=options.device), partial(_embed, options.modality)
     pipeline = load()
     scheduler = scheduler_of(options.engine, options.scheduler)

@@ -23,7 +23,8 @@ def run(options: SearchOptions) -> int:
     if options.top < 1:
         raise ConfigError(f"--top must be at least 1, not {options.top}")
     if options.html:
-        check_outputs([options.html], [] if modality == "text" else [Path(query)])
+        indexed = [file for folder in options.index for file in folder.rglob("*")]
+        check_outputs([options.html], indexed if modality == "text" else [Path(query), *indexed])
     index = Index.open(*options.index, weights=options.weights, device=options.device)
     branch = options.in_ or OTHER[modality]
     tell_limits(index.pipeline)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,16 @@ COMMANDS = [
     "extract {file} --store {folder}",
     "embed {file} --modality video -o {file}",
     "search nowhere --video {file} --html {file}",
+    "search {folder} --text dog --html {file}",
+    "layout --audio {file} -o {file}",
+    "curate {folder} -o {file}",
+    "bench decoding --config {file} -o {file}",
     "pretrain --store nowhere --refiner {file} --out {folder} --training.max_steps 1",
     "evaluate generation --generated {folder} --reference {folder} -o {file}",
     "evaluate retrieval --store {folder} -o {file}",
     "evaluate tokens --store {folder} -o {file}",
+    "evaluate tokens --store nowhere --weights {file} -o {file}",
+    "evaluate results --source {folder} -o {file}",
     "evaluate list --source {file} -o {file}",
     "evaluate answers {file} --key {folder}/key.json -o {file}",
 ]
@@ -28,6 +35,7 @@ NAMES = {
     "extract": "missing.txt",
     "embed": "clip.json",
     "pretrain": "model.safetensors",
+    "layout": "sound.json",
 }
 
 
@@ -68,8 +76,22 @@ WRITERS = [
     "evaluate list --source {file} -o {out}.csv",
     "evaluate listening --systems a={folder} b={folder} -o {out}",
     "evaluate answers {file} --key {file} -o {out}.json",
+    "evaluate results --source {folder} -o {out}.md",
+    "layout --audio {file} -o {out}.json",
+    "curate nowhere -o {out}.csv",
+    "bench decoding --config {file} -o {out}.json",
     "bench index -o {out}.json",
 ]
+
+
+def test_every_command_that_writes_is_tried() -> None:
+    writing = {
+        name
+        for name, command in cli.COMMANDS.items()
+        if any(field.metadata.get("short") == "-o" for field in fields(cli._load(command.options)))
+    }
+    tried = {name for name in cli.COMMANDS if any(words.startswith(f"{name} ") for words in WRITERS)}
+    assert writing - tried == set()
 
 
 @pytest.mark.parametrize("command", WRITERS)
