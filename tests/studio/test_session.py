@@ -61,6 +61,10 @@ def test_errors_are_one_line_without_temporary_folders() -> None:
         (MediaError(f"{gettempdir()}/x/clip.mp4: no\nvideo"), "clip.mp4: no video"),
         (ValueError("seed"), "seed"),
         (MemoryError(), "not enough memory; give a shorter duration or fewer samples"),
+        (
+            OSError(28, "No space left on device", f"{gettempdir()}/x"),
+            "files cannot be written (No space left on device); the studio's disk may be full",
+        ),
         (session.Stopped(), "stopped"),
     ):
         with pytest.raises(gradio.Error) as caught:

@@ -113,6 +113,9 @@ def told(work: Callable[..., Any]) -> Callable[..., Any]:
         except MemoryError as error:
             text = "not enough memory; give a shorter duration or fewer samples"
             raise gr.Error(text, duration=None, print_exception=False) from error
+        except OSError as error:  # such as a full disk
+            text = f"files cannot be written ({error.strerror or error}); the studio's disk may be full"
+            raise gr.Error(text, duration=None, print_exception=False) from error
 
     return checked
 
