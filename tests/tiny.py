@@ -1,5 +1,6 @@
 """A whole system at toy size: random codec and tower by name, a small VAB, short rendered clips."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,24 @@ def write_tiny_model(
         overlap_seconds=overlap_seconds,
     )
     save_model(path, model, card)
+    return path
+
+
+def write_tiny_refiner(path: Path) -> Path:
+    """A stage of one given and three made codebooks of the tiny codec, with random weights."""
+    torch.manual_seed(0)
+    config = replace(
+        tiny_config(), num_layers=1, num_encoder_layers=1, has_experts=False, num_given_codebooks=1
+    )
+    card = ModelCard(
+        type="vab-refiner",
+        config=to_dict(config),
+        components=tiny_components(),
+        sampling={"num_steps": 2, "cfg_scale": 1.0, "temperature": 1.0},
+        window_seconds=1.0,
+        overlap_seconds=0.4,
+    )
+    save_model(path, VAB(config), card)
     return path
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import VISUAL_FPS, tiny_components, write_tiny_clip
+from tiny import write_tiny_clip, write_tiny_refiner
 
 import vab
 from tasks import cli
@@ -17,42 +17,14 @@ from vab import media
 from vab.checkpoint import load_tensors
 from vab.codecs import DacConfig, load_codec, save_codec
 from vab.codecs.loading import random_codec
-from vab.config import to_dict
 from vab.features.store import FeatureStore
-from vab.models.files import ModelCard, save_model
-from vab.models.vab.config import VABConfig
-from vab.models.vab.model import VAB
 from vab.visual import load_encoder
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stage of one given and three made levels of the tiny codec."""
-    path = tmp_path_factory.mktemp("weights") / "fine.safetensors"
-    torch.manual_seed(0)
-    config = VABConfig(
-        num_layers=1,
-        num_encoder_layers=1,
-        has_experts=False,
-        width=32,
-        num_heads=4,
-        num_codebooks=4,
-        num_given_codebooks=1,
-        codebook_size=64,
-        codebook_dim=16,
-        visual_dim=load_encoder("tiny-clip").embed_dim,
-        visual_fps=VISUAL_FPS,
-    )
-    card = ModelCard(
-        type="vab-refiner",
-        config=to_dict(config),
-        components=tiny_components(),
-        sampling={"num_steps": 2, "cfg_scale": 1.0, "temperature": 1.0},
-        window_seconds=1.0,
-        overlap_seconds=0.4,
-    )
-    save_model(path, VAB(config), card)
-    return path
+    return write_tiny_refiner(tmp_path_factory.mktemp("weights") / "fine.safetensors")
 
 
 def test_sound_frames_and_codes_are_refined(
