@@ -25,7 +25,7 @@ def run(options: SearchOptions) -> int:
     if options.html:
         indexed = [file for folder in options.index for file in folder.rglob("*")]
         check_outputs([options.html], indexed if modality == "text" else [Path(query), *indexed])
-    index = Index.open(*options.index, weights=options.weights, device=options.device)
+    index = Index(*options.index, weights=options.weights, device=options.device)
     branch = options.in_ or OTHER[modality]
     tell_limits(index.pipeline)
     embedding = index.embed(modality, query)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -44,19 +43,7 @@ class Row:
 class Index:
     """One or several indexes of one model, with that model."""
 
-    def __init__(self, parts: Sequence[SearchIndex], pipeline: Pipeline) -> None:
-        """Take opened ones; ``open`` is the usual way.
-
-        Raises:
-            RetrievalError: one was built with another model.
-        """
-        for part in parts:
-            check_model(part.database, pipeline)
-        self.parts = parts
-        self.pipeline = pipeline
-
-    @classmethod
-    def open(cls, *paths: str | Path, weights: str | Path | None = None, device: str = "auto") -> Index:
+    def __init__(self, *paths: str | Path, weights: str | Path | None = None, device: str = "auto") -> None:
         """Open folders that ``vab index build`` wrote, and the model they were built with.
 
         Args:
@@ -70,8 +57,10 @@ class Index:
         """
         if not paths:
             raise RetrievalError("no index given; name the folder of one")
-        parts = [SearchIndex(Path(path)) for path in paths]
-        return cls(parts, load_for(parts[0].database, weights, device))
+        self.parts = [SearchIndex(Path(path)) for path in paths]
+        self.pipeline = load_for(self.parts[0].database, weights, device)
+        for part in self.parts:
+            check_model(part.database, self.pipeline)
 
     @property
     def num_clips(self) -> int:

@@ -160,7 +160,7 @@ class Studio:
         Raises:
             RetrievalError: none is given, or one cannot be opened.
         """
-        return Index.open(*self.indexes, device=self._device)
+        return Index(*self.indexes, device=self._device)
 
     @cached_property
     def classifier(self) -> Classifier:

@@ -105,7 +105,7 @@ def test_embed_writes_what_the_library_computes(place: Path, tmp_path: Path) -> 
             cli.main(["embed", *clips, "--modality", modality, "-o", str(tmp_path / "x.npy"), *weights]) == 0
         )
         vectors = np.load(tmp_path / "x.npy")
-        index = Index.open(place / "index", device="cpu")
+        index = Index(place / "index", device="cpu")
         for clip, vector in zip(clips, vectors, strict=True):
             np.testing.assert_allclose(vector[None], index.embed(modality, clip).numpy(), atol=1e-6)
     assert cli.main(["embed", *clips, "no.mp4", "-o", str(tmp_path / "x.json"), *weights]) == 2
@@ -183,7 +183,7 @@ def test_several_indexes_are_searched_as_one(
         results = json.loads(capsys.readouterr().out)["results"]
         assert (results[0]["file"], results[0]["index"], len(results)) == (str(file), number, 5)
         assert [result["score"] for result in results] == sorted((r["score"] for r in results), reverse=True)
-    rows = Index.open(place / "index", other).search(video=tmp_path / "more" / "9.mp4", in_="video", top=1)
+    rows = Index(place / "index", other).search(video=tmp_path / "more" / "9.mp4", in_="video", top=1)
     assert (rows[0].index, rows[0].id) == (1, "9.mp4")
 
 
