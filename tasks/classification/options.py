@@ -22,7 +22,7 @@ class DataOptions:
     train_splits: list[str] = field(default_factory=lambda: ["train"])
     """Without folds: clips to learn from."""
     test_splits: list[str] = field(default_factory=lambda: ["test"])
-    """Without folds: clips to measure on."""
+    """Without folds: clips to measure on; in a store whose clips have no splits one in twenty of them."""
     class_list: Path | None = None
     """Classes and their order: AudioSet's class_labels_indices.csv, or a file with a class a line. By default the
     labels of the training clips, sorted."""

@@ -89,7 +89,7 @@ def _choose(
         names = validation or ["validation"]
         measured = clips_of_split(store, names, option=VALIDATION_OPTION, streams=streams)
     else:
-        measured = _share(store, clips)
+        measured = held_out(store, clips)
         logger.info("%s: %d of its training clips are measured on instead", store.path, len(measured))
     is_measured = set(measured)
     remaining = [clip for clip in clips if clip not in is_measured]
@@ -100,8 +100,11 @@ def _choose(
     return ChosenClips(remaining, measured)
 
 
-def _share(store: FeatureStore, clips: Sequence[int]) -> list[int]:
-    """Those whose ids hash below the share: more clips in the store do not move any to the other side."""
+def held_out(store: FeatureStore, clips: Sequence[int]) -> list[int]:
+    """One in twenty clips, at least one, to measure on, chosen by their ids.
+
+    Their ids hash below the share: more clips in the store do not move any to the other side.
+    """
     place = {
         clip: int.from_bytes(hashlib.sha256(store.clips.ids[clip].encode()).digest()[:8], "big") / 2**64
         for clip in clips

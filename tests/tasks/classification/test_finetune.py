@@ -10,12 +10,16 @@ import pytest
 import torch
 from tiny import VISUAL_FPS, write_tiny_model
 
+from tasks.classification.options import DataOptions
+from tasks.classification.protocol import plan_folds
 from tasks.cli import main
 from vab.codecs import load_codec
+from vab.errors import StoreError
 from vab.features.info import StoreInfo
 from vab.features.makers import CodecMaker, VisualMaker
 from vab.features.manifest import Clip
 from vab.features.shards import ShardArrays
+from vab.features.store import FeatureStore
 from vab.features.writer import StoreWriter
 from vab.media import write_audio
 from vab.models.files import Component, load_model, save_model
@@ -31,14 +35,17 @@ CLIPS_A_FOLD = 8
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three folds of a second of hiss or hum: heard in the sound files, seen in the frames, told by the codes."""
-    folder = tmp_path_factory.mktemp("classification")
+    return _write_store(tmp_path_factory.mktemp("classification"), FOLDS)
+
+
+def _write_store(folder: Path, splits: list[str]) -> Path:
     makers = {
         "codes": CodecMaker(load_codec("tiny-encodec")),
         "clip": VisualMaker(load_encoder("tiny-clip"), VISUAL_FPS),
     }
     info = StoreInfo.of((maker.describe(name) for name, maker in makers.items()), 1.0)
     generator = torch.Generator().manual_seed(0)
-    size = CLIPS_A_FOLD * len(FOLDS)
+    size = CLIPS_A_FOLD * len(splits)
     arrays = ShardArrays.zeros(size, info)
     clips = []
     for n in range(size):
@@ -52,7 +59,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         hum = 0.3 * torch.sin(torch.arange(16000) * (0.05 + 0.001 * n))[None]
         path = folder / f"{CLASSES[kind]}{n}.wav"
         write_audio(path, hum if kind else noise, 16000)
-        clips.append(Clip(path.stem, path, split=FOLDS[n // CLIPS_A_FOLD], labels=(CLASSES[kind],)))
+        clips.append(Clip(path.stem, path, split=splits[n // CLIPS_A_FOLD], labels=(CLASSES[kind],)))
     with StoreWriter(folder / "store", info) as writer:
         writer.plan(clips, shard_size=100, group_size=100)
         for group in writer.pending():
@@ -84,6 +91,18 @@ def folded(store: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory)
     words = _words(store, weights, out, "--modality", "audio", *FOLDED)
     assert main(words) == 0
     return out, words
+
+
+def test_clips_without_splits_are_learnt_from_but_for_a_few(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = FeatureStore(_write_store(tmp_path, ["", "", ""]))
+    [fold] = plan_folds(store, DataOptions(), streams=["codes"])
+    assert sorted([*fold.train, *fold.test]) == list(range(24)) and len(fold.test) == 1
+    assert "no splits: measured on 1 of its 24 clips (--data.train_splits, --data.test_splits)" in caplog.text
+    assert plan_folds(store, DataOptions(), streams=["codes"]) == [fold]
+    with pytest.raises(StoreError, match=r"it has: clips without a split; choose with --data\.folds"):
+        plan_folds(store, DataOptions(folds=["fold1", "fold2"]), streams=["codes"])
 
 
 def test_folds_are_learnt_measured_and_kept(folded: tuple[Path, list[str]]) -> None:
@@ -235,7 +254,7 @@ def test_mistakes_are_one_line(
     for words, message in (
         ([*PLAIN, "--data.class_list", str(tmp_path / "short.txt")], "1 labels of clips are not among its 2 classes"),
         ([*PLAIN, "--data.class_list", str(tmp_path / "no.txt")], "no.txt: cannot be read as a list of classes"),
-        (["--data.test_splits", '["fold9"]', "--data.train_splits", '["fold1"]'], "in split 'fold9'; it has: fold1"),
+        (["--data.test_splits", '["fold9"]', "--data.train_splits", '["fold1"]'], "fold3; choose with --data.train"),
         (["--data.folds", '["fold1"]'], "data.folds needs at least two splits"),
         ([*PLAIN, "--baseline", "cnn", "--freeze"], "--baseline has no VAB"),
         ([*PLAIN, "--init", str(other)], "go with tiny-encodec another"),
