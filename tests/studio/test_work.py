@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+import urllib.error
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,6 +153,18 @@ def test_classes_over_time(work: Studio, place: Path, tmp_path: Path) -> None:
         work.classify(place / "clips" / "0.mp4", tmp_path, every=0)
 
 
+def test_systems_have_names_as_short_as_tells_them_apart(place: Path, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "tiny.safetensors").symlink_to(place / "tiny.safetensors")
+    paths = [tmp_path / folder / "tiny.safetensors" for folder in ("a", "b")]
+    assert Studio(paths[:1], device="cpu").systems == ["tiny.safetensors"]
+    both = Studio(["demo", *paths], device="cpu")
+    assert both.systems == ["demo", "a/tiny.safetensors", "b/tiny.safetensors"]
+    assert both.generate(Request(place / "clips" / "0.mp4", both.systems[2]))
+    assert Studio([paths[0], paths[0]], device="cpu").systems == [str(paths[0])]
+
+
 def test_a_system_without_layouts_says_so(work: Studio, place: Path) -> None:
     assert work.layout_systems == []
     with pytest.raises(WeightsError, match="predicts no condition"):
@@ -169,3 +183,14 @@ def test_other_machines_are_let_in_only_when_that_is_said() -> None:
     for host in ("0.0.0.0", "192.0.2.1", "::", "example.org"):
         with pytest.raises(ConfigError, match=r"--allow-remote|vab\[studio\]"):
             studio.launch(host=host)
+
+
+def test_a_closed_page_leaves_nothing_behind(place: Path) -> None:
+    pytest.importorskip("gradio", reason="needs the extra vab[studio]")
+    page = studio.launch([place / "tiny.safetensors"], classes=place / "classes.safetensors", device="cpu")
+    address, folder = page.local_url, Path(page.temporary_folder.name)
+    assert folder.is_dir()
+    page.close(verbose=False)
+    assert not folder.exists()
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(address)

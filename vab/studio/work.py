@@ -127,11 +127,13 @@ class Studio:
         if not weights:
             raise ConfigError("no system to generate with; give --weights, such as demo")
         model_path(classes)
-        paths = {str(name): model_path(name) for name in weights}
+        self._weights = dict(zip(_short_names(weights), weights, strict=True))
+        self.systems = list(self._weights)
         self.layout_systems = [
-            name for name, path in paths.items() if load_header(path).get("type") == "tiva"
+            name
+            for name, each in self._weights.items()
+            if load_header(model_path(each)).get("type") == "tiva"
         ]
-        self.systems = list(paths)
         self.indexes = list(index)
         self.classes = str(classes)
         self.max_seconds = max_seconds
@@ -150,7 +152,7 @@ class Studio:
             raise ConfigError(f"no system {system!r}; there are: {', '.join(self.systems)}")
         with self._working:
             if system not in self._pipelines:
-                self._pipelines[system] = load(system, device=self._device)
+                self._pipelines[system] = load(self._weights[system], device=self._device)
             return self._pipelines[system]
 
     @cached_property
@@ -187,7 +189,8 @@ class Studio:
         seconds = min(duration or info.duration, info.duration)
         if seconds > self.max_seconds:
             raise MediaError(
-                f"{file.name}: {seconds:.0f} s; the studio takes {self.max_seconds:g} s: give a shorter one"
+                f"{file.name}: {seconds:.0f} s; the studio takes {self.max_seconds:g} s: cut it, or generate "
+                "with a duration"
             )
         return seconds
 
@@ -367,6 +370,14 @@ def save_options(mix: str, level: float, loudness: float | None, peak: float) ->
         mix=None if mix == "replace" else level,
         duck=DUCK if mix == "duck" else None,
     )
+
+
+def _short_names(weights: Sequence[str | Path]) -> list[str]:
+    """As many of the last parts of each path as tell them apart."""
+    parts = [Path(each).parts for each in weights]
+    counts = range(1, max(map(len, parts)))
+    short = (["/".join(each[-count:]) for each in parts] for count in counts)
+    return next((names for names in short if len(set(names)) == len(parts)), [str(each) for each in weights])
 
 
 def _write(generation: Generation, save: SaveOptions, folder: Path) -> Sample:
