@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,7 +98,8 @@ def downloaded(driver: Driver, label: str) -> Path:
     end = time.monotonic() + 60
     while time.monotonic() < end:
         found = list(driver.downloads.glob("*"))
-        if len(found) == 1 and found[0].suffix != ".crdownload" and found[0].stat().st_size:  # whole
+        is_whole = not any(path.name.startswith(".") or path.suffix == ".crdownload" for path in found)
+        if len(found) == 1 and is_whole:
             return found[0].rename(driver.downloads.parent / found[0].name)
         time.sleep(0.2)
     raise TimeoutError(label)
@@ -108,17 +110,17 @@ def test_generate_keep_and_mix(driver: Driver, page: Any, clip: Path, tmp_path: 
     driver.click("Generate audio")
     close_message(driver, "no video yet")
     send(driver, "Video", clip)
+    driver.press("return document.querySelector('button.label-wrap')")  # options that are shown stay empty
     driver.click("Generate audio")
     driver.wait("return document.querySelectorAll('.sample video').length === 1")
+    names = "return [...document.querySelectorAll('.sample video, .sample img')].map(each => each.ariaLabel)"
+    assert driver.run(names) == ["Sample 1, seed 0", "Waveform and spectrogram of sample 1"]
     made = downloaded(driver, "MP4 of sample 1")
     assert media.probe(made).duration == pytest.approx(media.probe(clip).duration, abs=0.05)
     settings = json.loads(downloaded(driver, "JSON of sample 1").read_text())
     assert (settings["seed"], settings["video"]) == (0, "dog.mp4")
     driver.click("Again, new seed")
     driver.wait("return document.body.innerText.includes('seed 1; play')")
-    time.sleep(
-        2
-    )  # Gradio gives the buttons their new files a moment after the text; a click before that is lost
     assert json.loads(downloaded(driver, "JSON of sample 1").read_text())["seed"] == 1
 
 
@@ -170,6 +172,14 @@ def test_a_job_ends_when_it_is_not_wanted_any_more(
         time.sleep(0.3)
 
 
+def test_pages_of_other_sites_are_refused(page: Any) -> None:
+    request = urllib.request.Request(page.local_url, headers={"Origin": "http://example.org"})
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(request)
+    with urllib.request.urlopen(page.local_url) as reply:
+        assert reply.headers["Content-Security-Policy"] == "frame-ancestors 'none'"
+
+
 def test_search_plays_the_moment(driver: Driver, page: Any, clips: Path, tmp_path: Path) -> None:
     open_tab(driver, page, "Search")
     driver.click("Search by text")
@@ -205,6 +215,7 @@ def test_compare_is_blind_until_the_choice(driver: Driver, page: Any, clip: Path
     driver.run("document.querySelector('input[type=radio][value=B]').click()")
     told = driver.wait("return document.body.innerText.match(/A is .*; B is .*You chose.*/)?.[0]")
     assert "tiny.safetensors" in told and "tiva.safetensors" in told
+    assert json.loads(downloaded(driver, "JSON of sample 2").read_text())["video"] == "dog.mp4"
 
 
 def test_a_layout_is_predicted_edited_and_followed(driver: Driver, page: Any, clip: Path) -> None:

@@ -29,7 +29,9 @@ def test_a_stopped_job_stays_stopped_when_the_next_begins(sessions: Any) -> None
     report = first.reporter(lambda share, desc: told.append(desc), "generating")
     report(0.0)
     report(0.5)
-    assert told[0] == "generating: reading the frames" and "s left" in told[1]
+    report(1.0)
+    assert (told[0], told[2]) == ("generating: reading frames", "generating: writing files")
+    assert "s left" in told[1]
     other = sessions.begin(tab("b"))
     sessions.stop(tab("a"))
     second = sessions.begin(tab("a"))
@@ -70,3 +72,11 @@ def test_errors_are_one_line_without_temporary_folders() -> None:
         with pytest.raises(gradio.Error) as caught:
             fails(error)
         assert caught.value.message == said
+
+
+def test_a_number_may_be_left_empty() -> None:
+    assert [session.optional(int, text, "steps") for text in (None, " ", " 8 ")] == [None, None, 8]
+    assert session.optional(float, "1.5", "guidance") == 1.5
+    for kind, text in ((int, "1.5"), (int, "many"), (float, "nan"), (float, "1e999")):
+        with pytest.raises(ValueError, match="steps"):
+            session.optional(kind, text, "steps")

@@ -22,9 +22,12 @@ def classify_tab(studio: Studio, sessions: Sessions) -> None:
                 window = gr.Number(2.0, label="Seconds looked at around each", minimum=0.1)
             go = gr.Button("Classify clip", variant="primary")
             status = gr.HTML(says("Drop a video, then classify."), padding=False)
-            overall = gr.Label(label="The whole clip")
-    with gr.Row():
-        timeline = gr.Image(show_label=False, interactive=False, buttons=["fullscreen"])
+            with gr.Column(visible=False) as whole:
+                overall = gr.Label(label="The whole clip")
+    with gr.Row(visible=False) as over_time:
+        timeline = gr.Image(
+            label="Classes over time", elem_classes="picture", interactive=False, buttons=["fullscreen"]
+        )
         moments = gr.Radio([], label="Moments: choose one to jump to it", elem_classes="moments")
 
     @told
@@ -35,12 +38,13 @@ def classify_tab(studio: Studio, sessions: Sessions) -> None:
         found = studio.classify(Path(file), folder, every=every or 0, window=window or 0)
         choices = [(f"{time:.1f} s: {words}", time) for time, words in found.moments]
         text = says(f"{len(choices)} moments; choose one to jump to it")
-        return [found.overall, str(found.picture), gr.update(choices=choices, value=None), text]
+        listed = gr.update(choices=choices, value=None)
+        return [*[gr.update(visible=True)] * 2, found.overall, str(found.picture), listed, text]
 
     go.click(
         classify,
         [video, every, window],
-        [overall, timeline, moments, status],
+        [whole, over_time, overall, timeline, moments, status],
         concurrency_id="work",
         show_progress_on=[status],
         api_name="classify",

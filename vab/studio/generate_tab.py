@@ -10,7 +10,7 @@ import gradio as gr
 
 from vab.generation import Generation, SaveOptions
 from vab.studio.players import MixControls, SamplePlayer
-from vab.studio.session import PROGRESS, Sessions, says, told
+from vab.studio.session import PROGRESS, Sessions, optional, says, told
 from vab.studio.work import MOST_SAMPLES, Request, Studio
 
 
@@ -22,19 +22,20 @@ def generate_tab(studio: Studio, sessions: Sessions) -> None:
             video = gr.Video(label="Video", sources=["upload", "webcam"])
         with gr.Column(scale=3, min_width=300):
             with gr.Row():
-                system = gr.Dropdown(studio.systems, value=studio.systems[0], label="System")
+                system = gr.Dropdown(studio.systems, value=studio.systems[0], label="System", min_width=220)
                 seed = gr.Number(0, label="Seed", precision=0, minimum=0)
                 samples = gr.Slider(1, MOST_SAMPLES, value=1, step=1, label="Samples")
             with gr.Accordion("Decoding and duration", open=False), gr.Row():
-                steps = gr.Number(None, label="Steps", precision=0, minimum=1, placeholder="recommended")
-                cfg_scale = gr.Number(None, label="Guidance, 1 is none", placeholder="recommended")
-                temperature = gr.Number(None, label="Temperature", placeholder="recommended")
-                duration = gr.Number(None, label="Duration, s", placeholder="all of the video")
+                # Texts, as Gradio's page makes a 0 of a number that is to be empty.
+                steps = gr.Textbox(label="Steps", placeholder="recommended", min_width=120)
+                cfg_scale = gr.Textbox(label="Guidance, 1 is none", placeholder="recommended", min_width=120)
+                temperature = gr.Textbox(label="Temperature", placeholder="recommended", min_width=120)
+                duration = gr.Textbox(label="Duration, s", placeholder="all of the video", min_width=120)
             with gr.Accordion("Mix and loudness", open=False):
                 mix = MixControls()
-            with gr.Row():
-                go = gr.Button("Generate audio", variant="primary", min_width=100)
-                again = gr.Button("Again, new seed", min_width=100)
+            with gr.Row(equal_height=True):
+                go = gr.Button("Generate audio", variant="primary", min_width=140)
+                again = gr.Button("Again, new seed", min_width=140)
                 stop = gr.Button("Cancel", variant="stop", min_width=80)
             status = gr.HTML(says("Drop a video, then generate."), padding=False)
     with gr.Row():
@@ -56,10 +57,10 @@ def generate_tab(studio: Studio, sessions: Sessions) -> None:
             values[system],
             seed=int(values[seed] or 0),
             num_samples=int(values[samples]),
-            steps=values[steps],
-            cfg_scale=values[cfg_scale],
-            temperature=values[temperature],
-            duration=values[duration],
+            steps=optional(int, values[steps], "steps"),
+            cfg_scale=optional(float, values[cfg_scale], "guidance"),
+            temperature=optional(float, values[temperature], "temperature"),
+            duration=optional(float, values[duration], "duration"),
         )
         generations = studio.generate(wanted, on_progress=job.reporter(progress, "generating"))
         text = f"{len(generations)} made with {wanted.system}, seed {wanted.seed}; play, then keep one"

@@ -29,7 +29,9 @@ def layout_tab(studio: Studio, sessions: Sessions) -> None:
             video = gr.Video(label="Video to lay out", sources=["upload", "webcam"])
         with gr.Column(scale=3, min_width=300):
             with gr.Row():
-                system = gr.Dropdown(studio.layout_systems, value=studio.layout_systems[0], label="System")
+                system = gr.Dropdown(
+                    studio.layout_systems, value=studio.layout_systems[0], label="System", min_width=220
+                )
                 seed = gr.Number(0, label="Seed", precision=0, minimum=0)
             with gr.Row():
                 start = gr.Number(0.0, label="From, s", minimum=0)
@@ -39,24 +41,27 @@ def layout_tab(studio: Studio, sessions: Sessions) -> None:
                 low = gr.Number(1, label="Lowest band (to paint)", precision=0, minimum=1)
                 high = gr.Number(5, label="Highest band (to paint)", precision=0, minimum=1)
                 level = gr.Slider(0, 1, value=0.8, step=0.05, label="Loudness (to paint)")
-            with gr.Row():
-                predict = gr.Button("Predict layout", min_width=100)
+            with gr.Row(equal_height=True):
+                predict = gr.Button("Predict layout", min_width=140)
                 erase = gr.Button("Erase", min_width=80)
                 move = gr.Button("Move", min_width=80)
                 paint = gr.Button("Paint", min_width=80)
-                go = gr.Button("Generate from it", variant="primary", min_width=120)
+                go = gr.Button("Generate from it", variant="primary", min_width=160)
             status = gr.HTML(says("Drop a video, then predict its layout."), padding=False)
-    picture = gr.Image(show_label=False, interactive=False, buttons=["fullscreen"])
-    download = gr.DownloadButton("JSON of the layout", size="sm", interactive=False)
+    with gr.Column(visible=False) as column:
+        picture = gr.Image(
+            label="Frames and audio layout", elem_classes="picture", interactive=False, buttons=["fullscreen"]
+        )
+        download = gr.DownloadButton("JSON of the layout", size="sm")
     player = SamplePlayer(1)
-    shown_layout = [held, picture, download, status]
+    shown_layout = [held, column, picture, download, status]
 
     def shown(layout: Layout, file: str, job: Job, text: str) -> list[Any]:
         folder = job.new_folder()
         (folder / "layout.png").write_bytes(draw_layout_of(layout, Path(file)))
         layout.write(folder / "layout.json")
-        update = gr.update(value=str(folder / "layout.json"), interactive=True)
-        return [layout, str(folder / "layout.png"), update, says(text)]
+        files = [str(folder / name) for name in ("layout.png", "layout.json")]
+        return [layout, gr.update(visible=True), *files, says(text)]
 
     @told
     def predicted(file: str | None, system: str, request: gr.Request) -> list[Any]:
@@ -75,6 +80,8 @@ def layout_tab(studio: Studio, sessions: Sessions) -> None:
         def answer(values: dict[Any, Any], request: gr.Request) -> list[Any]:
             if values[held] is None or values[video] is None:
                 raise ValueError("no layout yet: drop a video, then predict its layout")
+            if None in values.values():
+                raise ValueError("a number is missing: give all that erase, move and paint ask for")
             return shown(change(values[held], values), values[video], sessions.begin(request), text)
 
         return answer

@@ -23,9 +23,14 @@ class SamplePlayer:
     def __init__(self, number: int) -> None:
         with gr.Column(visible=False, min_width=300, elem_classes="sample") as self.column:
             self.video = gr.Video(label=f"Sample {number}", interactive=False, buttons=[])
-            self.picture = gr.Image(show_label=False, interactive=False, buttons=["fullscreen"])
+            self.picture = gr.Image(
+                label=f"Waveform and spectrogram of sample {number}",
+                elem_classes="picture",
+                interactive=False,
+                buttons=["fullscreen"],
+            )
             self.onsets = gr.Markdown()
-            with gr.Row():
+            with gr.Row(equal_height=True):
                 self.downloads = [
                     gr.DownloadButton(f"{kind} of sample {number}", size="sm", min_width=80)
                     for kind in ("MP4", "WAV", "JSON")
@@ -44,8 +49,9 @@ class SamplePlayer:
             title: instead of the sample's own.
             keeps: whether its files can be downloaded: they say how it was made.
         """
+        files = self.kept(sample if keeps else None)
         if sample is None:
-            return [gr.update(visible=False), *[gr.update(value=None)] * 2, "", *[gr.update(value=None)] * 3]
+            return [gr.update(visible=False), *[gr.update(value=None)] * 2, "", *files]
         title = title or sample.title
         times = ", ".join(f"{time:.2f}" for time in sample.onsets) or "none"
         return [
@@ -53,8 +59,14 @@ class SamplePlayer:
             gr.update(value=str(sample.video), label=title),
             gr.update(value=str(sample.picture)),
             f"Onsets, in seconds: {times}",
-            *[gr.update(value=str(path) if keeps else None, visible=keeps) for path in sample.files],
+            *files,
         ]
+
+    def kept(self, sample: Sample | None) -> list[Any]:
+        """Updates of ``downloads``: they give a sample's files, or are hidden."""
+        if sample is None:
+            return [gr.update(value=None, visible=False)] * len(self.downloads)
+        return [gr.update(value=str(path), visible=True) for path in sample.files]
 
 
 class MixControls:

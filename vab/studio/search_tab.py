@@ -31,7 +31,7 @@ def search_tab(studio: Studio, sessions: Sessions) -> None:
             by_text = gr.Button("Search by text", variant="primary")
         with gr.Column(min_width=300):
             file = gr.File(label="Video or sound", file_types=[*VIDEO_SUFFIXES, *AUDIO_SUFFIXES], height=120)
-            with gr.Row():
+            with gr.Row(equal_height=True):
                 by_frames = gr.Button("Search by its frames", min_width=120)
                 by_audio = gr.Button("Search by its audio", min_width=120)
     with gr.Row():
@@ -50,7 +50,7 @@ def search_tab(studio: Studio, sessions: Sessions) -> None:
         with gr.Column(min_width=300):
             video = gr.Video(label="The moment that matched", interactive=False, autoplay=True)
             audio = gr.Audio(label="The moment that matched", interactive=False, autoplay=True, visible=False)
-            with gr.Row():
+            with gr.Row(equal_height=True):
                 more_frames = gr.Button("More by its frames", min_width=120, interactive=False)
                 more_audio = gr.Button("More by its audio", min_width=120, interactive=False)
     chosen = gr.State(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import shutil
 import tempfile
 import threading
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 
@@ -19,8 +20,7 @@ from vab.errors import VABError
 
 PROGRESS = gr.Progress()
 """Default of the argument by which Gradio gives a callback its progress bar."""
-
-
+Number = TypeVar("Number", int, float)
 _FOLDERS_KEPT = 8
 """Of one tab."""
 
@@ -59,9 +59,10 @@ class Job:
         def report(share: float) -> None:
             self._go_on()
             left = (time.monotonic() - began) * (1 - share) / share if share else 0.0
-            progress(
-                share, desc=f"{text}, about {left:.0f} s left" if share else f"{text}: reading the frames"
-            )
+            stage = f"{text}, about {left:.0f} s left"
+            if share == 0 or share >= 1:
+                stage = f"{text}: {'writing files' if share else 'reading frames'}"
+            progress(share, desc=stage)
 
         return report
 
@@ -123,6 +124,23 @@ def told(work: Callable[..., Any]) -> Callable[..., Any]:
 def says(text: str) -> str:
     """A line that screen readers read when it changes."""
     return f'<div role="status">{escape(text)}</div>'
+
+
+def optional(kind: Callable[[str], Number], text: str | None, name: str) -> Number | None:
+    """The number that was typed; None = nothing was.
+
+    Raises:
+        ValueError: it is no number of that kind.
+    """
+    if text is None or not text.strip():
+        return None
+    try:
+        number = kind(text)
+    except ValueError:
+        raise ValueError(f"{name}: {text.strip()!r} is no number; leave it empty for the default") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, not {number}")
+    return number
 
 
 def _one_line(error: Exception) -> str:
