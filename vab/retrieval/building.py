@@ -88,7 +88,7 @@ def add_clips(
     """Embed what is not there yet, or has changed since.
 
     Every stretch of windows is saved when it is done, also when this is stopped by an exception. A file that cannot be
-    embedded, for whatever reason, is noted and tried again only when it has changed.
+    embedded, for whatever reason, is noted, and tried again whenever it is named again.
 
     Args:
         database: of the index.
@@ -109,15 +109,20 @@ def add_clips(
             key = source.key(roots[number])
             key = key if number == min(roots) else f"{number}:{key}"
             clip = present.get(key)
-            if clip and clip.stamp == source.stamp() and clip.resume is None:
+            is_same = clip is not None and clip.stamp == source.stamp()
+            if clip and is_same and clip.resume is None and clip.error is None:
                 if on_clip:
                     on_clip()
                 continue
-            if clip is None or clip.stamp != source.stamp():
+            if clip is None or not is_same:
                 path = source.path.relative_to(roots[number]).as_posix()
                 clip = database.start_clip(key, number, path, source.stamp())
             started.append(clip)
             yield source, clip.resume or 0
+
+    def begun(clip: ClipRecord) -> ClipRecord:
+        """Without the error that an earlier run noted; one that fails alike again leaves the index as it is."""
+        return clip if clip.error is None else database.start_clip(clip.key, clip.root, clip.path, clip.stamp)
 
     num_embedded = 0
     embedded: Iterator[Iterable[_Stretch | str]]
@@ -132,9 +137,11 @@ def add_clips(
             num_embedded += 1
             for stretch in stretches:
                 if isinstance(stretch, str):
-                    database.fail_clip(clip, stretch)
+                    if clip.error != stretch:
+                        database.fail_clip(begun(clip), stretch)
                     failures.append(stretch)
                 else:
+                    clip = begun(clip)
                     database.add_stretch(clip, stretch.spans, stretch.vectors, resume=stretch.resume)
             if on_clip:
                 on_clip()
