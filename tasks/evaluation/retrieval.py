@@ -29,6 +29,8 @@ class RetrievalReport:
     """Ranks of what was searched, and what they were measured on."""
 
     summaries: dict[str, RankSummary]
+    clips: str
+    """The stores and their split; of a store without splits, which is searched whole, its name alone."""
     num_clips: int
     missing: list[str]
     """Clips of the list that are in no store."""
@@ -45,11 +47,10 @@ def run(options: RetrievalOptions) -> int:
         warn(
             f"{len(report.missing)} of the clips in {options.clips} are not there, such as {report.missing[0]}"
         )
-    clips = f"{', '.join(path.name for path in options.store)}/{options.split}"
-    _show(report.summaries, f"{report.num_clips} clips of {clips}")
+    _show(report.summaries, f"{report.num_clips} clips of {report.clips}")
     if options.output:
         measured = conditions(
-            clips=options.clips.name if options.clips else clips,
+            clips=options.clips.name if options.clips else report.clips,
             num_clips=report.num_clips,
             num_expected=report.num_clips + len(report.missing),
             clip_seconds=report.clip_seconds,
@@ -90,7 +91,9 @@ def measure(options: RetrievalOptions) -> RetrievalReport:
         "audio to visual": RankSummary.of(ranks(audio, visual)),
         "chance": RankSummary.by_chance(len(chosen)),
     }
-    return RetrievalReport(summaries, len(chosen), missing, parts[0].seconds, pipeline)
+    stores = [part.store for part in parts]
+    names = [store.path.name + f"/{options.split}" * (store.splits != ("",)) for store in stores]
+    return RetrievalReport(summaries, ", ".join(names), len(chosen), missing, parts[0].seconds, pipeline)
 
 
 def _dataset(store: FeatureStore, pipeline: Pipeline, options: RetrievalOptions) -> FeatureDataset:

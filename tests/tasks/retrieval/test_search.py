@@ -217,7 +217,7 @@ def test_adapt_then_evaluate(place: Path, tmp_path: Path, capsys: pytest.Capture
     results = {}
     for through in ("matrix", "faiss"):
         document = tmp_path / f"{through}.json"
-        command = ["evaluate", "retrieval", "--store", str(store), "--split", "", "--through", through]
+        command = ["evaluate", "retrieval", "--store", str(store), "--through", through]
         assert (
             cli.main(
                 [
@@ -231,6 +231,7 @@ def test_adapt_then_evaluate(place: Path, tmp_path: Path, capsys: pytest.Capture
             == 0
         )
         results[through] = json.loads(document.read_text())["metrics"]
+    assert json.loads(document.read_text())["conditions"]["clips"] == store.name, "it has no splits"
     assert results["matrix"] == results["faiss"]
     assert results["matrix"]["chance"]["num_queries"] == 4
     listed = tmp_path / "list.txt"
