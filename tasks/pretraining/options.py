@@ -7,42 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from tasks.options import short
+from tasks.training_clips import ClipOptions
 from vab.config import check_ranges
 from vab.training.options import TrainingOptions
 
 
 @dataclass(frozen=True)
-class DataOptions:
+class DataOptions(ClipOptions):
     """Which clips, and what is done to them (paper appendix B.3)."""
 
-    train_splits: str = "train"
-    """Clips to learn from: a split of all stores, or splits of each, such as 'vggsound=train
-    audioset=unbalanced_train,balanced_train'. Stores without splits are learnt from whole."""
-    validation_splits: str = ""
-    """Clips to measure on, named in the same way; by default 'validation', and in stores without it one in twenty of
-    the clips to learn from, which are then not learnt from."""
     clips: Path | None = None
     """A list of clips, such as 'vab curate' writes: of the clips to learn from only those in it are."""
-    num_validation_clips: int = 64
-    """The first so many of them in each store."""
-    crop_seconds: float | None = None
-    """Length of a random piece of each clip; all of it by default."""
-    mixup_prob: float = 0.5
-    """How often a clip is the start of one and the end of another (temporal mixup)."""
-    roll_prob: float = 0.1
-    """How often a clip is rolled in time."""
     num_logged_clips: int = 2
     """Validation clips whose true and generated sound is logged."""
 
     def __post_init__(self) -> None:
-        check_ranges(
-            self,
-            num_validation_clips=(1, 10**6),
-            crop_seconds=(0.01, 3600),
-            mixup_prob=(0, 1),
-            roll_prob=(0, 1),
-            num_logged_clips=(0, 1000),
-        )
+        super().__post_init__()
+        check_ranges(self, num_logged_clips=(0, 1000))
 
 
 @dataclass(frozen=True, kw_only=True)

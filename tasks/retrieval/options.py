@@ -7,39 +7,20 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.options import positional, short
-from vab.config import check_ranges
+from tasks.training_clips import ClipOptions
 from vab.objectives.options import ContrastiveOptions
 from vab.retrieval.options import Backend, IndexKind
 from vab.training.options import TrainingOptions
 
 
 @dataclass(frozen=True)
-class AdaptDataOptions:
+class AdaptDataOptions(ClipOptions):
     """Which clips, and what is done to them (paper appendix B.3)."""
 
-    train_splits: str = "train"
-    """Clips to learn from: a split of all stores, or splits of each, such as 'vggsound=train
-    audioset=unbalanced_train,balanced_train'. Stores without splits are learnt from whole."""
-    validation_splits: str = ""
-    """Clips to measure on, named in the same way; by default 'validation', and in stores without it one in twenty of
-    the clips to learn from, which are then not learnt from."""
     num_validation_clips: int = 512
     """The first so many of them in each store."""
     crop_seconds: float | None = None
     """Length of a random piece of each clip; all of it by default. Files are searched in windows of this length."""
-    mixup_prob: float = 0.5
-    """How often a clip is the start of one and the end of another (temporal mixup)."""
-    roll_prob: float = 0.1
-    """How often a clip is rolled in time."""
-
-    def __post_init__(self) -> None:
-        check_ranges(
-            self,
-            num_validation_clips=(1, 10**6),
-            crop_seconds=(0.01, 3600),
-            mixup_prob=(0, 1),
-            roll_prob=(0, 1),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
