@@ -96,7 +96,7 @@ SYSTEMS = {
         "vab/demo.yaml",
         "coarse_to_fine/demo.yaml",
         True,
-        {"codebook_dim": 48},
+        {"codebook_dim": 80},
     ),
 }
 

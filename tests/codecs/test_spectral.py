@@ -71,6 +71,20 @@ def test_quantiser_takes_the_nearest_entry_of_what_is_left() -> None:
     torch.testing.assert_close(quantiser.decode(codes), latents - residual)
 
 
+def test_first_codebooks_hold_no_phase() -> None:
+    codec = load_codec("tiny-spectral")
+    assert isinstance(codec, SpectralCodec)
+    times, config = torch.arange(16_000) / 16_000, codec.config
+    sine, cosine = (wave(2 * torch.pi * 1012.5 * times)[None, None] for wave in (torch.sin, torch.cos))
+    with torch.no_grad():
+        difference = (codec.model.encode(sine) - codec.model.encode(cosine))[..., 15:-15].abs()
+    assert difference[:, : config.coarse_dim].max() < 0.1
+    assert difference[:, config.coarse_dim :].max() > 0.5
+    coarse = config.num_coarse_codebooks
+    assert codec.codebooks[:coarse, :, config.coarse_dim :].abs().max() == 0
+    assert codec.codebooks[coarse:, :, : config.coarse_dim].abs().max() == 0
+
+
 def test_fewer_codebooks_are_a_prefix() -> None:
     waveform = torch.randn(1, 1, 3200) * 0.3
     whole, coarse = load_codec("tiny-spectral"), load_codec("tiny-spectral", num_codebooks=2)

@@ -57,7 +57,10 @@ PRESETS: Mapping[str, CodecPreset] = {
         DacConfig(encoder_dim=4, decoder_dim=32, num_codebooks=4, codebook_size=64), RANDOM
     ),
     "tiny-spectral": CodecPreset(
-        SpectralConfig(width=16, codebook_dim=8, num_codebooks=4, codebook_size=64), RANDOM
+        SpectralConfig(
+            width=16, coarse_dim=5, detail_dim=3, num_coarse_codebooks=2, num_codebooks=4, codebook_size=64
+        ),
+        RANDOM,
     ),
 }
 

@@ -1,5 +1,8 @@
 """A codec that works at its own step rate: MDCT, ConvNeXt, residual quantiser, ConvNeXt, inverse MDCT.
 
+The first codebooks hold what a small encoder makes of the log-mel spectrum alone. That is free of phase, which turns at
+every step of a steady tone and which no model can predict from frames; phase and all detail are in the other codebooks.
+
 Convolutions at the sample rate, as EnCodec and DAC have them, cost most of a training step and learn pitch slowly on a
 CPU. Here every layer runs once a codec step. The blocks are ConvNeXt's (arXiv 2201.03545) as Vocos uses them for audio
 (arXiv 2306.00814); the transform is the MDCT of Princen, Johnson and Bradley (1987) with a sine window.
@@ -14,6 +17,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchaudio.functional import melscale_fbanks
 
 from vab.codecs.base import SAMPLE_RATES
 from vab.codecs.frozen import FrozenCodec
@@ -23,6 +27,8 @@ from vab.shapes import Float, Int, Tensor
 
 COMPRESSION = 0.5
 """Power to which amplitudes are raised before the encoder: quiet partials count."""
+MEL_FLOOR = 1e-3
+"""Mean amplitude in a mel band below which spectra hardly differ."""
 MAX_LOG_AMPLITUDE = 5.0
 """Bound on the decoder's log amplitudes: an untrained network does not overflow."""
 
@@ -41,13 +47,26 @@ class SpectralConfig:
     """Inner width of a block, in widths."""
     num_encoder_blocks: int = 4
     num_decoder_blocks: int = 6
-    codebook_dim: int = 48
-    """Numbers in a latent vector and in a codebook vector."""
+    num_mels: int = 64
+    """Bands of the log-mel spectrum, all that the coarse encoder sees."""
+    coarse_width: int = 128
+    """Channels of the coarse encoder's blocks."""
+    coarse_dim: int = 32
+    """Numbers in the coarse part of a latent vector; the detail comes after it."""
+    detail_dim: int = 48
+    """Numbers in the other part."""
+    num_coarse_codebooks: int = 4
+    """Codebooks of the coarse part; the others are of the detail."""
     num_codebooks: int = 12
     codebook_size: int = 256
 
     def __post_init__(self) -> None:
         check_ranges(self, sample_rate=SAMPLE_RATES, hop_length=(1, 4096))
+
+    @property
+    def codebook_dim(self) -> int:
+        """Numbers in a latent vector and in a codebook vector."""
+        return self.coarse_dim + self.detail_dim
 
 
 class MDCT(nn.Module):
@@ -109,6 +128,22 @@ class ConvNeXtBlock(nn.Module):
         return x + self.scale * self.down(F.gelu(self.up(self.norm(mixed))))
 
 
+class Encoder(nn.Module):
+    """Blocks between two linears; a latent has mean 0 and variance 1, so that none grows out of a codebook's reach."""
+
+    def __init__(self, num_inputs: int, width: int, dim: int, num_blocks: int, expansion: int) -> None:
+        super().__init__()
+        self.project_in = nn.Linear(num_inputs, width)
+        self.blocks = nn.Sequential(*(ConvNeXtBlock(width, expansion) for _ in range(num_blocks)))
+        self.norm = nn.LayerNorm(width)
+        self.project_out = nn.Linear(width, dim)
+
+    def forward(self, x: Float[Tensor, "B S N"]) -> Float[Tensor, "B S D"]:
+        """One latent a step, float32."""
+        latents = self.project_out(self.norm(self.blocks(self.project_in(x)))).float()
+        return F.layer_norm(latents, latents.shape[-1:])
+
+
 class ResidualQuantiser(nn.Module):
     """Euclidean codebooks, each for what the ones before it leave."""
 
@@ -140,18 +175,30 @@ def nearest_entries(vectors: Float[Tensor, "... D"], codebook: Float[Tensor, "V 
 class SpectralNetwork(nn.Module):
     """Encoder, quantiser and decoder."""
 
+    bands: Tensor
+
     def __init__(self, config: SpectralConfig) -> None:
         super().__init__()
         self.config = config
         width, hop = config.width, config.hop_length
         self.mdct = MDCT(hop)
-        self.encoder_in = nn.Linear(3 * hop, width)
-        self.encoder = nn.Sequential(
-            *(ConvNeXtBlock(width, config.expansion) for _ in range(config.num_encoder_blocks))
+        with torch.device("cpu"):  # it looks at its values, which a network of shapes alone has not
+            bands = melscale_fbanks(hop, 0.0, config.sample_rate / 2, config.num_mels, config.sample_rate)
+        self.register_buffer("bands", bands / bands.sum(dim=0).clamp_min(1e-3), persistent=False)
+        self.coarse_encoder = Encoder(
+            config.num_mels,
+            config.coarse_width,
+            config.coarse_dim,
+            config.num_encoder_blocks,
+            config.expansion,
         )
-        self.encoder_norm = nn.LayerNorm(width)
-        self.encoder_out = nn.Linear(width, config.codebook_dim)
+        self.detail_encoder = Encoder(
+            3 * hop, width, config.detail_dim, config.num_encoder_blocks, config.expansion
+        )
         self.quantiser = ResidualQuantiser(config.num_codebooks, config.codebook_size, config.codebook_dim)
+        nn.init.zeros_(self.quantiser.codebooks)
+        for codebooks in (self.coarse_codebooks, self.detail_codebooks):
+            nn.init.normal_(codebooks, std=0.5)
         self.decoder_in = nn.Conv1d(config.codebook_dim, width, 3, padding=1)
         self.decoder = nn.Sequential(
             *(ConvNeXtBlock(width, config.expansion) for _ in range(config.num_decoder_blocks))
@@ -160,15 +207,29 @@ class SpectralNetwork(nn.Module):
         self.decoder_out = nn.Linear(width, 2 * hop)
 
     def encode(self, waveform: Float[Tensor, "B 1 L"]) -> Float[Tensor, "B D S"]:
-        """Latents, one a hop; each has mean 0 and variance 1, so that none grows out of its codebook's reach."""
+        """Latents, one a hop: the coarse part, then the detail."""
         cosines, sines = self.mdct(waveform[:, 0])
         power = cosines.square() + sines.square()
-        x = torch.cat(
-            [2 * compress(cosines), 2 * compress(sines), 0.15 * (power + 1e-8).log() + 1.5],
-            dim=-1,
+        seen = torch.cat(
+            [2 * compress(cosines), 2 * compress(sines), 0.15 * (power + 1e-8).log() + 1.5], dim=-1
         )
-        latents = self.encoder_out(self.encoder_norm(self.encoder(self.encoder_in(x))))
-        return F.layer_norm(latents, latents.shape[-1:]).transpose(1, 2)
+        parts = [self.coarse_encoder(self.log_mel(power)), self.detail_encoder(seen)]
+        return torch.cat(parts, dim=-1).transpose(1, 2)
+
+    def log_mel(self, power: Float[Tensor, "B S N"]) -> Float[Tensor, "B S M"]:
+        """Log amplitudes of the mel bands, in units of about their spread."""
+        with torch.autocast(power.device.type, enabled=False):
+            return 0.5 * (power.float() @ self.bands + MEL_FLOOR**2).sqrt().log() + 2
+
+    @property
+    def coarse_codebooks(self) -> Float[Tensor, "k V C"]:
+        """What the coarse codebooks hold, a view; they are zero in the detail."""
+        return self.quantiser.codebooks[: self.config.num_coarse_codebooks, :, : self.config.coarse_dim]
+
+    @property
+    def detail_codebooks(self) -> Float[Tensor, "k V D"]:
+        """What the other codebooks hold, a view; they are zero in the coarse part."""
+        return self.quantiser.codebooks[self.config.num_coarse_codebooks :, :, self.config.coarse_dim :]
 
     def decode_spectrum(self, latents: Float[Tensor, "B D S"]) -> Float[Tensor, "B S+2 N"]:
         """MDCT coefficients of the latents' steps and of one more to either side."""
@@ -207,7 +268,7 @@ class SpectralCodec(FrozenCodec):
             before=self.model.encode,
             after=_same,
             in_per_step=self.hop_length,
-            before_context=reach([self.model.encoder])
+            before_context=reach([self.model.detail_encoder.blocks])
             + 1,  # the transform's window reaches half a step further
         )
 

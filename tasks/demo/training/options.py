@@ -36,8 +36,10 @@ class CodecLossWeights:
     """L1 of compressed MDCT coefficients."""
     commitment: float = 0.02
     """Squared distance of the residuals to their entries, all codebooks together."""
+    coarse_alone: float = 0.5
+    """``spectrum`` and ``magnitude``, weighted as above, of the sound of the coarse codebooks alone."""
     whiteness: float = 0.1
-    """Distance of the latents' covariance from the identity: correlated latents leave most codebooks unused."""
+    """Distance of the detail from white and from what the coarse part tells: else most codebooks stay unused."""
 
 
 @dataclass(frozen=True)

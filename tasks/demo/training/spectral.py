@@ -25,7 +25,7 @@ MEMORY = 0.98
 """Of the moving averages of codebook entries, over batches."""
 REVIVED_BELOW = 0.05
 """Use, as a share of the codebook's mean, below which an entry moves to a random residual."""
-KMEANS_ROUNDS = 6
+KMEANS_ROUNDS = 15
 
 
 class SpectralReconstruction(nn.Module):
@@ -47,24 +47,48 @@ class SpectralReconstruction(nn.Module):
         self.network = network
         self.weights = weights
         self.num_unquantised_batches = num_unquantised_batches
-        self.learner = CodebookLearner(network.quantiser.codebooks)
+        config = network.config
+        num_fine = config.num_codebooks - config.num_coarse_codebooks
+        self.coarse_learner = CodebookLearner(
+            config.num_coarse_codebooks, config.codebook_size, config.coarse_dim
+        )
+        self.detail_learner = CodebookLearner(num_fine, config.codebook_size, config.detail_dim)
         self.register_buffer("num_batches", torch.zeros((), dtype=torch.long))
-        self.distances = Distances(network.config.sample_rate)
+        self.distances = Distances(config.sample_rate)
 
     def forward(self, batch: Float[Tensor, "B 1 L"], *, generator: torch.Generator) -> dict[str, Tensor]:
-        """Loss of one batch; the codebooks learn by moving averages meanwhile."""
-        latents = self.network.encode(batch).float()
-        rows = latents.transpose(1, 2).flatten(0, 1)
+        """Loss of one batch; the codebooks learn by moving averages meanwhile.
+
+        A quarter of the batch is decoded from its coarse part alone, and only its spectra are compared.
+        """
+        network, config = self.network, self.network.config
+        latents = network.encode(batch).float().transpose(1, 2)
+        coarse, detail = latents.split([config.coarse_dim, config.detail_dim], dim=-1)
         commitment = latents.new_zeros(())
         with torch.autocast(batch.device.type, enabled=False):  # the nearest entry must be the nearest
-            whiteness = distance_from_white(rows)
+            whiteness = distance_from_white(detail.flatten(0, 1), coarse.detach().flatten(0, 1))
             if self.num_batches >= self.num_unquantised_batches:
-                if self.num_batches == self.num_unquantised_batches:
-                    self.learner.start(rows.detach(), generator=generator)
-                quantised, commitment = self.learner(rows, generator=generator)
-                latents = quantised.view_as(latents.transpose(1, 2)).transpose(1, 2)
+                is_first = bool(self.num_batches == self.num_unquantised_batches)
+                coarse, coarse_commitment = self.coarse_learner(
+                    coarse, network.coarse_codebooks, starts=is_first, generator=generator
+                )
+                detail, commitment = self.detail_learner(
+                    detail, network.detail_codebooks, starts=is_first, generator=generator
+                )
+                commitment = commitment + coarse_commitment
         self.num_batches += 1
-        parts = {**self._distances(latents, batch), "commitment": commitment, "whiteness": whiteness}
+        quarter, sound = max(1, len(batch) // 4), batch[:, 0]
+        detail = torch.cat([torch.zeros_like(detail[:quarter]), detail[quarter:]])
+        decoded, coefficients = self._decode(torch.cat([coarse, detail], dim=-1), batch)
+        alone = self.distances(decoded[:quarter], sound[:quarter])
+        parts = {
+            **self.distances(decoded[quarter:], sound[quarter:]),
+            "coefficients": coefficients[quarter:].mean(),
+            "coarse_alone": self.weights.spectrum * alone["spectrum"]
+            + self.weights.magnitude * alone["magnitude"],
+            "commitment": commitment,
+            "whiteness": whiteness,
+        }
         loss = torch.stack([getattr(self.weights, name) * part for name, part in parts.items()]).sum()
         return {"loss": loss, **parts}
 
@@ -74,20 +98,20 @@ class SpectralReconstruction(nn.Module):
         quantiser = self.network.quantiser
         codes = quantiser.encode(self.network.encode(batch).float().transpose(1, 2), len(quantiser.codebooks))
         usage = [len(codes[:, k].unique()) / quantiser.codebooks.shape[1] for k in range(codes.shape[1])]
+        decoded, coefficients = self._decode(quantiser.decode(codes), batch)
         return {
-            **self._distances(quantiser.decode(codes).transpose(1, 2), batch),
+            **self.distances(decoded, batch[:, 0]),
+            "coefficients": coefficients.mean(),
             "codebook_usage": torch.tensor(usage).mean(),
         }
 
-    def _distances(self, latents: Tensor, target: Tensor) -> dict[str, Tensor]:
-        spectrum = self.network.decode_spectrum(latents)
+    def _decode(self, latents: Tensor, target: Tensor) -> tuple[Float[Tensor, "B L"], Float[Tensor, "B S N"]]:
+        """The sound, and the distances of its compressed MDCT coefficients."""
+        spectrum = self.network.decode_spectrum(latents.transpose(1, 2))
         with torch.autocast(target.device.type, enabled=False):
-            decoded = self.network.mdct.inverse(spectrum.float())
             wanted = self.network.mdct(target[:, 0])[0]
-            return {
-                **self.distances(decoded, target[:, 0]),
-                "coefficients": F.l1_loss(compress(spectrum[:, 1:-1].float()), compress(wanted)),
-            }
+            coefficients = (compress(spectrum[:, 1:-1].float()) - compress(wanted)).abs()
+            return self.network.mdct.inverse(spectrum.float()), coefficients
 
 
 class CodebookLearner(nn.Module):
@@ -96,16 +120,17 @@ class CodebookLearner(nn.Module):
     counts: Tensor
     sums: Tensor
 
-    def __init__(self, codebooks: Float[Tensor, "K V D"]) -> None:
+    def __init__(self, num_codebooks: int, codebook_size: int, dim: int) -> None:
         super().__init__()
-        self.codebooks = codebooks  # the network's own buffer, written in place
-        self.register_buffer("counts", torch.ones(codebooks.shape[:2]))
-        self.register_buffer("sums", codebooks.clone())
+        self.register_buffer("counts", torch.ones(num_codebooks, codebook_size))
+        self.register_buffer("sums", torch.zeros(num_codebooks, codebook_size, dim))
 
     @torch.no_grad()
-    def start(self, rows: Float[Tensor, "N D"], *, generator: torch.Generator) -> None:
-        """Fill every codebook by k-means on what the ones before it leave."""
-        for codebook, counts, sums in zip(self.codebooks, self.counts, self.sums, strict=True):
+    def start(
+        self, rows: Float[Tensor, "N D"], codebooks: Float[Tensor, "K V D"], *, generator: torch.Generator
+    ) -> None:
+        """Fill every codebook, in place, by k-means on what the ones before it leave."""
+        for codebook, counts, sums in zip(codebooks, self.counts, self.sums, strict=True):
             codebook.copy_(_random_rows(rows, len(codebook), generator))
             for _ in range(KMEANS_ROUNDS):
                 count, total = _assigned(rows, nearest_entries(rows, codebook), len(codebook))
@@ -116,17 +141,28 @@ class CodebookLearner(nn.Module):
             rows = rows - codebook[nearest_entries(rows, codebook)]
 
     def forward(
-        self, rows: Float[Tensor, "N D"], *, generator: torch.Generator
-    ) -> tuple[Float[Tensor, "N D"], Float[Tensor, ""]]:
-        """Quantised rows, through which gradients pass, and the commitment; then the codebooks move."""
+        self,
+        latents: Float[Tensor, "... D"],
+        codebooks: Float[Tensor, "K V D"],
+        *,
+        starts: bool,
+        generator: torch.Generator,
+    ) -> tuple[Float[Tensor, "... D"], Float[Tensor, ""]]:
+        """Quantised latents, through which gradients pass, and the commitment; then the codebooks move, in place.
+
+        Where it ``starts``, the codebooks are filled first.
+        """
+        rows = latents.flatten(0, -2)
+        if starts:
+            self.start(rows.detach(), codebooks, generator=generator)
         residual, commitment = rows, rows.new_zeros(())
-        for codebook, counts, sums in zip(self.codebooks, self.counts, self.sums, strict=True):
+        for codebook, counts, sums in zip(codebooks, self.counts, self.sums, strict=True):
             nearest = nearest_entries(residual.detach(), codebook)
             chosen = codebook[nearest]
             commitment = commitment + F.mse_loss(residual, chosen)
             self._learn(residual.detach(), nearest, codebook, counts, sums, generator)
             residual = residual - chosen
-        return rows - residual.detach(), commitment
+        return (rows - residual.detach()).view_as(latents), commitment
 
     @torch.no_grad()
     def _learn(
@@ -196,10 +232,17 @@ def _stft(waveform: Tensor, window: Tensor) -> Float[Tensor, "B f t 2"]:
     return torch.view_as_real(spectrum) / size**0.5
 
 
-def distance_from_white(rows: Float[Tensor, "N D"]) -> Float[Tensor, ""]:
-    """Mean over dimensions of the squared differences between the rows' second moments and the identity."""
+def distance_from_white(rows: Float[Tensor, "N D"], known: Float[Tensor, "N M"]) -> Float[Tensor, ""]:
+    """How far rows are from white and from saying nothing that is known already.
+
+    Mean over dimensions of the squared differences between the rows' second moments and the identity, and of the
+    squared correlations with what is known.
+    """
     moments = rows.T @ rows / len(rows)
-    return (moments - torch.eye(len(moments)).to(moments)).square().sum() / len(moments)
+    known = (known - known.mean(dim=0)) / (known.std(dim=0) + 0.1)
+    shared = rows.T @ known / len(rows)
+    white = (moments - torch.eye(len(moments)).to(moments)).square().sum()
+    return (white + shared.square().sum()) / len(moments)
 
 
 def _assigned(rows: Tensor, nearest: Tensor, size: int) -> tuple[Float[Tensor, " V"], Float[Tensor, "V D"]]:

@@ -21,7 +21,18 @@ from vab.codecs import SpectralConfig, build_spectral
 from vab.errors import ConfigError
 
 RATE = 16_000
-TINY = SpectralConfig(width=32, num_encoder_blocks=1, num_decoder_blocks=1, codebook_dim=8, codebook_size=16)
+TINY = SpectralConfig(
+    width=32,
+    num_encoder_blocks=1,
+    num_decoder_blocks=1,
+    num_mels=24,
+    coarse_width=16,
+    coarse_dim=6,
+    detail_dim=8,
+    num_coarse_codebooks=2,
+    num_codebooks=6,
+    codebook_size=16,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -30,8 +41,8 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def test_a_few_steps_lower_the_loss_and_fill_the_codebooks() -> None:
     torch.manual_seed(0)
-    objective = SpectralReconstruction(build_spectral(TINY), CodecLossWeights(), num_unquantised_batches=5)
-    tones = SoundPieces({}, {"tones": 1.0}, RATE // 2, RATE)
+    network, tones = build_spectral(TINY), SoundPieces({}, {"tones": 1.0}, RATE // 2, RATE)
+    objective = SpectralReconstruction(network, CodecLossWeights(), num_unquantised_batches=5)
     optimizer = torch.optim.AdamW(objective.parameters(), 3e-3)
     losses = []
     for step in range(25):
@@ -46,24 +57,28 @@ def test_a_few_steps_lower_the_loss_and_fill_the_codebooks() -> None:
     measured = objective.evaluate(tones.__getitems__([(0, i) for i in range(8)]), generator=generator())
     assert measured["codebook_usage"] > 0.5
     assert objective.num_batches == 25
+    assert network.quantiser.codebooks[:2, :, 6:].abs().max() == 0
+    assert network.quantiser.codebooks[2:, :, :6].abs().max() == 0
 
 
 def test_codebooks_follow_clusters_and_dead_entries_revive() -> None:
     centres = torch.eye(8)[:4] * 10
     rows = centres[torch.randint(4, (400,), generator=generator())] + 0.01 * torch.randn(400, 8)
     codebooks = torch.full((1, 6, 8), 100.0)  # all out of reach, all alike: one is chosen, five are dead
-    learner = CodebookLearner(codebooks)
+    learner = CodebookLearner(*codebooks.shape)
+    learner.sums.copy_(codebooks)
     for step in range(300):
-        learner(rows, generator=generator(step))
+        learner(rows, codebooks, starts=False, generator=generator(step))
     assert torch.cdist(centres, codebooks[0]).min(dim=1).values.max() < 0.5
-    learner.start(rows, generator=generator())
+    learner.start(rows, codebooks, generator=generator())
     assert torch.cdist(centres, codebooks[0]).min(dim=1).values.max() < 0.5
 
 
 def test_gradients_pass_the_quantiser() -> None:
-    learner = CodebookLearner(torch.randn(2, 8, 4))
     rows = torch.randn(20, 4, requires_grad=True)
-    quantised, commitment = learner(rows, generator=generator())
+    quantised, commitment = CodebookLearner(2, 8, 4)(
+        rows, torch.randn(2, 8, 4), starts=False, generator=generator()
+    )
     quantised.sum().backward()
     assert torch.equal(rows.grad, torch.ones_like(rows))  # type: ignore[arg-type]
     assert commitment > 0
@@ -79,9 +94,11 @@ def test_distances_are_zero_for_the_same_sound_and_see_phase() -> None:
     assert turned["magnitude"] < 0.1
 
 
-def test_whiteness() -> None:
-    assert distance_from_white(torch.randn(100_000, 4, generator=generator())) < 0.01
-    assert distance_from_white(torch.ones(10, 4)) > 2
+def test_whiteness_is_of_rows_that_say_nothing_known() -> None:
+    rows, other = torch.randn(2, 100_000, 4, generator=generator())
+    assert distance_from_white(rows, other) < 0.01
+    assert distance_from_white(rows, rows + 0.1 * other) > 0.5
+    assert distance_from_white(torch.ones(10, 4), other[:10]) > 2
 
 
 def test_pieces_depend_on_the_seed_alone() -> None:
