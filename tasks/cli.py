@@ -261,12 +261,26 @@ COMMANDS = {
         "tasks.evaluation.options:ResultsOptions",
         "tasks.evaluation.results:run",
     ),
-    "bench model": Command(
+    "bench generate": Command(
         "evaluate",
-        "size and speed of a configuration on this machine",
-        "bench model configs/vab/vab_encodec.yaml --seconds 10",
+        "seconds of a configuration's decoding on this machine, beside the least that they could be",
+        "bench generate configs/vab/vab_encodec.yaml --seconds 10 -o generate.json",
         "tasks.bench.options:BenchModelOptions",
-        "tasks.bench.model:run",
+        "tasks.bench.model:generate",
+    ),
+    "bench train": Command(
+        "evaluate",
+        "seconds of a configuration's training step on this machine, beside the least that they could be",
+        "bench train configs/vab/demo.yaml --batch-size 16 --seconds 4 -o train.json",
+        "tasks.bench.options:BenchModelOptions",
+        "tasks.bench.model:train",
+    ),
+    "bench extract": Command(
+        "evaluate",
+        "clips a second of an extraction on this machine, beside decoding alone and encoding alone",
+        "bench extract videos/ -o extract.json",
+        "tasks.bench.options:BenchExtractOptions",
+        "tasks.bench.extract:run",
     ),
     "bench decoding": Command(
         "evaluate",

@@ -1,22 +1,28 @@
-"""``vab bench model``: how large a configuration is and how fast it runs here."""
+"""``vab bench generate`` and ``vab bench train``: how fast a configuration runs here, and how fast it could."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import torch
 from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
 
 from tasks.bench.options import BenchModelOptions
 from tasks.console import console
-from vab.config import from_dict, read_yaml
+from tasks.options import command_line
+from tasks.record import conditions, write_record
+from vab.config import from_dict, read_yaml, to_dict
 from vab.decoding.in_windows import decode_in_windows
 from vab.decoding.masks import mask_out
 from vab.decoding.options import DecodingOptions
 from vab.device import choose_device
 from vab.features.batch import FeatureBatch
+from vab.files import check_outputs
 from vab.models import find_model
 from vab.models.vab.config import VABConfig
 from vab.objectives.masked_prediction import MaskedPrediction
@@ -24,36 +30,85 @@ from vab.objectives.options import MaskedPredictionOptions
 from vab.windows import Windows
 
 
-def run(options: BenchModelOptions) -> int:
-    """Print a table, a row a configuration."""
+def generate(options: BenchModelOptions) -> int:
+    """Time the decoding of a configuration's own steps and guidance, without the codec."""
+    return _bench("generate", _decoding, options)
+
+
+def train(options: BenchModelOptions) -> int:
+    """Time a training step: forward, backward and the optimiser."""
+    return _bench("train", _training_step, options)
+
+
+def _bench(what: str, prepare: Callable[..., Callable[[], object]], options: BenchModelOptions) -> int:
+    """Print a table, a row a configuration; write JSON if asked."""
+    if options.output:
+        check_outputs([options.output], options.configs)
     device = choose_device(options.device)
-    table = Table(
-        title=f"{options.batch_size} x {options.seconds:g} s, {options.dtype}, {device}", title_justify="left"
-    )
-    for column in ("model", "all", "blocks", "first N1 + input", "training step s", "generation s", "steps"):
-        table.add_column(column, justify="left" if column == "model" else "right")
-    for path in options.configs:
-        table.add_row(path.stem, *_measure(path, options, device))
-    console.print(table)
+    rows = [_row(path, prepare, options, device) for path in options.configs]
+    _show(rows, f"{what}: {options.batch_size} x {options.seconds:g} s, {options.dtype}, {device}")
+    if options.output:
+        where = (
+            torch.cuda.get_device_name() if device == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+        )
+        measured = conditions(
+            clips="random codes and frames",
+            num_clips=options.batch_size,
+            num_expected=options.batch_size,
+            clip_seconds=options.seconds,
+            codec=None,
+            frame_rate=None,
+            visual_fps=None,
+            sampling=None,
+            seed=0,
+            device=f"{where}, {options.dtype}",
+            command=command_line(f"bench {what}", options),
+        )
+        write_record(options.output, "speed", {"what": what, "models": rows}, measured)
     return 0
 
 
-def _measure(path: Path, options: BenchModelOptions, device: str) -> list[str]:
+def _row(
+    path: Path, prepare: Callable[..., Callable[[], object]], options: BenchModelOptions, device: str
+) -> dict[str, Any]:
+    """Sizes of one model, its seconds, and the least that its matrix products take at this machine's rate."""
     document = read_yaml(path)
     folder = find_model(document.get("type", "vab"))
     config = from_dict(folder.config, document["model"], source=str(path))
-    decoding = from_dict(DecodingOptions, document["sampling"], source=str(path))
     torch.manual_seed(0)
     model = folder.model(config).to(device)
-    sizes = [millions(model), millions(model.blocks)]
+    sizes = {"all": millions(model), "blocks": millions(model.blocks)}
     if not config.num_given_codebooks:
         inputs = millions(model.code_embedding.project) + millions(model.visual_embedding)
-        sizes.append(millions(model.blocks[: config.num_encoder_layers]) + inputs)
+        sizes["first N1 + input"] = millions(model.blocks[: config.num_encoder_layers]) + inputs
     windows = Windows.of(config.streams, options.seconds, 0.0)
-    batch = _batch(config, options.batch_size, windows).to(device)
+    decoding = from_dict(DecodingOptions, document["sampling"], source=str(path))
+    work = prepare(model, _batch(config, options.batch_size, windows).to(device), windows, decoding, options)
+    with FlopCounterMode(display=False) as counter:
+        work()  # warms up as well
+    seconds = [seconds_of(work, device) for _ in range(options.repeats)]
+    rate = matrix_rate(options.batch_size * windows.num_steps, config.width, options.dtype, device)
+    floor = counter.get_total_flops() / rate
+    return {
+        "model": f"{path.parent.name}/{path.stem}",
+        "parameters_millions": sizes,
+        "num_code_steps": windows.num_steps,
+        "num_frames": windows.num_frames,
+        "sampling": to_dict(decoding),
+        "seconds": {"median": median(seconds), "each": seconds},
+        "teraflops": counter.get_total_flops() / 1e12,
+        "matrix_teraflops_a_second": rate / 1e12,
+        "floor_seconds": floor,
+        "times_floor": median(seconds) / floor,
+    }
 
+
+def _training_step(
+    model: Any, batch: FeatureBatch, _: Windows, __: DecodingOptions, options: BenchModelOptions
+) -> Callable[[], object]:
     objective = MaskedPrediction(model, MaskedPredictionOptions())
     optimizer = torch.optim.AdamW(model.parameters(), 2e-4)
+    device = batch.streams["codes"].device.type
 
     def step() -> None:
         with torch.autocast(device, torch.bfloat16, enabled=options.dtype == "bfloat16"):
@@ -62,30 +117,19 @@ def _measure(path: Path, options: BenchModelOptions, device: str) -> list[str]:
         loss.backward()
         optimizer.step()
 
-    step_seconds = seconds_of(step, device)
-    model.zero_grad()
+    return step
+
+
+def _decoding(
+    model: Any, batch: FeatureBatch, windows: Windows, decoding: DecodingOptions, options: BenchModelOptions
+) -> Callable[[], object]:
+    config = model.config
     model = model.eval().requires_grad_(False).to(getattr(torch, options.dtype))
     is_masked = torch.zeros_like(batch.streams["codes"], dtype=torch.bool)
     is_masked[:, config.num_given_codebooks :] = True
     masked = list(mask_out(batch.streams["codes"], is_masked, config.mask_token_id))
-    generation_seconds = seconds_of(
-        lambda: decode_in_windows(
-            model,
-            masked,
-            batch.clips(),
-            windows=windows,
-            options=decoding,
-            seeds=range(len(batch)),
-        ),
-        device,
-    )
-    return [
-        *(f"{size:.2f} M" for size in sizes),
-        *[""] * (3 - len(sizes)),
-        f"{step_seconds:.1f}",
-        f"{generation_seconds:.1f}",
-        str(decoding.num_steps),
-    ]
+    clips, seeds = batch.clips(), range(len(batch))
+    return lambda: decode_in_windows(model, masked, clips, windows=windows, options=decoding, seeds=seeds)
 
 
 def _batch(config: VABConfig, size: int, windows: Windows) -> FeatureBatch:
@@ -102,6 +146,36 @@ def _batch(config: VABConfig, size: int, windows: Windows) -> FeatureBatch:
         ids=tuple(map(str, range(size))),
         labels=((),) * size,
     )
+
+
+def matrix_rate(num_rows: int, width: int, dtype: str, device: str) -> float:
+    """Operations a second of the product that a model is mostly made of: [rows, width] by [width, 4 width]."""
+    rows = torch.randn(num_rows, width, device=device).to(getattr(torch, dtype))
+    weights = torch.randn(width, 4 * width, device=device).to(rows)
+    operations = 8 * num_rows * width**2
+    times = max(1, round(1e10 / operations))
+
+    def products() -> None:
+        for _ in range(times):
+            rows @ weights
+
+    products()
+    return times * operations / min(seconds_of(products, device) for _ in range(5))
+
+
+def _show(rows: Sequence[dict[str, Any]], title: str) -> None:
+    table = Table(title=title, title_justify="left")
+    for column in ("model", "parameters", "seconds", "floor, s", "times floor"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for row in rows:
+        table.add_row(
+            row["model"],
+            f"{row['parameters_millions']['all']:.1f} M",
+            f"{row['seconds']['median']:.3g}",
+            f"{row['floor_seconds']:.3g}",
+            f"{row['times_floor']:.2f}",
+        )
+    console.print(table)
 
 
 def millions(module: torch.nn.Module) -> float:

@@ -7,23 +7,35 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.options import positional, short
+from vab.config import check_ranges
 from vab.retrieval.options import Backend, IndexKind
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchModelOptions:
-    """Build a configuration's model with random weights and time it: parameters, a training step, a generation."""
+    """Build a configuration's model with random weights and time it.
+
+    Its matrix products, attention's too, cannot take less than their operations at the rate of one large product, which
+    is timed in the same run: that is the floor.
+    """
 
     configs: list[Path] = positional()
     """Files of configs/vab."""
     batch_size: int = 1
-    """Clips in the training step and in the generation."""
+    """Clips at a time."""
     seconds: float = 10.0
     """Length of a clip."""
+    repeats: int = 3
+    """How often it is timed, after once to warm up; the median counts."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Arithmetic."""
     device: str = "auto"
     """auto, cpu or cuda."""
+    output: Path | None = short("o", default=None)
+    """JSON file for the numbers."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, batch_size=(1, 10**5), seconds=(0.1, 3600), repeats=(1, 1000))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +66,41 @@ class BenchDecodingOptions:
     """auto, cpu or cuda."""
     output: Path | None = short("o", default=None)
     """JSON file for the numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchExtractOptions:
+    """Time the extraction of videos beside its two halves: decoding without encoding, and encoding without decoding.
+
+    On a GPU the slower half bounds the whole. On a CPU both take the same processors, and one after the other bounds
+    it.
+    """
+
+    inputs: list[str] = positional()
+    """Videos, folders or lists of clips, as 'vab extract' takes them; some tens of clips."""
+    codec: str = "demo-codec"
+    """Name of a codec, or file of its weights."""
+    encoder: str = "demo-clip"
+    """Name of a visual encoder, or file of its weights."""
+    weights: Literal["own", "random"] = "own"
+    """'random' to time networks whose weights are not here."""
+    visual_fps: float = 8.0
+    """Visual frames a second."""
+    clip_seconds: float = 10.0
+    """Every clip is cut or padded to this length."""
+    workers: int = 1
+    """Processes that decode."""
+    repeats: int = 3
+    """How often each of the three is timed, in turn; the median counts."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    output: Path | None = short("o", default=None)
+    """JSON file for the numbers."""
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self, visual_fps=(0.01, 1000), clip_seconds=(0.1, 3600), workers=(1, 1000), repeats=(1, 1000)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

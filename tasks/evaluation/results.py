@@ -282,6 +282,38 @@ def _codec(documents: Sequence[Document]) -> Table:
     )
 
 
+def _speed(documents: Sequence[Document]) -> Table:
+    return Table(
+        ["", "", "parameters", "s", "floor, s", "times the floor"],
+        [
+            [
+                document["what"],
+                row["model"],
+                f"{row['parameters_millions']['all']:.1f} M",
+                f"{row['seconds']['median']:.3g}",
+                f"{row['floor_seconds']:.3g}",
+                f"{row['times_floor']:.2f}",
+            ]
+            for document in documents
+            for row in document["models"]
+        ],
+    )
+
+
+def _extraction(documents: Sequence[Document]) -> Table:
+    return Table(
+        ["", *documents[0]["clips_a_second"], *(f"share of {name}" for name in documents[0]["share_of"])],
+        [
+            [
+                document["conditions"]["device"],
+                *(f"{rate:.2f}" for rate in document["clips_a_second"].values()),
+                *(f"{share:.0%}".replace("%", " %") for share in document["share_of"].values()),
+            ]
+            for document in documents
+        ],
+    )
+
+
 _TABLES: dict[str, Callable[[Sequence[Document]], Table]] = {
     "demo": _demo,
     "sweep": _sweep,
@@ -291,4 +323,6 @@ _TABLES: dict[str, Callable[[Sequence[Document]], Table]] = {
     "retrieval": _retrieval,
     "codec": _codec,
     "classification": _classification,
+    "speed": _speed,
+    "extraction": _extraction,
 }

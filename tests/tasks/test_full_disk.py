@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,9 @@ COMMANDS = [
     "evaluate sweep --clips 1 --weights {in}/tiny.safetensors -o {out} --device cpu",
     "bench decoding --config {root}/configs/vab/vab_dac.yaml --systems masked --seconds 1 --layers 1 --width 32 "
     "--dtype float32 -o {out}/a.json --device cpu",
+    "bench generate {root}/configs/vab/demo.yaml --seconds 1 --repeats 1 -o {out}/a.json --device cpu",
+    "bench train {root}/configs/vab/demo.yaml --seconds 1 --repeats 1 -o {out}/a.json --device cpu",
+    "bench extract {in}/media --codec tiny-spectral --encoder tiny-clip --clip-seconds 1 -o {out}/a.json --device cpu",
     "bench index --sizes 50 --dim 8 --num-queries 2 --kinds flat -o {out}/a.json",
     "demo -o {out}",
     "demo corpus --clips 1 --split test --duration 1 --workers 1 -o {out}",
@@ -130,6 +134,7 @@ def _in_a_process(words: list[str], prepare: Callable[[], None]) -> tuple[int | 
     def run() -> None:
         sys.stdout = sys.stderr = os.fdopen(theirs, "w", buffering=1)
         torch.set_num_threads(1)
+        forkserver._forkserver.__init__()  # type: ignore[attr-defined, misc]  # an earlier test's is not this one's child
         prepare()
         try:
             code = cli.main(words)

@@ -21,6 +21,9 @@ COMMANDS = [
     "layout --audio {file} -o {file}",
     "curate {folder} -o {file}",
     "bench decoding --config {file} -o {file}",
+    "bench generate {file} -o {file}",
+    "bench extract {file} -o {file}",
+    "bench train {file} -o {file}",
     "pretrain --store nowhere --refiner {file} --out {folder} --training.max_steps 1",
     "evaluate generation --generated {folder} --reference {folder} -o {file}",
     "evaluate retrieval --store {folder} -o {file}",
@@ -80,6 +83,9 @@ WRITERS = [
     "layout --audio {file} -o {out}.json",
     "curate nowhere -o {out}.csv",
     "bench decoding --config {file} -o {out}.json",
+    "bench generate {file} -o {out}.json",
+    "bench extract {file} -o {out}.json",
+    "bench train {file} -o {out}.json",
     "bench index -o {out}.json",
 ]
 

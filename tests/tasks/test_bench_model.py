@@ -1,0 +1,32 @@
+"""Speed of a configuration: sizes, seconds, and the floor of its matrix products."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tasks import cli
+
+CONFIG = """
+model: {num_layers: 2, num_encoder_layers: 1, width: 32, num_heads: 2, num_codebooks: 2, codebook_size: 16,
+        codebook_dim: 8, frame_rate: 50.0, visual_dim: 8, visual_fps: 4.0}
+sampling: {num_steps: 2, cfg_scale: 2.0}
+"""
+
+
+@pytest.mark.parametrize("what", ["generate", "train"])
+def test_seconds_stand_beside_their_floor(what: str, tmp_path: Path) -> None:
+    config, out = tmp_path / "tiny.yaml", tmp_path / "out.json"
+    config.write_text(CONFIG)
+    words = f"bench {what} {config} --seconds 1 --repeats 2 --dtype float32 --device cpu -o {out}"
+    assert cli.main(words.split()) == 0
+    document = json.loads(out.read_text())
+    [row] = document["models"]
+    assert (document["benchmark"], document["what"]) == ("speed", what)
+    assert (row["num_code_steps"], row["num_frames"]) == (50, 4)
+    assert len(row["seconds"]["each"]) == 2
+    assert row["times_floor"] == pytest.approx(row["seconds"]["median"] / row["floor_seconds"])
+    # A product of [B x tokens, D] by 12 D^2 weights a layer, heads aside, twice guided in each of 2 steps; a step of
+    # training takes three times its forward pass.
+    products = 2 * 2 * 54 * 12 * 32**2 * (2 * 2 if what == "generate" else 3)
+    assert 0.8 < row["teraflops"] * 1e12 / products < 2
