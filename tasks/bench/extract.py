@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from rich.table import Table
 
+from tasks.bench.model import processor
 from tasks.bench.options import BenchExtractOptions
 from tasks.console import console
 from tasks.options import command_line
@@ -24,7 +25,7 @@ from vab.errors import VABError
 from vab.features.extract import ExtractionOptions, extract
 from vab.features.info import StreamInfo
 from vab.features.makers import AudioInput, CodecMaker, FramesInput, StreamMaker, VisualMaker
-from vab.features.manifest import load_manifest, merge
+from vab.features.manifest import Clip, load_manifest, merge
 from vab.features.read import DecodedClip, ReadRequest, read_clip
 from vab.files import check_outputs
 from vab.shapes import Int, Tensor
@@ -34,10 +35,11 @@ from vab.visual import load_visual
 
 def run(options: BenchExtractOptions) -> int:
     """Print a table, write JSON if asked."""
+    clips = merge(load_manifest(Path(path)) for path in options.inputs).clips
     if options.output:
-        check_outputs([options.output], map(Path, options.inputs))
+        check_outputs([options.output], (clip.path for clip in clips))
     with tempfile.TemporaryDirectory() as folder:
-        rates, num_clips, frame_rate = _measure(options, Path(folder))
+        rates, frame_rate = _measure(clips, options, Path(folder))
     halves = (rates["decoding alone"], rates["encoding alone"])
     bounds = {
         "the slower half": min(halves),
@@ -46,27 +48,26 @@ def run(options: BenchExtractOptions) -> int:
     ratios = {name: rates["extraction"] / rate for name, rate in bounds.items()}
     _show(rates, ratios)
     if options.output:
-        device = choose_device(options.device)
         measured = conditions(
             clips=", ".join(Path(each).name for each in options.inputs),
-            num_clips=num_clips,
-            num_expected=num_clips,
+            num_clips=len(clips),
+            num_expected=len(clips),
             clip_seconds=options.clip_seconds,
             codec=options.codec,
             frame_rate=frame_rate,
             visual_fps=options.visual_fps,
             sampling=None,
             seed=None,
-            device=torch.cuda.get_device_name()
-            if device == "cuda"
-            else f"cpu, {torch.get_num_threads()} threads",
+            device=processor(choose_device(options.device)),
             command=command_line("bench extract", options),
         )
         write_record(options.output, "extraction", {"clips_a_second": rates, "share_of": ratios}, measured)
     return 0
 
 
-def _measure(options: BenchExtractOptions, folder: Path) -> tuple[dict[str, float], int, float]:
+def _measure(
+    clips: Sequence[Clip], options: BenchExtractOptions, folder: Path
+) -> tuple[dict[str, float], float]:
     device = choose_device(options.device)
     weights = "random" if options.weights == "random" else None
     codec = load_codec(options.codec, weights=weights, device=device)
@@ -75,7 +76,6 @@ def _measure(options: BenchExtractOptions, folder: Path) -> tuple[dict[str, floa
         "codes": CodecMaker(codec, device),
         "clip": VisualMaker(encoder, encoder.fps or options.visual_fps, device),
     }
-    clips = merge(load_manifest(Path(path)) for path in options.inputs).clips
     settings = ExtractionOptions(clip_seconds=options.clip_seconds, num_workers=options.workers)
     unencoded: Mapping[str, StreamMaker] = {
         name: _Unencoded(maker, maker.describe(name)) for name, maker in makers.items()
@@ -95,7 +95,7 @@ def _measure(options: BenchExtractOptions, folder: Path) -> tuple[dict[str, floa
                 )
             seconds[name].append(report.seconds)
     rates = {name: len(clips) / median(each) for name, each in seconds.items()}
-    return rates, len(clips), codec.frame_rate
+    return rates, codec.frame_rate
 
 
 @dataclass(frozen=True)

@@ -43,14 +43,11 @@ def train(options: BenchModelOptions) -> int:
 def _bench(what: str, prepare: Callable[..., Callable[[], object]], options: BenchModelOptions) -> int:
     """Print a table, a row a configuration; write JSON if asked."""
     if options.output:
-        check_outputs([options.output], options.configs)
+        check_outputs([options.output])
     device = choose_device(options.device)
     rows = [_row(path, prepare, options, device) for path in options.configs]
     _show(rows, f"{what}: {options.batch_size} x {options.seconds:g} s, {options.dtype}, {device}")
     if options.output:
-        where = (
-            torch.cuda.get_device_name() if device == "cuda" else f"cpu, {torch.get_num_threads()} threads"
-        )
         measured = conditions(
             clips="random codes and frames",
             num_clips=options.batch_size,
@@ -61,7 +58,7 @@ def _bench(what: str, prepare: Callable[..., Callable[[], object]], options: Ben
             visual_fps=None,
             sampling=None,
             seed=0,
-            device=f"{where}, {options.dtype}",
+            device=f"{processor(device)}, {options.dtype}",
             command=command_line(f"bench {what}", options),
         )
         write_record(options.output, "speed", {"what": what, "models": rows}, measured)
@@ -181,6 +178,11 @@ def _show(rows: Sequence[dict[str, Any]], title: str) -> None:
 def millions(module: torch.nn.Module) -> float:
     """Parameters, in millions."""
     return sum(parameter.numel() for parameter in module.parameters()) / 1e6
+
+
+def processor(device: str) -> str:
+    """What work on a device runs on."""
+    return torch.cuda.get_device_name() if device == "cuda" else f"cpu, {torch.get_num_threads()} threads"
 
 
 def seconds_of(work: Callable[[], object], device: str) -> float:

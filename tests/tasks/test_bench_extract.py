@@ -25,6 +25,13 @@ def test_an_extraction_stands_beside_its_halves(tmp_path: Path) -> None:
     assert document["conditions"]["num_clips"] == 2
 
 
+def test_no_clip_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.mp4").write_text("a clip")
+    assert cli.main(["bench", "extract", str(tmp_path), "-o", str(tmp_path / "a.mp4")]) == 2
+    assert "would overwrite the input" in capsys.readouterr().err
+    assert (tmp_path / "a.mp4").read_text() == "a clip"
+
+
 def test_clips_that_cannot_be_read_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.mp4").write_text("no video")
     words = ["bench", "extract", str(tmp_path), "--codec", "tiny-spectral", "--encoder", "tiny-clip"]
