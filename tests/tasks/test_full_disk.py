@@ -6,7 +6,10 @@ The system's limit on the size of a file stands for the full disk: every library
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import ctypes
+import functools
 import json
 import multiprocessing
 import os
@@ -15,8 +18,9 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
-from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -119,22 +123,43 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *([["index", "build", *first, f"{folder}/lance", "--backend", "lancedb"]] if HAS_LANCEDB else []),
         ["evaluate", "listening", *media],
     ):
-        # In processes of their own, so that no threads or servers of theirs are there when the tests fork.
-        code, said = _in_a_process(words, lambda: None)
+        code, said = _in_a_process(words)
         assert code == 0, said
     test = json.loads((folder / "listening" / "key.json").read_text())["test"]
     (folder / "answers.csv").write_text(f"test,listener,trial,question,answer\n{test},ann,0,quality,1\n")
     return folder
 
 
-def _in_a_process(words: list[str], prepare: Callable[[], None]) -> tuple[int | None, str]:
+def _in_a_process(words: list[str], prepare: Callable[[], object] = bool) -> tuple[int | None, str]:
     """Exit code of a command in a process of its own, after something is done there, and what it said."""
+    server = _server()
+    server.send((words, prepare))
+    result: tuple[int | None, str] = server.recv()
+    return result
+
+
+@functools.cache
+def _server() -> Connection:
+    """A fresh process that forks: this one has threads, locks and servers of the tests before."""
+    ours, theirs = multiprocessing.Pipe()
+    multiprocessing.get_context("spawn").Process(target=_serve, args=[theirs]).start()
+    theirs.close()
+    atexit.register(ours.close)  # ends it; multiprocessing waits for it afterwards
+    return ours
+
+
+def _serve(asked: Connection) -> None:
+    with contextlib.suppress(EOFError):
+        while True:
+            asked.send(_forked(*asked.recv()))
+
+
+def _forked(words: list[str], prepare: Callable[[], object]) -> tuple[int | None, str]:
     ours, theirs = os.pipe()
 
     def run() -> None:
         sys.stdout = sys.stderr = os.fdopen(theirs, "w", buffering=1)
         torch.set_num_threads(1)
-        forkserver._forkserver.__init__()  # type: ignore[attr-defined, misc]  # an earlier test's is not this one's child
         prepare()
         try:
             code = cli.main(words)
@@ -162,24 +187,13 @@ def _words(command: str, folder: Path, out: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command.split()[:3])[:24])
-def test_one_line_names_the_file(
-    command: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import resource
-
+def test_one_line_names_the_file(command: str, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     kept = out / ".kept"
     kept.write_text("kept")
     words = _words(command, folder, out)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "out"))
-
-    def fill() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        largest = LARGEST.get(words[0], 1500)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-
-    code, said = _in_a_process(words, fill)
+    code, said = _in_a_process(words, partial(_fill, out, LARGEST.get(words[0], 1500)))
     assert code == 2, said
     assert "Traceback" not in said
     [line] = [line for line in said.splitlines() if line.startswith("vab ")]
@@ -187,7 +201,16 @@ def test_one_line_names_the_file(
     assert kept.read_text() == "kept"
     assert not list(out.rglob(".*partial*"))
     if words[1] in ("add", "remove"):
-        assert _in_a_process(["index", "verify", words[2]], lambda: None)[0] == 0
+        assert _in_a_process(["index", "verify", words[2]])[0] == 0
+
+
+def _fill(out: Path, largest: int) -> None:
+    """Let no file grow beyond so many bytes, and temporary ones lie in ``out``."""
+    import resource
+
+    tempfile.tempdir = str(out)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="root may write everywhere; Linux can take that away")
@@ -225,7 +248,3 @@ def _obey_permissions() -> None:
     assert libc.capget(header, sets) == 0
     sets[0] &= ~(1 << 1)
     assert libc.capset(header, sets) == 0
-    if (
-        "lancedb" in sys.modules
-    ):  # an earlier test loaded it; its thread was started at the fork, with the right
-        sys.modules["lancedb.background_loop"].LOOP._start()
