@@ -106,10 +106,10 @@ class BenchmarkOptions:
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """How decoding steps, guidance, confidence noise and a choice of samples change what is heard (tables 16 to 18).
+    """How steps, guidance, temperature and a choice of samples change what is heard, and what they cost.
 
-    One at a time; the others stay as the weights recommend. Writes sweep.json and sweep.png. Re-run to
-    resume.
+    One at a time, of those that the model has; the others stay as the weights recommend (paper tables 16 to 18).
+    Writes sweep.json and sweep.png. Re-run to resume.
     """
 
     output: Path = short("o", default=Path("out/sweep"))
@@ -123,11 +123,11 @@ class SweepOptions:
     store: Path | None = None
     """Feature store of Foley world made for this model; one is rendered and extracted by default."""
     steps: list[int] = field(default_factory=lambda: [1, 2, 4, 8, 16, 32, 64])
-    """Decoding steps to try."""
+    """Steps to try."""
     cfg_scale: list[float] = field(default_factory=lambda: [1.0, 2.0, 3.0, 5.0, 8.0, 11.0])
     """Guidance to try."""
     temperature: list[float] = field(default_factory=lambda: [0.0, 1.0, 3.0, 10.0, 30.0])
-    """Noise on the confidence to try."""
+    """Temperatures to try: of a masked model, noise on the confidence."""
     best_of: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
     """Numbers of samples of which the one that agrees best with the frames is kept."""
     select_weights: str = "demo-search"

@@ -14,11 +14,12 @@ from tasks.console import console, progress_bar
 from tasks.evaluation.options import TokensOptions
 from tasks.options import command_line
 from tasks.record import conditions, of_pipeline, write_record
-from vab.errors import StoreError
+from vab.errors import StoreError, WeightsError
 from vab.features.dataset import FeatureDataset
 from vab.features.sampler import mixed_seed
 from vab.features.store import FeatureStore
 from vab.files import check_outputs
+from vab.models import find_model
 from vab.objectives.masked_prediction import MaskedPrediction
 from vab.objectives.options import MaskedPredictionOptions
 from vab.pipeline import Pipeline
@@ -76,8 +77,13 @@ def measure(pipeline: Pipeline, store: FeatureStore, options: TokensOptions) -> 
     """Means over clips of what the objective's ``evaluate`` gives, and the standard error of the gain in accuracy.
 
     Raises:
+        WeightsError: the model is no VAB.
         StoreError: the store is of another codec or encoder, or has no clips in the split.
     """
+    if not predicts_masked(pipeline):
+        raise WeightsError(
+            f"{options.weights}: a {pipeline.card.type} does not predict masked codes as VAB does"
+        )
     pipeline.card.check_store(store)
     indices = store.select(split=options.split)
     if not len(indices):
@@ -109,6 +115,11 @@ def measure(pipeline: Pipeline, store: FeatureStore, options: TokensOptions) -> 
         if len(sizes) > 1:
             metrics[f"{prefix}accuracy_gain_error"] = _standard_error(np.subtract(*map(np.array, pairs)))
     return TokenReport(metrics, len(data), data.seconds)
+
+
+def predicts_masked(pipeline: Pipeline) -> bool:
+    """Whether a model's accuracy on masked codes can be measured."""
+    return find_model(pipeline.card.type).objective is MaskedPrediction
 
 
 def _standard_error(gains: np.ndarray) -> float:

@@ -16,14 +16,14 @@ from tasks.classification.finetune import run as finetune
 from tasks.classification.options import FinetuneOptions
 from tasks.console import console, say
 from tasks.demo.benchmark.material import CLIP_SECONDS, SPLIT, read_clips
-from tasks.demo.benchmark.run import predicts_masked, train_classifier
+from tasks.demo.benchmark.run import train_classifier
 from tasks.demo.benchmark.scores import SHOWN, score
 from tasks.demo.benchmark.systems import generate
 from tasks.demo.options import AblationOptions
 from tasks.demo.world import CORPUS_VERSION, SAMPLE_RATE
 from tasks.evaluation.options import RetrievalOptions, TokensOptions
 from tasks.evaluation.retrieval import measure as measure_retrieval
-from tasks.evaluation.tokens import ALL_MASKED
+from tasks.evaluation.tokens import ALL_MASKED, predicts_masked
 from tasks.evaluation.tokens import measure as measure_tokens
 from tasks.options import command_line, read_options
 from tasks.pretraining.options import PretrainOptions

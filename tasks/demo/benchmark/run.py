@@ -29,6 +29,7 @@ from tasks.demo.benchmark.systems import (
     num_codebooks,
     reconstruct,
     reconstruct_one,
+    seconds_a_clip,
     sounds_folder,
     unconditional,
 )
@@ -36,13 +37,12 @@ from tasks.demo.options import BenchmarkOptions
 from tasks.demo.world import CORPUS_VERSION, SAMPLE_RATE
 from tasks.evaluation.options import TokensOptions
 from tasks.evaluation.tokens import measure as measure_tokens
+from tasks.evaluation.tokens import predicts_masked
 from tasks.options import command_line
 from tasks.record import conditions, of_pipeline, write_record
 from vab.config import to_dict
 from vab.features.store import FeatureStore
 from vab.metrics.spectra import log_mel_distance
-from vab.models import find_model
-from vab.objectives.masked_prediction import MaskedPrediction
 from vab.pipeline import Pipeline
 from vab.shapes import Float, Tensor
 
@@ -95,6 +95,7 @@ def run(options: BenchmarkOptions) -> int:
         "codec": beside_opus(coded, truths, pipeline),
         "codec_by_codebooks": by_codebooks(truths[:NUM_CODEBOOK_CLIPS], pipeline),
         "diversity": _diversity(varied, generated[: len(varied)], again),
+        "seconds_a_clip": seconds_a_clip(clips[0], pipeline, decoding),
     }
     if predicts_masked(pipeline):
         tokens = TokensOptions(store=store, weights=options.weights)
@@ -115,11 +116,6 @@ def run(options: BenchmarkOptions) -> int:
     page = write_page(out, clips, coded, generated, {**numbers, "conditions": measured})
     say(f"{out / 'benchmark.json'}\n{page}")
     return 0
-
-
-def predicts_masked(pipeline: Pipeline) -> bool:
-    """Whether a model's accuracy on masked codes can be measured."""
-    return find_model(pipeline.card.type).objective is MaskedPrediction
 
 
 def train_classifier(pipeline: Pipeline, folder: Path, num_clips: int) -> ReferenceClassifier:
@@ -194,5 +190,6 @@ def _say(numbers: dict[str, Any]) -> None:
         "log-mel distance between two seeds of a clip {between_seeds:.2f} dB, "
         "between clips of different classes {between_clips:.2f} dB".format(**numbers["diversity"])
     )
+    lines.append(f"a clip alone takes {numbers['seconds_a_clip']:.1f} s")
     for line in lines:
         say(line)

@@ -1,4 +1,4 @@
-"""``vab evaluate sweep``: decoding options against the benchmark's scores; the demo's defaults come from here."""
+"""``vab evaluate sweep``: sampling options against the benchmark's scores; the demo's defaults come from here."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from tasks.console import console, progress_bar, say
 from tasks.demo.benchmark.material import BenchmarkClip, prepare_store, read_clips
 from tasks.demo.benchmark.run import train_classifier
 from tasks.demo.benchmark.scores import SHOWN, score
-from tasks.demo.benchmark.systems import generate, sounds_folder
+from tasks.demo.benchmark.systems import generate, seconds_a_clip, sounds_folder
 from tasks.demo.options import SweepOptions
 from tasks.demo.world import CORPUS_VERSION, SAMPLE_RATE
 from tasks.options import command_line
 from tasks.record import conditions, of_pipeline, write_record
 from vab.config import to_dict
-from vab.decoding.options import DecodingOptions
 from vab.files import write_atomically
 from vab.pictures import new_figure, png
 from vab.shapes import Float, Tensor
@@ -38,13 +37,13 @@ def run(options: SweepOptions) -> int:
     recommended = pipeline.sampling_options()
     rows: list[dict[str, Any]] = []
 
-    def sounds_of(name: str, decoding: DecodingOptions, seed: int) -> list[Float[Tensor, "1 L"]]:
-        folder = sounds_folder(out, pipeline, decoding) / f"seed-{seed}"
-        return generate(name, clips, pipeline, decoding, seed=seed, folder=folder)
+    def sounds_of(name: str, sampling: Any, seed: int) -> list[Float[Tensor, "1 L"]]:
+        folder = sounds_folder(out, pipeline, sampling) / f"seed-{seed}"
+        return generate(name, clips, pipeline, sampling, seed=seed, folder=folder)
 
-    def add_row(option: str, value: float, sounds: Sequence[Tensor], passes: int) -> None:
+    def add_row(option: str, value: float, sounds: Sequence[Tensor], seconds: float) -> None:
         scores = score(sounds, clips, SAMPLE_RATE, classifier)
-        rows.append({"option": option, "value": value, "passes": passes, **scores})
+        rows.append({"option": option, "value": value, "seconds": seconds, **scores})
 
     swept: dict[str, Sequence[float]] = {
         "num_steps": options.steps,
@@ -52,9 +51,10 @@ def run(options: SweepOptions) -> int:
         "temperature": options.temperature,
     }
     for name, values in swept.items():
-        for value in values:
-            decoding = replace(recommended, **{name: value})
-            add_row(name, value, sounds_of(f"{name} {value:g}", decoding, options.seed), _passes(decoding))
+        for value in values if hasattr(recommended, name) else ():
+            sampling = replace(recommended, **{name: value})
+            seconds = seconds_a_clip(clips[0], pipeline, sampling)
+            add_row(name, value, sounds_of(f"{name} {value:g}", sampling, options.seed), seconds)
     samples = [
         sounds_of(f"sample {number}", recommended, options.seed + number)
         for number in range(max(options.best_of, default=0))
@@ -63,7 +63,7 @@ def run(options: SweepOptions) -> int:
     for count in options.best_of:
         chosen = agreements[:count].argmax(dim=0).tolist()
         best = [samples[number][row] for row, number in enumerate(chosen)]
-        add_row("best of", count, best, count * _passes(recommended))
+        add_row("best of", count, best, count * seconds_a_clip(clips[0], pipeline, recommended))
     _show(rows)
     _draw(out / "sweep.png", rows)
     measured = conditions(
@@ -82,11 +82,6 @@ def run(options: SweepOptions) -> int:
     return 0
 
 
-def _passes(decoding: DecodingOptions) -> int:
-    """What a sound costs: passes of the model, two a step with guidance."""
-    return decoding.num_steps * (1 if decoding.cfg_scale == 1 else 2)
-
-
 def _agreements(
     samples: Sequence[Sequence[Float[Tensor, "1 L"]]], clips: Sequence[BenchmarkClip], options: SweepOptions
 ) -> Float[Tensor, "samples clips"]:
@@ -101,11 +96,11 @@ def _agreements(
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    table = Table(title="one decoding option at a time, the others as the weights recommend")
-    for column in ("option", "value", "passes", *SHOWN.values()):
+    table = Table(title="one sampling option at a time, the others as the weights recommend")
+    for column in ("option", "value", "seconds", *SHOWN.values()):
         table.add_column(column, justify="left" if column == "option" else "right")
     for row in rows:
-        numbers = f"{row['value']:g}", str(row["passes"])
+        numbers = f"{row['value']:g}", f"{row['seconds']:.1f}"
         table.add_row(row["option"], *numbers, *(f"{row[column]:.3f}" for column in SHOWN))
     console.print(table)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -96,6 +98,16 @@ def generate(
                     media.write_audio(file, [sounds[index]], rate)
             progress.advance(task, len(batch))
     return [sounds[index] for index in range(len(clips))]
+
+
+def seconds_a_clip(clip: BenchmarkClip, pipeline: Pipeline, options: Any) -> float:
+    """How long one clip's sound takes, alone in its batch: the median of three."""
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        generate("timing", [clip], pipeline, options, seed=0)
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
 
 
 def sounds_folder(out: Path, pipeline: Pipeline, options: Any) -> Path:

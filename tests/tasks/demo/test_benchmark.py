@@ -12,7 +12,6 @@ import pytest
 import torch
 from tiny import write_tiny_model
 
-import vab
 from tasks import cli
 from tasks.demo.benchmark import ablation, material
 from tasks.demo.benchmark.ablation import COMPARISONS
@@ -204,15 +203,15 @@ def test_a_sweep_says_what_each_choice_gives_and_costs(kept: Path) -> None:
     words += ["--steps", "1", "2", "--cfg-scale", "1", "--temperature", "0", "--best-of", "1", "2"]
     assert cli.main(["evaluate", "sweep", *words]) == 0
     rows = json.loads((kept / "sweep.json").read_text())["rows"]
-    recommended = vab.load("demo", device="cpu").sampling_options()
-    assert [(row["option"], row["value"], row["passes"]) for row in rows] == [
-        ("num_steps", 1, 2),
-        ("num_steps", 2, 4),
-        ("cfg_scale", 1, recommended.num_steps),
-        ("temperature", 0, 2 * recommended.num_steps),
-        ("best of", 1, 2 * recommended.num_steps),
-        ("best of", 2, 4 * recommended.num_steps),
+    assert [(row["option"], row["value"]) for row in rows] == [
+        ("num_steps", 1),
+        ("num_steps", 2),
+        ("cfg_scale", 1),
+        ("temperature", 0),
+        ("best of", 1),
+        ("best of", 2),
     ]
+    assert all(row["seconds"] > 0 for row in rows)
     assert all(0 <= row["f1_50ms"] <= row["f1_100ms"] <= 1 for row in rows)
     assert (kept / "sweep.png").stat().st_size > 10_000
 
