@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vab.audio import load_autoencoder
 from vab.codecs import load_codec
+from vab.device import on_device
 from vab.errors import WeightsError
 from vab.features.makers import FramesInput, StreamMaker, VisualMaker, load_maker, maker_names
 from vab.models import find_model
@@ -90,7 +89,7 @@ def component_source(component: Component, model_path: Path) -> str:
     return component.name
 
 
-def load_refiner(card: ModelCard, model_path: Path, device: str, dtype: torch.dtype) -> CodeRefiner:
+def load_refiner(card: ModelCard, model_path: Path, device: str, dtype: str) -> CodeRefiner:
     """The refiner that a model's card names.
 
     Raises:
@@ -110,7 +109,7 @@ def load_refiner(card: ModelCard, model_path: Path, device: str, dtype: torch.dt
         raise WeightsError(f"{path}: a {own_card.type!r} refines nothing")
     if any(card.components.get(role) != each for role, each in own_card.components.items()):
         raise WeightsError(f"{path} was trained with another codec or encoder than {model_path.name}")
-    return make_refiner(model.to(device, dtype), own_card)
+    return make_refiner(on_device(model, device, dtype), own_card)
 
 
 def _load_component(name: str, component: Component, path: Path, device: str) -> Any:

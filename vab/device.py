@@ -1,8 +1,16 @@
-"""Which device ``auto`` stands for."""
+"""Which device ``auto`` stands for, and a network on it in the arithmetic that was asked for."""
 
 from __future__ import annotations
 
+import warnings
+
 import torch
+from torch import nn
+
+from vab.errors import ConfigError
+
+DTYPES = ("auto", "float32", "bfloat16", "int8")
+"""Arithmetics: ``auto`` is bfloat16 on a GPU and float32 on a CPU; ``int8`` is 8-bit matrix products, on a CPU."""
 
 
 def choose_device(name: str) -> str:
@@ -10,3 +18,28 @@ def choose_device(name: str) -> str:
     if name != "auto":
         return name
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def on_device(model: nn.Module, device: str, dtype: str) -> nn.Module:
+    """The network itself, on a device.
+
+    8-bit products take the weights of its ``blocks`` rounded a row, and activations rounded by the range of the whole
+    batch, on which a clip's result then depends; all else stays float32.
+
+    Raises:
+        ConfigError: no such ``dtype``, or 8-bit products on a GPU or of a network without ``blocks``.
+    """
+    if dtype not in DTYPES:
+        raise ConfigError(f"no dtype {dtype!r}; there are: {', '.join(DTYPES)}")
+    if dtype == "auto":
+        dtype = "bfloat16" if device.startswith("cuda") else "float32"
+    if dtype != "int8":
+        return model.to(device, getattr(torch, dtype))
+    if device != "cpu" or not hasattr(model, "blocks"):
+        raise ConfigError("int8 is for transformers on a CPU; give bfloat16 or float32 here")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # this version of PyTorch still has it
+        model.blocks = torch.ao.quantization.quantize_dynamic(
+            model.blocks, {nn.Linear: torch.ao.quantization.per_channel_dynamic_qconfig}
+        )
+    return model

@@ -19,7 +19,7 @@ from vab.checkpoint import fingerprint
 from vab.codecs import Codec
 from vab.components import Components, frames_maker, load_refiner
 from vab.config import to_dict, with_changes
-from vab.device import choose_device
+from vab.device import choose_device, on_device
 from vab.errors import ConfigError, MediaError, WeightsError
 from vab.features.grid import TimeGrid, as_fraction
 from vab.features.makers import FramesInput, StreamMaker
@@ -601,24 +601,23 @@ def load(name: str | Path = "demo", *, device: str = "auto", dtype: str = "auto"
     Args:
         name: ``demo``, another known name (``vab info`` lists them), or a path to a model's safetensors.
         device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
-        dtype: of the arithmetic: ``auto`` (bfloat16 on a GPU, float32 on a CPU), ``float32`` or ``bfloat16``.
+        dtype: of the arithmetic: ``auto`` (bfloat16 on a GPU, float32 on a CPU), ``float32``, ``bfloat16`` or ``int8``
+            (8-bit matrix products, on a CPU).
 
     Raises:
+        ConfigError: ``dtype`` is none of these, or ``int8`` where it cannot be.
         WeightsError: weights are absent or damaged, or a codec or encoder is not the one of the training.
     """
     path = model_path(name)
     model, card = load_model(path)
     device = choose_device(device)
-    if dtype == "auto":
-        dtype = "bfloat16" if device.startswith("cuda") else "float32"
-    precision: torch.dtype = getattr(torch, dtype)
     components = Components(card, path, device)
     has_refiner = REFINER in card.components and find_model(card.type).generator is not None
     pipeline = Pipeline(
-        model.to(device, precision),
+        on_device(model, device, dtype),
         card,
         components,
-        refiner=load_refiner(card, path, device, precision) if has_refiner else None,
+        refiner=load_refiner(card, path, device, dtype) if has_refiner else None,
         provenance={"weights": str(name), "weights_sha256": sha256_of(path)},
         device=device,
     )

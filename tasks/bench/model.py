@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,7 +21,8 @@ from vab.config import from_dict, read_yaml, to_dict
 from vab.decoding.in_windows import decode_in_windows
 from vab.decoding.masks import mask_out
 from vab.decoding.options import DecodingOptions
-from vab.device import choose_device
+from vab.device import choose_device, on_device
+from vab.errors import ConfigError
 from vab.features.batch import FeatureBatch
 from vab.files import check_outputs
 from vab.models import find_model
@@ -36,7 +38,13 @@ def generate(options: BenchModelOptions) -> int:
 
 
 def train(options: BenchModelOptions) -> int:
-    """Time a training step: forward, backward and the optimiser."""
+    """Time a training step: forward, backward and the optimiser.
+
+    Raises:
+        ConfigError: in 8 bits.
+    """
+    if options.dtype == "int8":
+        raise ConfigError("--dtype int8 is for generating; train in float32 or bfloat16")
     return _bench("train", _training_step, options)
 
 
@@ -80,11 +88,16 @@ def _row(
         sizes["first N1 + input"] = millions(model.blocks[: config.num_encoder_layers]) + inputs
     windows = Windows.of(config.streams, options.seconds, 0.0)
     decoding = from_dict(DecodingOptions, document["sampling"], source=str(path))
-    work = prepare(model, _batch(config, options.batch_size, windows).to(device), windows, decoding, options)
+    batch = _batch(config, options.batch_size, windows).to(device)
+    dtype = "bfloat16" if options.dtype == "int8" else options.dtype  # 8-bit products are not counted
+    work = prepare(model, batch, windows, decoding, replace(options, dtype=dtype))
     with FlopCounterMode(display=False) as counter:
         work()  # warms up as well
+    if options.dtype == "int8":
+        work = prepare(model.float(), batch, windows, decoding, options)
+        work()
     seconds = [seconds_of(work, device) for _ in range(options.repeats)]
-    rate = matrix_rate(options.batch_size * windows.num_steps, config.width, options.dtype, device)
+    rate = matrix_rate(options.batch_size * windows.num_steps, config.width, dtype, device)
     floor = counter.get_total_flops() / rate
     return {
         "model": f"{path.parent.name}/{path.stem}",
@@ -121,7 +134,7 @@ def _decoding(
     model: Any, batch: FeatureBatch, windows: Windows, decoding: DecodingOptions, options: BenchModelOptions
 ) -> Callable[[], object]:
     config = model.config
-    model = model.eval().requires_grad_(False).to(getattr(torch, options.dtype))
+    model = on_device(model.eval().requires_grad_(False), batch.streams["codes"].device.type, options.dtype)
     is_masked = torch.zeros_like(batch.streams["codes"], dtype=torch.bool)
     is_masked[:, config.num_given_codebooks :] = True
     masked = list(mask_out(batch.streams["codes"], is_masked, config.mask_token_id))

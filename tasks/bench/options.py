@@ -27,8 +27,8 @@ class BenchModelOptions:
     """Length of a clip."""
     repeats: int = 3
     """How often it is timed, after once to warm up; the median counts."""
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    """Arithmetic."""
+    dtype: Literal["float32", "bfloat16", "int8"] = "bfloat16"
+    """Arithmetic; int8, which is for generating on a CPU, beside the floor of bfloat16."""
     device: str = "auto"
     """auto, cpu or cuda."""
     output: Path | None = short("o", default=None)

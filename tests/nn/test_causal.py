@@ -103,7 +103,7 @@ def test_cached_equals_uncached(pieces: list[int]) -> None:
     torch.manual_seed(0)
     attention = CausalAttention(width=8, num_heads=2)
     x, times = torch.randn(2, 6, 8), torch.arange(6) / 50
-    cache = KeyValueCache(2, 9, attention)
+    cache = KeyValueCache(2, 9, attention, x)
     shape = cache.key.shape
     with torch.no_grad():
         steps = [
@@ -117,5 +117,6 @@ def test_cached_equals_uncached(pieces: list[int]) -> None:
 
 def test_a_full_cache_is_refused() -> None:
     attention = CausalAttention(width=8, num_heads=2)
+    x = torch.randn(1, 3, 8)
     with pytest.raises(ValueError, match="room for 2"), torch.no_grad():
-        attention(torch.randn(1, 3, 8), torch.arange(3) / 50, KeyValueCache(1, 2, attention))
+        attention(x, torch.arange(3) / 50, KeyValueCache(1, 2, attention, x))

@@ -14,11 +14,13 @@ sampling: {num_steps: 2, cfg_scale: 2.0}
 """
 
 
-@pytest.mark.parametrize("what", ["generate", "train"])
-def test_seconds_stand_beside_their_floor(what: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("what", "dtype"), [("generate", "float32"), ("generate", "int8"), ("train", "float32")]
+)
+def test_seconds_stand_beside_their_floor(what: str, dtype: str, tmp_path: Path) -> None:
     config, out = tmp_path / "tiny.yaml", tmp_path / "out.json"
     config.write_text(CONFIG)
-    words = f"bench {what} {config} --seconds 1 --repeats 2 --dtype float32 --device cpu -o {out}"
+    words = f"bench {what} {config} --seconds 1 --repeats 2 --dtype {dtype} --device cpu -o {out}"
     assert cli.main(words.split()) == 0
     document = json.loads(out.read_text())
     [row] = document["models"]
@@ -30,3 +32,10 @@ def test_seconds_stand_beside_their_floor(what: str, tmp_path: Path) -> None:
     # training takes three times its forward pass.
     products = 2 * 2 * 54 * 12 * 32**2 * (2 * 2 if what == "generate" else 3)
     assert 0.8 < row["teraflops"] * 1e12 / products < 2
+
+
+def test_training_in_8_bits_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "tiny.yaml"
+    config.write_text(CONFIG)
+    assert cli.main(f"bench train {config} --dtype int8 --device cpu".split()) == 2
+    assert "--dtype int8 is for generating" in capsys.readouterr().err

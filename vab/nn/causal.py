@@ -13,16 +13,16 @@ from vab.shapes import Bool, Float, Tensor
 class KeyValueCache:
     """Keys and values of the positions so far, in tensors whose shapes never change."""
 
-    def __init__(self, batch_size: int, size: int, attention: CausalAttention) -> None:
+    def __init__(self, batch_size: int, size: int, attention: CausalAttention, like: Tensor) -> None:
         """Make room.
 
         Args:
             batch_size: B.
             size: positions in all.
-            attention: whose keys and values these will be; their device and type are its own.
+            attention: whose keys and values these will be.
+            like: of their type, on their device.
         """
-        like = attention.qkv.weight
-        shape = (batch_size, attention.num_heads, size, like.shape[1] // attention.num_heads)
+        shape = (batch_size, attention.num_heads, size, attention.width // attention.num_heads)
         self.key, self.value = like.new_zeros(shape), like.new_zeros(shape)
         self.length = 0
 
@@ -49,6 +49,7 @@ class CausalAttention(nn.Module):
     def __init__(self, width: int, num_heads: int, *, bias: bool = True) -> None:
         super().__init__()
         check_heads(width, num_heads)
+        self.width = width
         self.num_heads = num_heads
         self.qkv = nn.Linear(width, 3 * width, bias=bias)
         self.out = nn.Linear(width, width, bias=bias)

@@ -8,6 +8,7 @@ import torch
 
 from vab.decoding.options import AutoregressiveOptions
 from vab.decoding.patterns import Pattern
+from vab.device import on_device
 from vab.features.batch import FeatureBatch
 from vab.models.v_aura.config import VAURAConfig
 from vab.models.v_aura.generate import generate_codes
@@ -155,6 +156,13 @@ def test_greedy_with_cache_equals_without(changes: dict[str, Any]) -> None:
     assert all(torch.equal(a, b) for a, b in zip(*made, strict=True))
     assert [codes.shape for codes in made[0]] == [(3, 24), (3, 13)]
     assert made[0][0].max() < CONFIG.codebook_size
+
+
+def test_the_cache_serves_8_bit_products() -> None:
+    model = on_device(model_of(), "cpu", "int8")
+    windows = Windows.of(model.config.streams, 1.0, 0.4)
+    [codes] = generate_codes(model, [torch.randn(7, 6)], [13], windows=windows, options=GREEDY, seeds=[1])
+    assert codes.shape == (3, 13)
 
 
 def test_a_clip_in_a_batch_is_the_clip_alone_and_seeds_and_options_matter() -> None:

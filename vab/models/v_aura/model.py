@@ -137,4 +137,4 @@ class VAURA(nn.Module):
         num_prepended = condition.shape[1] if self.config.fusion == "prepend" else 0
         size = num_prepended + pattern.num_columns
         attentions = [module for module in self.blocks.modules() if isinstance(module, CausalAttention)]
-        return [KeyValueCache(batch_size, size, attention) for attention in attentions]
+        return [KeyValueCache(batch_size, size, attention, condition) for attention in attentions]

@@ -1,0 +1,49 @@
+"""A network in the arithmetic that was asked for."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import tiny_config, write_tiny_model
+
+import vab
+from vab.device import on_device
+from vab.errors import ConfigError
+from vab.models.vab.model import VAB
+
+
+def test_8_bit_products_are_near_the_exact_ones() -> None:
+    torch.manual_seed(0)
+    config = tiny_config()
+    model = VAB(config).eval()
+    codes = torch.randint(0, config.codebook_size, (2, config.num_codebooks, 50))
+    frames = torch.randn(2, 5, config.visual_dim)
+    with torch.no_grad():
+        exact = model(codes, frames)
+        near = on_device(model, "cpu", "int8")(codes, frames)
+    error = (near - exact).pow(2).mean().sqrt() / exact.std()
+    assert 0 < error < 0.1
+
+
+def test_a_whole_system_generates_in_8_bits(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "tiny.safetensors")
+    exact, near = (vab.load(path, device="cpu", dtype=dtype).model for dtype in ("float32", "int8"))
+    assert type(exact.blocks[0].attention.qkv) is torch.nn.Linear
+    assert type(near.blocks[0].attention.qkv) is not torch.nn.Linear
+    frames = torch.randn(1, 5, exact.config.visual_dim)
+    [sound] = vab.load(path, device="cpu", dtype="int8").generator.generate(
+        [{"clip": frames[0]}], [1.0], options=vab.load(path).sampling_options(), seeds=[0], batch_size=1
+    )
+    assert torch.cat(list(sound.pieces()), dim=1).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("model", "device", "dtype", "told"),
+    [
+        (torch.nn.Linear(2, 2), "cpu", "int8", "int8 is for transformers on a CPU"),
+        (torch.nn.Linear(2, 2), "cpu", "float64", "no dtype 'float64'; there are: auto, float32"),
+    ],
+)
+def test_what_cannot_be_is_refused(model: torch.nn.Module, device: str, dtype: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        on_device(model, device, dtype)
