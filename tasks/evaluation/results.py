@@ -156,11 +156,20 @@ def _heads(row: Document) -> list[str]:
 
 def _demo(documents: Sequence[Document]) -> Table:
     systems = [
-        (f"{document['conditions']['weights']}: {name}" if len(documents) > 1 else name, row)
+        (f"{document['conditions']['weights']}: {name}" if len(documents) > 1 else name, row, document)
         for document in documents
         for name, row in document["systems"].items()
     ]
-    return Table(["", *_heads(systems[0][1])], [[name, *_scores(row)] for name, row in systems])
+    is_timed = any("seconds_a_clip" in document for document in documents)
+
+    def seconds(name: str, document: Document) -> list[str]:
+        is_shown = name.endswith("generated") and "seconds_a_clip" in document
+        return [f"{document['seconds_a_clip']:.1f}" if is_shown else ""] if is_timed else []
+
+    return Table(
+        ["", *_heads(systems[0][1]), *["seconds"] * is_timed],
+        [[name, *_scores(row), *seconds(name, document)] for name, row, document in systems],
+    )
 
 
 def _sweep(documents: Sequence[Document]) -> Table:

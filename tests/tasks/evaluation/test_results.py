@@ -73,6 +73,15 @@ def test_tables_numbers_and_conditions(tmp_path: Path) -> None:
         assert told in text
 
 
+def test_what_one_clip_costs_stands_beside_the_generated_sound(tmp_path: Path) -> None:
+    counts = {"f1": 3, "class": 5}
+    row = {"f1_50ms": 0.5, "class": 0.6, "num_clips": counts}
+    systems = {"true sound": row, "generated": row}
+    write(tmp_path, "{{ table a }}", a={"benchmark": "demo", "systems": systems, "seconds_a_clip": 2.34})
+    text = page(tmp_path)
+    assert "| true sound | 0.500 | 60.0 % |  |" in text and "| generated | 0.500 | 60.0 % | 2.3 |" in text
+
+
 def test_ablations_with_other_measures(tmp_path: Path) -> None:
     rows = [{"what": "alibi", "value": "index", "retrieval": {"visual to audio": 0.25}, "probe": 0.5}]
     write(tmp_path, "{{ table a }}", a={"benchmark": "ablation", "rows": rows})
