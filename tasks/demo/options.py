@@ -129,9 +129,9 @@ class SweepOptions:
     temperature: list[float] = field(default_factory=lambda: [0.0, 1.0, 3.0, 10.0, 30.0])
     """Temperatures to try: of a masked model, noise on the confidence."""
     best_of: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
-    """Numbers of samples of which the one that agrees best with the frames is kept."""
+    """Numbers of samples of which the one that fits the frames best is kept."""
     select_weights: str = "demo-search"
-    """Weights of 'vab adapt' by which agreement is measured."""
+    """Weights that choose it: of 'vab adapt' by agreement, of a scav by distance."""
     seed: int = 0
     """Of the generated sounds."""
     device: str = "auto"

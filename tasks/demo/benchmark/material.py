@@ -42,7 +42,6 @@ class BenchmarkClip:
     """True sound at the codec's rate."""
     conditions: dict[str, Tensor]
     """What the model takes of its frames, by stream."""
-    """Frame features at the model's rate."""
 
     @property
     def id(self) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.table import Table
 
 import vab
@@ -21,8 +20,11 @@ from tasks.demo.world import CORPUS_VERSION, SAMPLE_RATE
 from tasks.options import command_line
 from tasks.record import conditions, of_pipeline, write_record
 from vab.config import to_dict
+from vab.features.manifest import Clip
 from vab.files import write_atomically
+from vab.generation import Generation
 from vab.pictures import new_figure, png
+from vab.selection import AgreementSelector, SCAVSelector
 from vab.shapes import Float, Tensor
 
 
@@ -59,10 +61,8 @@ def run(options: SweepOptions) -> int:
         sounds_of(f"sample {number}", recommended, options.seed + number)
         for number in range(max(options.best_of, default=0))
     ]
-    agreements = _agreements(samples, clips, options) if samples else torch.zeros(0, 0)
     for count in options.best_of:
-        chosen = agreements[:count].argmax(dim=0).tolist()
-        best = [samples[number][row] for row, number in enumerate(chosen)]
+        best = _best(samples[:count], clips, options)
         add_row("best of", count, best, count * seconds_a_clip(clips[0], pipeline, recommended))
     _show(rows)
     _draw(out / "sweep.png", rows)
@@ -82,17 +82,36 @@ def run(options: SweepOptions) -> int:
     return 0
 
 
-def _agreements(
+@dataclass(frozen=True)
+class _Kept:
+    """A sound that was generated before, as a selector takes it."""
+
+    waveform: Float[Tensor, "1 L"]
+    sample_rate: int
+
+    @property
+    def num_samples(self) -> int:
+        return self.waveform.shape[1]
+
+    def pieces(self) -> Iterator[Float[Tensor, "1 L"]]:
+        yield self.waveform
+
+
+def _best(
     samples: Sequence[Sequence[Float[Tensor, "1 L"]]], clips: Sequence[BenchmarkClip], options: SweepOptions
-) -> Float[Tensor, "samples clips"]:
-    """Of each sound with its clip's frames, as ``vab generate --select agreement`` sees it."""
-    embedder = vab.load(options.select_weights, device=options.device)
+) -> list[Float[Tensor, "1 L"]]:
+    """Of each clip's samples the one that ``vab generate --select`` would keep."""
+    weights = vab.load(options.select_weights, device=options.device)
+    selector = (SCAVSelector if weights.card.type == "scav" else AgreementSelector)(weights)
+    best = []
     with progress_bar("clips") as progress:
-        columns = []
-        for row, clip in enumerate(progress.track(clips, description="agreement")):
-            visual = embedder.encode_video(clip.video)
-            columns.append([embedder.agreement(sounds[row], visual) for sounds in samples])
-    return torch.tensor(columns).T
+        for row, clip in enumerate(progress.track(clips, description=f"best of {len(samples)}")):
+            sounds = [sounds[row] for sounds in samples]
+            candidates = [
+                Generation(_Kept(sound, SAMPLE_RATE), Clip(clip.id, clip.video), {}) for sound in sounds
+            ]
+            best.append(sounds[selector.choose(candidates).index])
+    return best
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
