@@ -212,6 +212,13 @@ COMMANDS = {
         "tasks.demo.options:SweepOptions",
         "tasks.demo.benchmark.sweep:run",
     ),
+    "evaluate layout": Command(
+        "evaluate",
+        "whether a sound follows a layout that was edited",
+        "evaluate layout --weights runs/tiva/model.safetensors --store stores/foley -o out/layout",
+        "tasks.demo.options:LayoutEditsOptions",
+        "tasks.demo.benchmark.layouts:run",
+    ),
     "evaluate ablation": Command(
         "evaluate",
         "small models that differ in one thing",

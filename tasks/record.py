@@ -67,13 +67,15 @@ def conditions(
 
 
 def of_pipeline(pipeline: Pipeline) -> dict[str, Any]:
-    """The conditions that follow from a model: its weights, codec, rates and device."""
+    """The conditions that follow from a model: its weights, codec or autoencoder, rates and device."""
+    has_codes = "codes" in pipeline.components
+    made_by = pipeline.components["codes" if has_codes else "latents"]
     return {
         **pipeline.provenance,
-        "codec": pipeline.codec.name,
-        "codec_fingerprint": pipeline.codec.fingerprint,
-        "frame_rate": pipeline.codec.frame_rate,
-        "visual_fps": pipeline.visual_fps,
+        "codec": made_by.name,
+        "codec_fingerprint": made_by.fingerprint,
+        "frame_rate": made_by.frame_rate if has_codes else made_by.rate,
+        "visual_fps": next(iter(pipeline.condition_rates.values())),
         "device": str(pipeline.device),
     }
 

@@ -138,6 +138,28 @@ class SweepOptions:
     """auto, cpu or cuda."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class LayoutEditsOptions:
+    """Edit the layouts of clips of Foley world and count how often the sound follows.
+
+    Of an event with a second without another after it: erased, moved by half a second, heard once more half a second
+    later. Each beside the unedited sound, where the same may be so by chance. Writes layout.json. Re-run to resume.
+    """
+
+    output: Path = short("o", default=Path("out/layout"))
+    """Folder for the numbers and the sounds."""
+    weights: str
+    """A model that follows a layout: the .safetensors file of a tiva."""
+    clips: int = 20
+    """Held-out clips."""
+    store: Path
+    """Feature store of Foley world with the model's streams."""
+    seed: int = 0
+    """Of the generated sounds."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
 @dataclass(frozen=True)
 class AblationOptions:
     """Train small models that differ in one thing, and measure each with the benchmark.

@@ -22,6 +22,7 @@ from vab.errors import VABError
 from vab.features.dataset import FeatureDataset
 from vab.features.store import FeatureStore
 from vab.files import complete_file
+from vab.models.files import REFINER
 from vab.pipeline import Pipeline, model_path
 from vab.shapes import Float, Tensor
 
@@ -39,7 +40,7 @@ class BenchmarkClip:
     truth: dict[str, Any]
     """Its ground truth."""
     waveform: Float[Tensor, "1 L"]
-    """True sound at the codec's rate."""
+    """True sound, at the rate of what the model generates."""
     conditions: dict[str, Tensor]
     """What the model takes of its frames, by stream."""
 
@@ -84,8 +85,12 @@ def prepare_store(output: Path, counts: dict[str, int], weights: str, pipeline: 
         pipeline: the same, loaded.
 
     Raises:
-        VABError: the extraction failed.
+        VABError: the model takes other streams than "clip", or the extraction failed.
     """
+    path, card = model_path(weights), pipeline.card
+    if card.components.keys() - {REFINER} != {"codes", "clip"}:
+        streams = ", ".join(pipeline.condition_rates)
+        raise VABError(f"{weights} takes {streams}: give a --store of Foley world with these streams")
     corpus, store = output / "corpus", output / "store"
     with progress_bar("clips") as progress:
         task = progress.add_task("rendering", total=sum(counts.values()))
@@ -95,7 +100,6 @@ def prepare_store(output: Path, counts: dict[str, int], weights: str, pipeline: 
             duration=CLIP_SECONDS,
             progress=lambda done, total: progress.update(task, completed=done),
         )
-    path, card = model_path(weights), pipeline.card
     options = ExtractOptions(
         inputs=[str(corpus / "manifest.csv")],
         store=store,
@@ -129,7 +133,7 @@ def read_clips(store_path: Path, num_clips: int, pipeline: Pipeline) -> list[Ben
     with progress_bar("clips") as progress:
         for row in progress.track(range(len(indices)), description="reading"):
             video = Path(store.clips[indices[row]].source)
-            waveform = media.read_audio(video, pipeline.codec.sample_rate, duration=CLIP_SECONDS)
+            waveform = media.read_audio(video, pipeline.generator.sample_rate, duration=CLIP_SECONDS)
             truth = json.loads(video.with_suffix(".json").read_text())
             clips.append(BenchmarkClip(video, truth, waveform, data[row, 0].clips()[0]))
     return clips

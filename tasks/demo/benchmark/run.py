@@ -26,6 +26,7 @@ from tasks.demo.benchmark.page import write_page
 from tasks.demo.benchmark.scores import score
 from tasks.demo.benchmark.systems import (
     generate,
+    has_codes,
     num_codebooks,
     reconstruct,
     reconstruct_one,
@@ -90,13 +91,14 @@ def run(options: BenchmarkOptions) -> int:
     again = generate(
         "another seed", varied, pipeline, decoding, seed=seed + 1, folder=folder / f"seed-{seed + 1}"
     )
-    numbers = {
+    numbers: dict[str, Any] = {
         "systems": table,
-        "codec": beside_opus(coded, truths, pipeline),
-        "codec_by_codebooks": by_codebooks(truths[:NUM_CODEBOOK_CLIPS], pipeline),
         "diversity": _diversity(varied, generated[: len(varied)], again),
         "seconds_a_clip": seconds_a_clip(clips[0], pipeline, decoding),
     }
+    if has_codes(pipeline):
+        numbers["codec"] = beside_opus(coded, truths, pipeline)
+        numbers["codec_by_codebooks"] = by_codebooks(truths[:NUM_CODEBOOK_CLIPS], pipeline)
     if predicts_masked(pipeline):
         tokens = TokensOptions(store=store, weights=options.weights)
         numbers["tokens"] = measure_tokens(pipeline, FeatureStore(store), tokens).metrics
@@ -121,7 +123,8 @@ def run(options: BenchmarkOptions) -> int:
 def train_classifier(pipeline: Pipeline, folder: Path, num_clips: int) -> ReferenceClassifier:
     """The reference classifier, from sounds of training scenes and their reconstructions, kept in ``folder``."""
     sounds, labels = training_sounds(num_clips, folder)
-    codec = f"{pipeline.codec.fingerprint[:8]}-{num_codebooks(pipeline)}"
+    made_by = pipeline.components["codes" if has_codes(pipeline) else "latents"]
+    codec = made_by.fingerprint[:8] + (f"-{num_codebooks(pipeline)}" if has_codes(pipeline) else "")
     through_codec = kept_sounds(
         folder / f"training-sounds-world{CORPUS_VERSION}-{num_clips}-codec{codec}.npy",
         "training sounds through the codec",
@@ -181,10 +184,10 @@ def _say(numbers: dict[str, Any]) -> None:
         shares = ", ".join(f"{kind} {share:.1%}" for kind, share in row["class_by_kind"].items())
         lines.append(f"class of {name}: {shares}")
     distance = "log-mel distance {log_mel:.2f} dB ({loudest_log_mel:.2f} where it is loudest)"
-    for name, row in numbers["codec"].items():
+    for name, row in numbers.get("codec", {}).items():
         bits = f"{name}: {row['bits_per_second']:.0f} bits a second, "
         lines.append(bits + distance.format(**row) + f", SI-SDR {row['si_sdr']:.1f} dB")
-    for row in numbers["codec_by_codebooks"]:
+    for row in numbers.get("codec_by_codebooks", []):
         lines.append(f"codec, first {row['codebooks']} of its codebooks: " + distance.format(**row))
     lines.append(
         "log-mel distance between two seeds of a clip {between_seeds:.2f} dB, "

@@ -14,6 +14,7 @@ import torch
 from tasks.console import progress_bar
 from tasks.demo.benchmark.material import BenchmarkClip
 from vab import media
+from vab.audio.base import LatentSound
 from vab.config import to_dict
 from vab.models.refined import RefinedGenerator
 from vab.pipeline import Pipeline
@@ -24,16 +25,27 @@ BATCH = 4
 
 
 def reconstruct(waveforms: Sequence[Float[Tensor, "1 L"]], pipeline: Pipeline) -> list[Float[Tensor, "1 L"]]:
-    """Each sound through the codec: the best that any codes could give."""
+    """Each sound through the codec or the autoencoder: the best that any codes or latents could give."""
     with progress_bar("clips") as progress:
         return [
-            reconstruct_one(waveform, pipeline) for waveform in progress.track(waveforms, description="codec")
+            reconstruct_one(waveform, pipeline)
+            for waveform in progress.track(waveforms, description="reconstructing")
         ]
 
 
 def reconstruct_one(waveform: Float[Tensor, "1 L"], pipeline: Pipeline) -> Float[Tensor, "1 L"]:
-    """One sound through the codec, in as many codebooks as generated sound has."""
-    return decode_one(encode_one(waveform, pipeline), waveform.shape[1], pipeline)
+    """One sound through the codec, in as many codebooks as generated sound has, or through the autoencoder."""
+    if has_codes(pipeline):
+        return decode_one(encode_one(waveform, pipeline), waveform.shape[1], pipeline)
+    autoencoder = pipeline.components["latents"]
+    latents = autoencoder.encode(waveform[None].to(pipeline.device))[0]
+    sound = LatentSound(latents, autoencoder, waveform.shape[1])
+    return torch.cat(list(sound.pieces()), dim=1)
+
+
+def has_codes(pipeline: Pipeline) -> bool:
+    """Whether a model makes codes, not latents."""
+    return "codes" in pipeline.components
 
 
 def num_codebooks(pipeline: Pipeline) -> int:

@@ -1,0 +1,155 @@
+"""``vab evaluate layout``: whether the sound follows a layout that was edited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torchaudio
+from rich.table import Table
+
+import vab
+from tasks.console import console, say
+from tasks.demo.benchmark.material import BenchmarkClip, read_clips
+from tasks.demo.benchmark.systems import generate, sounds_folder
+from tasks.demo.options import LayoutEditsOptions
+from tasks.demo.world import CORPUS_VERSION, SAMPLE_RATE
+from tasks.options import command_line
+from tasks.record import conditions, of_pipeline, write_record
+from vab.audio import layout as layouts
+from vab.audio.layout import Layout, LayoutResolution, layout_of
+from vab.config import to_dict
+from vab.errors import VABError
+from vab.metrics.onsets import detect_onsets
+from vab.pipeline import Pipeline
+from vab.shapes import Float, Tensor
+
+WINDOW = 0.1
+"""Seconds within which an onset counts as an event: a row of the layout."""
+SHIFT = 0.5
+"""Seconds by which an event is moved."""
+ROOM = 1.0
+"""Seconds without another event after the one that is edited."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change of a layout, and how one hears that it was followed."""
+
+    apply: Callable[[Layout, float, float], Layout]
+    """From a layout and the beginning and end of an event's rows."""
+    sounds_at: tuple[float, ...]
+    """Seconds after the event where an onset is wanted."""
+    silent_at: tuple[float, ...]
+    """Seconds after the event where none is."""
+
+
+def _copied(layout: Layout, start: float, stop: float) -> Layout:
+    later = layout.moved(start, stop, SHIFT)
+    return replace(layout, values=torch.maximum(layout.values, later.values))
+
+
+EDITS = {
+    "erased": Edit(lambda layout, start, stop: layout.erased(start, stop), (), (0.0,)),
+    "moved": Edit(lambda layout, start, stop: layout.moved(start, stop, SHIFT), (SHIFT,), (0.0,)),
+    "added": Edit(_copied, (0.0, SHIFT), ()),
+}
+
+
+def run(options: LayoutEditsOptions) -> int:
+    """Edit, generate, listen for onsets, print a table."""
+    out = options.output
+    out.mkdir(parents=True, exist_ok=True)
+    pipeline = vab.load(options.weights, device=options.device)
+    rate = pipeline.predicted_rates.get("layout")
+    if rate is None:
+        raise VABError(f"{options.weights} follows no layout; give the --weights of a tiva")
+    resolution = LayoutResolution(rate, pipeline.model.config.predictor.layout_bands)
+    everything = read_clips(options.store, 10**6, pipeline)
+    events = {clip.id: event for clip in everything if (event := _editable(clip)) is not None}
+    clips = [clip for clip in everything if clip.id in events][: options.clips]
+    if not clips:
+        raise VABError(
+            f"{options.store} has no clip with a visible event that {ROOM:g} s without another follow"
+        )
+    sampling = pipeline.sampling_options()
+    folder = sounds_folder(out, pipeline, sampling) / f"seed-{options.seed}"
+
+    def sounds_of(name: str, edit: Callable[[Layout, float, float], Layout]) -> list[Float[Tensor, "1 L"]]:
+        edited = [_with_layout(clip, edit, events[clip.id], resolution) for clip in clips]
+        return generate(name, edited, pipeline, sampling, seed=options.seed, folder=folder / name)
+
+    unedited = sounds_of("unedited", lambda layout, start, stop: layout)
+    rows = {}
+    for name, edit in EDITS.items():
+        edited = sounds_of(name, edit.apply)
+        rows[name] = {
+            "before": _share(unedited, clips, edit, events, pipeline),
+            "after": _share(edited, clips, edit, events, pipeline),
+        }
+    _show(rows, len(clips))
+    measured = conditions(
+        clips=f"Foley world {CORPUS_VERSION}, test split, clips with an event that {ROOM:g} s without another follow",
+        num_clips=len(clips),
+        num_expected=options.clips,
+        clip_seconds=clips[0].waveform.shape[1] / pipeline.generator.sample_rate,
+        sampling=to_dict(sampling),
+        seed=options.seed,
+        command=command_line("evaluate layout", options),
+        **of_pipeline(pipeline),
+    )
+    write_record(out / "layout.json", "layout", {"edits": rows}, measured)
+    say(str(out / "layout.json"))
+    return 0
+
+
+def _editable(clip: BenchmarkClip) -> float | None:
+    """Time of the first event of a clip that has room after it; None: it has none."""
+    if clip.source is None or clip.kind != "impact":
+        return None
+    times = clip.event_times.tolist()
+    ends = [*times[1:], clip.truth["duration"]]
+    return next((time for time, end in zip(times, ends, strict=True) if end - time >= ROOM), None)
+
+
+def _with_layout(
+    clip: BenchmarkClip,
+    edit: Callable[[Layout, float, float], Layout],
+    event: float,
+    resolution: LayoutResolution,
+) -> BenchmarkClip:
+    """The clip with the edited layout of its true sound as a condition."""
+    waveform = torchaudio.functional.resample(clip.waveform, SAMPLE_RATE, layouts.SAMPLE_RATE)
+    start = int(event * resolution.rate) / resolution.rate
+    layout = edit(Layout(layout_of(waveform, resolution), resolution.rate), start, start + SHIFT)
+    return replace(clip, conditions={**clip.conditions, "layout": layout.values})
+
+
+def _share(
+    sounds: Sequence[Float[Tensor, "1 L"]],
+    clips: Sequence[BenchmarkClip],
+    edit: Edit,
+    events: dict[str, float],
+    pipeline: Pipeline,
+) -> float:
+    """Of sounds that have onsets where they are wanted and none where not."""
+    followed = 0
+    for sound, clip in zip(sounds, clips, strict=True):
+        onsets = detect_onsets(sound, pipeline.generator.sample_rate)
+
+        def is_heard(after: float, onsets: Tensor = onsets, event: float = events[clip.id]) -> bool:
+            return bool(((onsets - event - after).abs() <= WINDOW).any())
+
+        followed += all(map(is_heard, edit.sounds_at)) and not any(map(is_heard, edit.silent_at))
+    return followed / len(clips)
+
+
+def _show(rows: dict[str, dict[str, Any]], num_clips: int) -> None:
+    table = Table(title=f"one event of {num_clips} layouts", title_justify="left")
+    for column in ("", "so without the edit", "followed"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, row in rows.items():
+        table.add_row(name, f"{row['before']:.0%}", f"{row['after']:.0%}")
+    console.print(table)
