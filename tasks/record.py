@@ -68,16 +68,20 @@ def conditions(
 
 def of_pipeline(pipeline: Pipeline) -> dict[str, Any]:
     """The conditions that follow from a model: its weights, codec or autoencoder, rates and device."""
-    has_codes = "codes" in pipeline.components
-    made_by = pipeline.components["codes" if has_codes else "latents"]
+    coder = audio_coder(pipeline)
     return {
         **pipeline.provenance,
-        "codec": made_by.name,
-        "codec_fingerprint": made_by.fingerprint,
-        "frame_rate": made_by.frame_rate if has_codes else made_by.rate,
+        "codec": coder.name,
+        "codec_fingerprint": coder.fingerprint,
+        "frame_rate": coder.frame_rate if "codes" in pipeline.components else coder.rate,
         "visual_fps": next(iter(pipeline.condition_rates.values())),
         "device": str(pipeline.device),
     }
+
+
+def audio_coder(pipeline: Pipeline) -> Any:
+    """A model's codec, or the autoencoder of one that makes latents."""
+    return pipeline.components["codes" if "codes" in pipeline.components else "latents"]
 
 
 def write_record(path: Path, benchmark: str, numbers: dict[str, Any], conditions: dict[str, Any]) -> None:

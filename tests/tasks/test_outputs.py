@@ -70,6 +70,7 @@ WRITERS = [
     "search nowhere --text dog --html {out}.html",
     "evaluate demo -o {out}",
     "evaluate sweep -o {out}",
+    "evaluate layout --weights {file} --store {folder} -o {out}",
     "evaluate ablation -o {out}",
     "evaluate codec -o {out}",
     "evaluate refinement --store nowhere -o {out}",

@@ -15,7 +15,7 @@ from tasks.console import console, say
 from tasks.demo.benchmark.material import BenchmarkClip, read_clips
 from tasks.demo.benchmark.systems import generate, sounds_folder
 from tasks.demo.options import LayoutEditsOptions
-from tasks.demo.world import CORPUS_VERSION, SAMPLE_RATE
+from tasks.demo.world import CORPUS_VERSION
 from tasks.options import command_line
 from tasks.record import conditions, of_pipeline, write_record
 from vab.audio import layout as layouts
@@ -23,7 +23,6 @@ from vab.audio.layout import Layout, LayoutResolution, layout_of
 from vab.config import to_dict
 from vab.errors import VABError
 from vab.metrics.onsets import detect_onsets
-from vab.pipeline import Pipeline
 from vab.shapes import Float, Tensor
 
 WINDOW = 0.1
@@ -74,11 +73,16 @@ def run(options: LayoutEditsOptions) -> int:
         raise VABError(
             f"{options.store} has no clip with a visible event that {ROOM:g} s without another follow"
         )
-    sampling = pipeline.sampling_options()
+    sampling, sample_rate = pipeline.sampling_options(), pipeline.generator.sample_rate
     folder = sounds_folder(out, pipeline, sampling) / f"seed-{options.seed}"
 
     def sounds_of(name: str, edit: Callable[[Layout, float, float], Layout]) -> list[Float[Tensor, "1 L"]]:
-        edited = [_with_layout(clip, edit, events[clip.id], resolution) for clip in clips]
+        edited = []
+        for clip in clips:
+            start = int(events[clip.id] * rate) / rate
+            waveform = torchaudio.functional.resample(clip.waveform, sample_rate, layouts.SAMPLE_RATE)
+            layout = edit(Layout(layout_of(waveform, resolution), rate), start, start + SHIFT)
+            edited.append(replace(clip, conditions={**clip.conditions, "layout": layout.values}))
         return generate(name, edited, pipeline, sampling, seed=options.seed, folder=folder / name)
 
     unedited = sounds_of("unedited", lambda layout, start, stop: layout)
@@ -86,15 +90,15 @@ def run(options: LayoutEditsOptions) -> int:
     for name, edit in EDITS.items():
         edited = sounds_of(name, edit.apply)
         rows[name] = {
-            "before": _share(unedited, clips, edit, events, pipeline),
-            "after": _share(edited, clips, edit, events, pipeline),
+            "before": _share(unedited, clips, edit, events, sample_rate),
+            "after": _share(edited, clips, edit, events, sample_rate),
         }
     _show(rows, len(clips))
     measured = conditions(
         clips=f"Foley world {CORPUS_VERSION}, test split, clips with an event that {ROOM:g} s without another follow",
         num_clips=len(clips),
         num_expected=options.clips,
-        clip_seconds=clips[0].waveform.shape[1] / pipeline.generator.sample_rate,
+        clip_seconds=clips[0].waveform.shape[1] / sample_rate,
         sampling=to_dict(sampling),
         seed=options.seed,
         command=command_line("evaluate layout", options),
@@ -114,30 +118,17 @@ def _editable(clip: BenchmarkClip) -> float | None:
     return next((time for time, end in zip(times, ends, strict=True) if end - time >= ROOM), None)
 
 
-def _with_layout(
-    clip: BenchmarkClip,
-    edit: Callable[[Layout, float, float], Layout],
-    event: float,
-    resolution: LayoutResolution,
-) -> BenchmarkClip:
-    """The clip with the edited layout of its true sound as a condition."""
-    waveform = torchaudio.functional.resample(clip.waveform, SAMPLE_RATE, layouts.SAMPLE_RATE)
-    start = int(event * resolution.rate) / resolution.rate
-    layout = edit(Layout(layout_of(waveform, resolution), resolution.rate), start, start + SHIFT)
-    return replace(clip, conditions={**clip.conditions, "layout": layout.values})
-
-
 def _share(
     sounds: Sequence[Float[Tensor, "1 L"]],
     clips: Sequence[BenchmarkClip],
     edit: Edit,
     events: dict[str, float],
-    pipeline: Pipeline,
+    sample_rate: int,
 ) -> float:
     """Of sounds that have onsets where they are wanted and none where not."""
     followed = 0
     for sound, clip in zip(sounds, clips, strict=True):
-        onsets = detect_onsets(sound, pipeline.generator.sample_rate)
+        onsets = detect_onsets(sound, sample_rate)
 
         def is_heard(after: float, onsets: Tensor = onsets, event: float = events[clip.id]) -> bool:
             return bool(((onsets - event - after).abs() <= WINDOW).any())

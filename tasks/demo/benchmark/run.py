@@ -40,7 +40,7 @@ from tasks.evaluation.options import TokensOptions
 from tasks.evaluation.tokens import measure as measure_tokens
 from tasks.evaluation.tokens import predicts_masked
 from tasks.options import command_line
-from tasks.record import conditions, of_pipeline, write_record
+from tasks.record import audio_coder, conditions, of_pipeline, write_record
 from vab.config import to_dict
 from vab.features.store import FeatureStore
 from vab.metrics.spectra import log_mel_distance
@@ -123,8 +123,9 @@ def run(options: BenchmarkOptions) -> int:
 def train_classifier(pipeline: Pipeline, folder: Path, num_clips: int) -> ReferenceClassifier:
     """The reference classifier, from sounds of training scenes and their reconstructions, kept in ``folder``."""
     sounds, labels = training_sounds(num_clips, folder)
-    made_by = pipeline.components["codes" if has_codes(pipeline) else "latents"]
-    codec = made_by.fingerprint[:8] + (f"-{num_codebooks(pipeline)}" if has_codes(pipeline) else "")
+    codec = audio_coder(pipeline).fingerprint[:8] + (
+        f"-{num_codebooks(pipeline)}" if has_codes(pipeline) else ""
+    )
     through_codec = kept_sounds(
         folder / f"training-sounds-world{CORPUS_VERSION}-{num_clips}-codec{codec}.npy",
         "training sounds through the codec",

@@ -13,6 +13,7 @@ import torch
 
 from tasks.console import progress_bar
 from tasks.demo.benchmark.material import BenchmarkClip
+from tasks.record import audio_coder
 from vab import media
 from vab.audio.base import LatentSound
 from vab.config import to_dict
@@ -37,7 +38,7 @@ def reconstruct_one(waveform: Float[Tensor, "1 L"], pipeline: Pipeline) -> Float
     """One sound through the codec, in as many codebooks as generated sound has, or through the autoencoder."""
     if has_codes(pipeline):
         return decode_one(encode_one(waveform, pipeline), waveform.shape[1], pipeline)
-    autoencoder = pipeline.components["latents"]
+    autoencoder = audio_coder(pipeline)
     latents = autoencoder.encode(waveform[None].to(pipeline.device))[0]
     sound = LatentSound(latents, autoencoder, waveform.shape[1])
     return torch.cat(list(sound.pieces()), dim=1)
