@@ -294,11 +294,12 @@ def _codec(documents: Sequence[Document]) -> Table:
 
 def _speed(documents: Sequence[Document]) -> Table:
     return Table(
-        ["", "", "parameters", "s", "floor, s", "times the floor"],
+        ["", "", "arithmetic", "parameters", "s", "floor, s", "times the floor"],
         [
             [
                 document["what"],
                 row["model"],
+                document["conditions"]["device"].split(", ")[-1],
                 f"{row['parameters_millions']['all']:.1f} M",
                 f"{row['seconds']['median']:.3g}",
                 f"{row['floor_seconds']:.3g}",
