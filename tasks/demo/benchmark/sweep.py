@@ -24,7 +24,7 @@ from vab.features.manifest import Clip
 from vab.files import write_atomically
 from vab.generation import Generation
 from vab.pictures import new_figure, png
-from vab.selection import AgreementSelector, SCAVSelector
+from vab.selection import AgreementSelector, SCAVSelector, Selector
 from vab.shapes import Float, Tensor
 
 
@@ -61,9 +61,12 @@ def run(options: SweepOptions) -> int:
         sounds_of(f"sample {number}", recommended, options.seed + number)
         for number in range(max(options.best_of, default=0))
     ]
+    if samples:
+        seconds = seconds_a_clip(clips[0], pipeline, recommended)
+        weights = vab.load(options.select_weights, device=options.device)
+        selector = (SCAVSelector if weights.card.type == "scav" else AgreementSelector)(weights)
     for count in options.best_of:
-        best = _best(samples[:count], clips, options)
-        add_row("best of", count, best, count * seconds_a_clip(clips[0], pipeline, recommended))
+        add_row("best of", count, _best(samples[:count], clips, selector), count * seconds)
     _show(rows)
     _draw(out / "sweep.png", rows)
     measured = conditions(
@@ -98,11 +101,9 @@ class _Kept:
 
 
 def _best(
-    samples: Sequence[Sequence[Float[Tensor, "1 L"]]], clips: Sequence[BenchmarkClip], options: SweepOptions
+    samples: Sequence[Sequence[Float[Tensor, "1 L"]]], clips: Sequence[BenchmarkClip], selector: Selector
 ) -> list[Float[Tensor, "1 L"]]:
     """Of each clip's samples the one that ``vab generate --select`` would keep."""
-    weights = vab.load(options.select_weights, device=options.device)
-    selector = (SCAVSelector if weights.card.type == "scav" else AgreementSelector)(weights)
     best = []
     with progress_bar("clips") as progress:
         for row, clip in enumerate(progress.track(clips, description=f"best of {len(samples)}")):
