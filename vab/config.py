@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -89,10 +90,10 @@ def from_dict(cls: type[T], values: Mapping[str, Any], *, source: str) -> T:
         ConfigError: an unknown key, a missing value or a value of the wrong type.
     """
     _refuse_unknown(cls, values, source, "")
-    parser = ArgumentParser(exit_on_error=False)
+    parser = ArgumentParser(exit_on_error=False)  # it changes nested mappings in place
     parser.add_class_arguments(cls, "config", fail_untyped=True)
     try:
-        return parser.instantiate(parser.parse_object({"config": dict(values)})).config
+        return parser.instantiate(parser.parse_object({"config": deepcopy(dict(values))})).config
     except Exception as error:
         reason = " ".join(str(error).replace("config.", "").split())[:500]
         raise ConfigError(f"{source}: not a valid {cls.__name__}: {reason}") from error
