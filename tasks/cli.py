@@ -187,7 +187,7 @@ COMMANDS = {
     "evaluate codec": Command(
         "evaluate",
         "what codecs keep of pitch and spectrum, beside Opus",
-        "evaluate codec demo-codec --audio recordings -o out/codec",
+        "evaluate codec spectral-16khz --audio recordings -o out/codec",
         "tasks.evaluation.options:CodecOptions",
         "tasks.evaluation.codec:run",
     ),

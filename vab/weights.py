@@ -67,13 +67,6 @@ class WeightsEntry:
 
 _ENTRIES = (
     WeightsEntry(
-        "demo-codec",
-        "codec",
-        "demo-codec.safetensors",
-        "Apache-2.0",
-        note="DAC classes, trained on Foley world",
-    ),
-    WeightsEntry(
         "spectral-16khz",
         "codec",
         "spectral-16khz.safetensors",

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -19,6 +18,8 @@ from torch.utils.data import Dataset
 from tasks.classification.options import FinetuneOptions
 from tasks.classification.protocol import Fold
 from tasks.console import progress_bar
+from vab.codecs import Codec, load_codec
+from vab.errors import StoreError
 from vab.features.store import FeatureStore
 from vab.media import read_audio
 from vab.metrics.spectra import log_mel
@@ -38,22 +39,25 @@ MelBatch = tuple[Tensor, Tensor]
 """Spectrograms [B, M, T] and classes [B]."""
 
 
-def baseline_inputs(
-    store: FeatureStore, clips: Sequence[int], baseline: Literal["forest", "cnn"]
-) -> dict[int, Tensor]:
+def baseline_inputs(store: FeatureStore, clips: Sequence[int], options: FinetuneOptions) -> dict[int, Tensor]:
     """What a baseline looks at, for each clip: MFCC statistics [n], or a log-mel spectrogram [M, T].
 
     Raises:
         MediaError: a sound file that was there at extraction is not readable any more.
+        WeightsError: the store's codec is not to be had.
+        StoreError: it is another one by now.
     """
     rate = store.stream("codes").sample_rate
+    codec = load_codec(store.stream("codes").maker) if options.through_codec else None
+    if codec and codec.fingerprint != store.stream("codes").fingerprint:
+        raise StoreError(f"{store.path}: not the codes of the {codec.name} that is here; extract again")
     inputs = {}
     with progress_bar("clips") as progress:
         for clip in progress.track(clips, description="reading sound"):
-            sound = _sound(store, clip)
+            sound = _sound(store, clip) if codec is None else _decoded(store, clip, codec)
             inputs[clip] = (
                 mfcc_statistics(sound, rate)
-                if baseline == "forest"
+                if options.baseline == "forest"
                 else log_mel(sound, rate, num_bands=NUM_MELS)
             )
     return inputs
@@ -207,6 +211,12 @@ def _sound(store: FeatureStore, index: int) -> Float[Tensor, "1 L"]:
         duration=clip.duration or store.info.clip_seconds,
     )
     return F.pad(sound[:, :length], (0, max(0, length - sound.shape[1])))
+
+
+def _decoded(store: FeatureStore, index: int, codec: Codec) -> Float[Tensor, "1 L"]:
+    """The sound of a clip's codes."""
+    [codes] = store.read([index], ["codes"]).streams["codes"]
+    return codec.decode(codes[None])[0, :, : num_samples(store.info.clip_seconds, codec.sample_rate)]
 
 
 def _mean(values: Float[Tensor, "n T"]) -> Float[Tensor, " n"]:

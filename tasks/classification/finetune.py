@@ -58,7 +58,7 @@ def _run(options: FinetuneOptions) -> int:
     )
     init = None if options.baseline else InitCheckpoint.load(options, store)
     _note_options(options)
-    inputs = baseline_inputs(store, used, options.baseline) if options.baseline else {}
+    inputs = baseline_inputs(store, used, options) if options.baseline else {}
     done: dict[str, Predictions] = {}
     for number, fold in enumerate(folds, 1):
         out = options.out / fold.name
@@ -102,7 +102,8 @@ def _run(options: FinetuneOptions) -> int:
 def method(options: FinetuneOptions) -> str:
     """What was done, in words."""
     if options.baseline:
-        return {"forest": "random forest on MFCC statistics", "cnn": "log-mel CNN"}[options.baseline]
+        name = {"forest": "random forest on MFCC statistics", "cnn": "log-mel CNN"}[options.baseline]
+        return name + " of decoded codes" * options.through_codec
     ways = ["linear probe" if options.freeze else "fine-tuned"]
     ways += ["from scratch"] if options.scratch else []
     ways += ["after masked prediction on the training sound"] if options.masked_epochs else []

@@ -118,6 +118,8 @@ class FinetuneOptions:
     baseline: Literal["forest", "cnn"] | None = None
     """Instead of a VAB, on the same clips: a random forest on MFCC statistics, or a small CNN on log-mel spectrograms;
     both read the sound files."""
+    through_codec: bool = False
+    """The baseline reads the sound that the store's codes decode to instead: what the codec costs."""
     fold: int | None = None
     """Do only this one of the folds, from 1; with --resume, the others can follow one by one in the same --out."""
     resume: bool = False
@@ -133,6 +135,8 @@ class FinetuneOptions:
             )
         if self.baseline and (self.freeze or self.scratch or self.masked_epochs):
             raise ValueError("--baseline has no VAB that --freeze, --scratch or --masked-epochs could change")
+        if self.through_codec and not self.baseline:
+            raise ValueError("--through-codec is of --baseline; a VAB reads codes as it is")
         if self.baseline and self.data.multilabel:
             raise ValueError("--baseline is for clips of one class; leave out --data.multilabel")
 

@@ -51,17 +51,13 @@ class TrainOptions:
     Corpus, codec, visual tower, features, coarse-to-fine stage, VAB, encoder for search, classifier.
 
     Stages whose result is there are skipped; re-run to resume. The full run takes over
-    three hours on two cores; --quick takes minutes and proves the path. With --codec encodec it makes the paper's other
-    system beside it: an EnCodec of 4 codebooks and a VAB of all of them; with --codec spectral the same as with the DAC
-    on a codec that hears --recordings too. Corpus and tower are shared.
+    three hours on two cores; --quick takes minutes and proves the path.
     """
 
     output: Path = short("o", default=Path("out/bundle"))
     """Folder for all stages; the weights end up in its folder 'bundle'."""
-    codec: Literal["dac", "encodec", "spectral"] = "dac"
-    """Architecture of the codec."""
     recordings: list[Path] = field(default_factory=list)
-    """Folders of recordings that a spectral codec learns from, beside Foley world and synthetic tones."""
+    """Folders of recordings that codec and VAB learn from too."""
     quick: bool = False
     """A few steps of everything on a few clips."""
     seed: int = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,21 +15,14 @@ from tasks.classification.options import FinetuneOptions
 from tasks.console import console, progress_bar
 from tasks.demo.options import TrainOptions
 from tasks.demo.training import material
-from tasks.demo.training.codec import (
-    CodecReconstruction,
-    CodePieces,
-    DecoderReconstruction,
+from tasks.demo.training.options import Amounts, CodecOptions, SyncOptions, TowerOptions
+from tasks.demo.training.sounds import (
+    SoundPieces,
     WaveformPieces,
+    read_pool,
+    recordings_in,
+    write_long_recordings,
 )
-from tasks.demo.training.options import (
-    Amounts,
-    CodecOptions,
-    SpectralCodecOptions,
-    SyncOptions,
-    TowerOptions,
-)
-from tasks.demo.training.quantisers import DacQuantiser, EncodecQuantiser
-from tasks.demo.training.sounds import SoundPieces, read_pool
 from tasks.demo.training.spectral import SpectralReconstruction
 from tasks.demo.training.sync import OffsetObjective
 from tasks.demo.training.tower import TowerObjective
@@ -42,20 +34,10 @@ from tasks.extraction.run import run as extract
 from tasks.options import command_line, read_options
 from tasks.pretraining.options import PretrainOptions
 from tasks.pretraining.run import run as pretrain
+from tasks.record import conditions
 from tasks.retrieval.adapt import run as adapt
 from tasks.retrieval.options import AdaptOptions
-from vab.codecs import (
-    DacCodec,
-    DacConfig,
-    EncodecCodec,
-    EncodecConfig,
-    SpectralCodec,
-    SpectralConfig,
-    build_dac,
-    build_encodec,
-    build_spectral,
-    save_codec,
-)
+from vab.codecs import SpectralCodec, SpectralConfig, build_spectral, save_codec
 from vab.config import from_dict, read_yaml
 from vab.errors import ConfigError, VABError
 from vab.files import write_atomically
@@ -69,36 +51,8 @@ from vab.visual.s3d import S3D, S3DConfig, S3DEncoder
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 VISUAL_FPS = 8.0
-
-
-@dataclass(frozen=True)
-class System:
-    """Configurations of what is trained for one codec; corpus and tower serve both."""
-
-    suffix: str
-    """Of the names of its folders and files."""
-    codec: str
-    vab: str
-    refiner: str | None
-    """Of the stage that completes its codes; None: the VAB makes all codebooks."""
-    is_adapted: bool
-    """Whether its VAB is adapted for search and for classes."""
-    sizes: dict[str, int] = field(default_factory=dict)
-    """What its codec changes in the models' configurations."""
-
-
-SYSTEMS = {
-    "dac": System("", "codec/demo.yaml", "vab/demo.yaml", "coarse_to_fine/demo.yaml", True),
-    "encodec": System("-encodec", "codec/demo_encodec.yaml", "vab/demo_encodec.yaml", None, False),
-    "spectral": System(
-        "-spectral",
-        "codec/demo_spectral.yaml",
-        "vab/demo.yaml",
-        "coarse_to_fine/demo.yaml",
-        True,
-        {"codebook_dim": 80},
-    ),
-}
+MIN_RECORDING_SECONDS = 4.0
+"""Of the recordings that the VAB learns from: as long as its crops."""
 
 
 def run(options: TrainOptions) -> int:
@@ -112,11 +66,11 @@ class Recipe:
 
     def __init__(self, options: TrainOptions) -> None:
         self.options = options
-        self.system = SYSTEMS[options.codec]
         self.out = options.output
         amounts = CONFIGS / "demo" / ("quick.yaml" if options.quick else "full.yaml")
         self.amounts = from_dict(Amounts, read_yaml(amounts), source=str(amounts))
-        self.store = self.out / f"store{self.system.suffix}"
+        self.store = self.out / "store"
+        self.stores = [self.store, self.out / "store-recordings"][: 1 + bool(options.recordings)]
 
     def run(self) -> int:
         """Every stage whose result is not there yet; exit code 0."""
@@ -124,29 +78,24 @@ class Recipe:
         self._check_same_run()
         stages = [
             ("corpus", self.out / "corpus" / "manifest.csv", self.corpus),
-            (
-                "codec",
-                self.weights("codec"),
-                self.spectral_codec if self.options.codec == "spectral" else self.codec,
-            ),
-            ("visual tower", self.tower_weights, self.tower),
-            ("features", self.out / f"features{self.system.suffix}.done", self.features),
+            ("codec", self.codec_weights, self.codec),
+            ("visual tower", self.weights("clip"), self.tower),
+            ("features", self.out / "features.done", self.features),
+            ("coarse-to-fine stage", self.weights("refiner"), self.refiner),
+            ("VAB", self.weights("vab"), self.vab),
+            ("sync encoder", self.weights("sync"), self.sync),
+            ("encoder for search", self.weights("search"), self.search),
+            ("classifier", self.weights("classes"), self.classes),
         ]
-        if self.system.refiner is not None:
-            stages.append(("coarse-to-fine stage", self.weights("refiner"), self.refiner))
-        stages.append(("VAB", self.weights("vab"), self.vab))
-        if self.options.codec == "spectral":
-            stages.append(("sync encoder", self.sync_weights, self.sync))
-        if self.system.is_adapted:
-            stages.append(("encoder for search", self.weights("search"), self.search))
-            stages.append(("classifier", self.weights("classes"), self.classes))
         for name, result, stage in stages:
             if result.exists():
                 console.print(f"{name}: there already, {result}", markup=False)
                 continue
             began = time.perf_counter()
             stage()
-            console.print(f"{name}: {time.perf_counter() - began:.0f} s, {result}", markup=False)
+            seconds = round(time.perf_counter() - began)
+            self._record(name, seconds)
+            console.print(f"{name}: {seconds} s, {result}", markup=False)
         console.print(f"try it: vab generate VIDEO --weights {self.weights('vab')}", markup=False)
         return 0
 
@@ -164,61 +113,11 @@ class Recipe:
             )
 
     def codec(self) -> None:
-        """Train the codec, then its decoder alone on the codes that the codec gives by then."""
-        training = self._training()
-        options = read_options(
-            CodecOptions, CONFIGS / self.system.codec, {"training": training, "decoder_training": training}
-        )
+        """Train the codec, on recordings too."""
+        path = CONFIGS / "codec" / "demo.yaml"
+        options = read_options(CodecOptions, path, {"training": self._training()})
         torch.manual_seed(self.options.seed)
-        codec: DacCodec | EncodecCodec
-        quantiser: DacQuantiser | EncodecQuantiser
-        if options.type == "dac":
-            dac = from_dict(DacConfig, options.network, source=self.system.codec)
-            codec = DacCodec(build_dac(dac), dac)
-            quantiser = DacQuantiser(codec.model)
-        else:
-            encodec = from_dict(EncodecConfig, options.network, source=self.system.codec)
-            codec = EncodecCodec(build_encodec(encodec), encodec)
-            quantiser = EncodecQuantiser(codec.model)
-        rate, second = codec.sample_rate, int(codec.frame_rate)
-        train = material.waveforms(self.out, "train", rate, self.amounts.num_codec_and_tower_clips)
-        validation = material.waveforms(self.out, "validation", rate)
-        fit(
-            CodecReconstruction(codec.model, quantiser, warmup_batches=options.training.max_steps // 4),
-            WaveformPieces(train, rate),
-            WaveformPieces(validation, 4 * rate),
-            options.training,
-            self.out / f"codec{self.system.suffix}",
-            resume=True,
-            device=self.options.device,
-        )
-        codec.model.eval()
-        train_codes, validation_codes = (
-            material.codes(self.out / "cache" / f"codes-{split}{self.system.suffix}.npy", codec, sounds)
-            for split, sounds in (("train", train), ("validation", validation))
-        )
-        fit(
-            DecoderReconstruction(codec, quantiser),
-            CodePieces(train, train_codes, second),
-            CodePieces(validation, validation_codes, 4 * second),
-            options.decoder_training,
-            self.out / f"decoder{self.system.suffix}",
-            resume=True,
-            device=self.options.device,
-        )
-        save_codec(
-            codec,
-            self.weights("codec"),
-            self._provenance(options.training) | {"decoder_steps": options.decoder_training.max_steps},
-        )
-
-    def spectral_codec(self) -> None:
-        """Train the spectral codec, on recordings too."""
-        options = read_options(
-            SpectralCodecOptions, CONFIGS / self.system.codec, {"training": self._training()}
-        )
-        torch.manual_seed(self.options.seed)
-        config = from_dict(SpectralConfig, options.network, source=self.system.codec)
+        config = from_dict(SpectralConfig, options.network, source=str(path))
         network, rate = build_spectral(config), config.sample_rate
         num_samples = round(options.piece_seconds * rate)
         pools = {
@@ -227,7 +126,7 @@ class Recipe:
             ).reshape(-1)
         }
         if self.options.recordings:
-            pools["recordings"] = read_pool(self.options.recordings, rate)
+            pools["recordings"] = read_pool(recordings_in(self.options.recordings), rate)
         fit(
             SpectralReconstruction(
                 network, options.loss, num_unquantised_batches=options.num_unquantised_batches
@@ -235,11 +134,11 @@ class Recipe:
             SoundPieces(pools, options.shares, num_samples, rate),
             WaveformPieces(material.waveforms(self.out, "validation", rate), num_samples),
             options.training,
-            self.out / f"codec{self.system.suffix}",
+            self.out / "codec",
             resume=True,
             device=self.options.device,
         )
-        save_codec(SpectralCodec(network, config), self.weights("codec"), self._provenance(options.training))
+        save_codec(SpectralCodec(network, config), self.codec_weights, self._provenance(options.training))
 
     def tower(self) -> None:
         """Train the visual encoder."""
@@ -260,7 +159,7 @@ class Recipe:
             resume=True,
             device=self.options.device,
         )
-        save_encoder(encoder, self.tower_weights, self._provenance(options.training), dtype=torch.float16)
+        save_encoder(encoder, self.weights("clip"), self._provenance(options.training), dtype=torch.float16)
 
     def sync(self) -> None:
         """Train a small S3D to tell how far sound and frames are apart."""
@@ -284,40 +183,43 @@ class Recipe:
         )
         save_encoder(
             S3DEncoder(network, name="demo-sync"),
-            self.sync_weights,
+            self.weights("sync"),
             self._provenance(options.training),
             dtype=torch.float32,
         )
 
     def features(self) -> None:
-        """Extract codes and visual features of the corpus."""
-        options = ExtractOptions(
-            inputs=[str(self.out / "corpus" / "manifest.csv")],
-            store=self.store,
-            codec=str(self.weights("codec")),
-            encoder=str(self.tower_weights),
-            visual_fps=VISUAL_FPS,
-            clip_seconds=material.CLIP_SECONDS,
-            workers=self.options.workers,
-            device=self.options.device,
-        )
-        if extract(options):
-            raise VABError(f"{self.store}: no features could be extracted; failures.jsonl has the reasons")
-        (self.out / f"features{self.system.suffix}.done").touch()
+        """Extract codes and visual features of the corpus, and codes of the longer recordings."""
+        manifests = [self.out / "corpus" / "manifest.csv"]
+        if self.options.recordings:
+            manifests.append(self.out / "cache" / "recordings.csv")
+            write_long_recordings(manifests[1], self.options.recordings, MIN_RECORDING_SECONDS)
+        for store, manifest in zip(self.stores, manifests, strict=True):
+            options = ExtractOptions(
+                inputs=[str(manifest)],
+                store=store,
+                codec=str(self.codec_weights),
+                encoder=str(self.weights("clip")),
+                visual_fps=VISUAL_FPS,
+                clip_seconds=material.CLIP_SECONDS,
+                workers=self.options.workers,
+                device=self.options.device,
+            )
+            if extract(options):
+                raise VABError(f"{store}: no features could be extracted; failures.jsonl has the reasons")
+        (self.out / "features.done").touch()
 
     def refiner(self) -> None:
         """Pretrain the coarse-to-fine stage."""
-        assert self.system.refiner is not None
-        self._pretrain("refiner", self.system.refiner)
+        self._pretrain("refiner", "coarse_to_fine/demo.yaml", [self.store])
 
     def vab(self) -> None:
-        """Pretrain the VAB."""
-        refiner = {} if self.system.refiner is None else {"refiner": str(self.weights("refiner"))}
-        self._pretrain("vab", self.system.vab, refiner)
+        """Pretrain the VAB, on the codes of recordings too: they have no frames."""
+        self._pretrain("vab", "vab/demo.yaml", self.stores, {"refiner": str(self.weights("refiner"))})
 
     def search(self) -> None:
         """Adapt the VAB for search."""
-        out = self.out / f"search{self.system.suffix}"
+        out = self.out / "search"
         given = {
             "weights": str(self.weights("vab")),
             "store": [str(self.store)],
@@ -329,7 +231,7 @@ class Recipe:
 
     def classes(self) -> None:
         """A linear probe: on Foley world it is ahead of a short fine-tuning, and takes a minute."""
-        out = self.out / f"classes{self.system.suffix}"
+        out = self.out / "classes"
         given = {
             "init": str(self.weights("vab")),
             "store": str(self.store),
@@ -343,26 +245,22 @@ class Recipe:
         _halve(out / "model.safetensors", self.weights("classes"))
 
     def weights(self, kind: str) -> Path:
-        """File of a codec or model of the system that is made."""
-        return self.out / "bundle" / f"demo-{kind}{self.system.suffix}.safetensors"
+        """File of a model or the visual encoder."""
+        return self.out / "bundle" / f"demo-{kind}.safetensors"
 
     @property
-    def tower_weights(self) -> Path:
-        """File of the visual encoder."""
-        return self.out / "bundle" / "demo-clip.safetensors"
+    def codec_weights(self) -> Path:
+        """File of the codec."""
+        return self.out / "bundle" / "spectral-16khz.safetensors"
 
-    @property
-    def sync_weights(self) -> Path:
-        """File of the encoder of the stream "sync"."""
-        return self.out / "bundle" / "demo-sync.safetensors"
-
-    def _pretrain(self, kind: str, config: str, more: dict[str, Any] | None = None) -> None:
-        out = self.out / f"{kind}{self.system.suffix}"
+    def _pretrain(
+        self, kind: str, config: str, stores: list[Path], more: dict[str, Any] | None = None
+    ) -> None:
+        out = self.out / kind
         given = {
-            "store": [str(self.store)],
+            "store": [str(store) for store in stores],
             "out": str(out),
-            "model": self.system.sizes,
-            "codec_weights": str(self.weights("codec")),
+            "codec_weights": str(self.codec_weights),
             "training": self._training(),
         }
         pretrain(read_options(PretrainOptions, CONFIGS / config, given, more or {}, self._running))
@@ -375,6 +273,31 @@ class Recipe:
     @property
     def _running(self) -> dict[str, Any]:
         return {"resume": True, "device": self.options.device}
+
+    def _record(self, stage: str, seconds: int) -> None:
+        """Write how long a stage took, its last run where it was resumed, into training.json."""
+        path = self.out / "training.json"
+        done = json.loads(path.read_text())["seconds"] if path.exists() else {}
+        num_clips = sum(self.amounts.num_clips.values())
+        bundle = (self.out / "bundle").glob("*.safetensors")
+        document = {
+            "seconds": {**done, stage: seconds},
+            "megabytes": sum(file.stat().st_size for file in bundle) / 1e6,
+            "conditions": conditions(
+                clips="Foley world",
+                num_clips=num_clips,
+                num_expected=num_clips,
+                clip_seconds=material.CLIP_SECONDS,
+                codec=self.codec_weights.stem,
+                frame_rate=None,
+                visual_fps=VISUAL_FPS,
+                sampling=None,
+                seed=self.options.seed,
+                device=self.options.device,
+                command=command_line("demo train", self.options),
+            ),
+        }
+        write_atomically(path, json.dumps(document, indent=2) + "\n")
 
     def _check_same_run(self) -> None:
         """Note what a folder's stages are of, so that a quick run's are never taken for the real ones.
@@ -392,9 +315,10 @@ class Recipe:
         write_atomically(path, json.dumps(ours) + "\n")
 
     def _provenance(self, training: TrainingOptions) -> dict[str, Any]:
-        what = TrainOptions(codec=self.options.codec, quick=self.options.quick, seed=self.options.seed)
+        what = TrainOptions(quick=self.options.quick, seed=self.options.seed)
         return {
-            "trained_on": "Foley world, rendered by this project",
+            "trained_on": "Foley world, rendered by this project"
+            + " (the codec also recordings and synthetic tones)" * bool(self.options.recordings),
             "command": command_line("demo train", what),
             "steps": training.max_steps,
             "licence": "Apache-2.0",

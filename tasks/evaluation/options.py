@@ -184,7 +184,7 @@ class CodecOptions:
     decode are seconds of computation a second of audio. Writes codec.json and glide.png.
     """
 
-    codecs: list[str] = positional(default_factory=lambda: ["demo-codec"])
+    codecs: list[str] = positional(default_factory=lambda: ["spectral-16khz"])
     """Names that 'vab info' lists, or files."""
     audio: list[Path] = field(default_factory=list)
     """Files, or folders of recordings or videos, each measured on its own."""

@@ -31,7 +31,7 @@ class ExtractOptions:
     """Options of a stream that is made by its name: --maker.rate 20 of a layout, --maker.autoencoder NAME of
     latents, --maker.weights FILE of beats."""
     codec: str | None = None
-    """Name of a codec ('vab info' lists them) or file of its weights; demo-codec by default."""
+    """Name of a codec ('vab info' lists them) or file of its weights; spectral-16khz by default."""
     codec_weights: str | None = None
     """Other weights for that codec: a name, a file, or 'random'."""
     num_codebooks: int | None = None

@@ -31,7 +31,7 @@ from vab.visual import load_visual
 MISSING = "missing.txt"
 """File of a store with the ids of clips that its lists name and that have no file."""
 MOST_WORKERS = 16
-DEFAULT_CODEC, DEFAULT_ENCODER = "demo-codec", "demo-clip"
+DEFAULT_CODEC, DEFAULT_ENCODER = "spectral-16khz", "demo-clip"
 
 
 def run(options: ExtractOptions) -> int:

@@ -18,6 +18,9 @@ class DataOptions(ClipOptions):
 
     clips: Path | None = None
     """A list of clips, such as 'vab curate' writes: of the clips to learn from only those in it are."""
+    required_streams: list[str] | None = None
+    """Streams that a clip must have, such as 'codes', so that recordings without frames are learnt from too; by default
+    all that the model reads."""
     num_logged_clips: int = 2
     """Validation clips whose true and generated sound is logged."""
 

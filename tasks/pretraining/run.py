@@ -209,6 +209,7 @@ def _dataset(
         only=_listed(data.clips) if is_training and data.clips else None,
         num_codebooks=getattr(config, "num_codebooks", None),
         streams=config.streams,
+        required_streams=data.required_streams,
         crop_seconds=data.crop_seconds,
         mixup_prob=data.mixup_prob if is_training else 0.0,
         roll_prob=data.roll_prob if is_training else 0.0,

@@ -222,9 +222,9 @@ def test_bad_names_and_files(tmp_path: Path) -> None:
 def test_bundled_codec_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "_BUNDLED", tmp_path)
     with pytest.raises(WeightsError, match="lacks the bundled file"):
-        load_codec("demo-codec")
-    save_codec(random_codec(TINY), tmp_path / "demo-codec.safetensors")
-    assert load_codec("demo-codec", num_codebooks=2).name == "demo-codec"
+        load_codec("spectral-16khz")
+    save_codec(random_codec(TINY), tmp_path / "spectral-16khz.safetensors")
+    assert load_codec("spectral-16khz", num_codebooks=2).name == "spectral-16khz"
 
 
 def test_random_codecs_are_seeded_and_leave_the_rng_alone() -> None:

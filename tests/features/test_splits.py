@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 from feature_fakes import fake_clips, fake_info, ramp_arrays
@@ -123,3 +124,9 @@ def test_only_clips_with_the_streams_count(tmp_path: Path) -> None:
     assert clips_of_split(store, ["train"], option="--split", streams=["codes"]) == [0, 1]
     with pytest.raises(StoreError, match="no clips in split 'train' with codes, clip"):
         clips_of_split(store, ["train"], option="--split", streams=BOTH)
+    settings: dict[str, Any] = {"is_training": True, "streams": {"codes": None, "clip": None}}
+    with pytest.raises(StoreError, match="no clips in split 'train' with codes, clip"):
+        JoinedDataset.of_splits([store], "train", "", **settings)
+    joined = JoinedDataset.of_splits([store], "train", "", required_streams=["codes"], **settings)
+    audio = joined[(0, 0)]
+    assert audio.has("codes").all() and not audio.has("clip").any()

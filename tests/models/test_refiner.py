@@ -189,15 +189,28 @@ def test_impossible_sizes_are_refused(change: dict[str, int]) -> None:
         VABConfig(**{**TINY, **change})  # type: ignore[arg-type]
 
 
-def test_weights_of_the_former_kind_are_a_refiner() -> None:
-    """The bundled file says ``coarse_to_fine``; ``test_golden.py`` checks its numbers."""
-    assert load_tensors(ROOT / "vab/bundled/demo-refiner.safetensors")[1]["type"] == "coarse_to_fine"
-    model, card = load_model(ROOT / "vab/bundled/demo-refiner.safetensors")
+def test_weights_of_the_former_kind_are_a_refiner(tmp_path: Path) -> None:
+    tensors, header = load_tensors(ROOT / "vab/bundled/demo-refiner.safetensors")
+    current, components = header["config"], header.pop("components")
+    former = {
+        "type": "coarse_to_fine",
+        "config": {
+            name: value
+            for name, value in current.items()
+            if name not in ("num_given_codebooks", "num_encoder_layers", "has_experts", "alibi")
+        }
+        | {"num_coarse_codebooks": current["num_given_codebooks"]},
+        "codec": components["codes"],
+        "encoder": components["clip"],
+        "decoding": header.pop("sampling"),
+    }
+    save_tensors(tmp_path / "former.safetensors", tensors, header | former)
+    model, card = load_model(tmp_path / "former.safetensors")
     config = model.config
     assert isinstance(config, VABConfig)
     assert (card.type, config.num_given_codebooks, config.alibi) == ("vab-refiner", 4, "time")
     assert {name: each.name for name, each in card.components.items()} == {
-        "codes": "demo-codec",
+        "codes": "spectral-16khz",
         "clip": "demo-clip",
     }
     assert card.sampling_options() == DecodingOptions(num_steps=8, cfg_scale=1.0, temperature=1.0)

@@ -20,7 +20,7 @@ class Codec(Protocol):
     """
 
     name: str
-    """What it was loaded as, such as ``encodec-16khz`` or ``demo-codec``."""
+    """What it was loaded as, such as ``encodec-16khz`` or ``spectral-16khz``."""
     sample_rate: int
     """Samples a second, mono."""
     hop_length: int

@@ -75,7 +75,7 @@ def load_codec(
     """A codec in evaluation mode, without gradients.
 
     Args:
-        name: ``encodec-16khz``, ``encodec-24khz``, ``dac-16khz``, ``dac-44khz``, ``demo-codec``,
+        name: ``encodec-16khz``, ``encodec-24khz``, ``dac-16khz``, ``dac-44khz``, ``spectral-16khz``,
             ``tiny-encodec``, ``tiny-dac`` or ``tiny-spectral`` (random, for tests), or a path to a file of any
             known format.
         weights: None = the name's own; a registered name of weights, a path, or ``random``.

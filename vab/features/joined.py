@@ -55,6 +55,7 @@ class JoinedDataset(Dataset[FeatureBatch]):
         limit: int | None = None,
         only: Collection[str] | None = None,
         streams: Mapping[str, float | None],
+        required_streams: Collection[str] | None = None,
         **settings: Any,
     ) -> JoinedDataset:
         """The clips of all stores to learn from, or those to measure on.
@@ -66,13 +67,16 @@ class JoinedDataset(Dataset[FeatureBatch]):
             is_training: which of the two; also of every ``FeatureDataset``.
             limit: at most so many clips of each store, the first; None = all.
             only: ids of the clips that may be among them; None = all.
-            streams: which a clip must have, at which rate.
+            streams: which batches hold, at which rate.
+            required_streams: which of them a clip must have; None = all.
             settings: of every ``FeatureDataset``.
 
         Raises:
             StoreError: a store has no such clips.
         """
-        chosen = choose_clips(stores, train_splits, validation_splits, streams=streams)
+        chosen = choose_clips(
+            stores, train_splits, validation_splits, streams=required_streams or list(streams)
+        )
         parts = []
         for store, clips in zip(stores, chosen, strict=True):
             indices = clips.train if is_training else clips.validation

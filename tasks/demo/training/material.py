@@ -1,4 +1,4 @@
-"""What codec and tower learn from: audio, codes and captioned frames of a corpus, decoded once and kept."""
+"""What codec and tower learn from: audio and captioned frames of a corpus, decoded once and kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
 
 from tasks.console import progress_bar
 from tasks.demo.training.options import SyncOptions
@@ -17,7 +16,6 @@ from tasks.demo.training.tower import FrameCaptions
 from tasks.demo.world import frame_captions
 from tasks.demo.world.truth import visible_state
 from vab import media, timing
-from vab.codecs.frozen import FrozenCodec
 from vab.files import complete_file
 from vab.visual.s3d import S3DConfig
 
@@ -39,22 +37,6 @@ def waveforms(out: Path, split: str, sample_rate: int, num_clips: int | None = N
 
     path = out / "cache" / f"waveforms-{split}.npy"
     return _kept(path, f"audio of {split}", clip_files(out, split, num_clips), of)
-
-
-def codes(path: Path, codec: FrozenCodec, waveforms: np.ndarray) -> np.ndarray:
-    """Codes of int16 waveforms, uint8 [clips, K, S], memory-mapped.
-
-    Args:
-        path: where they are kept.
-        codec: in evaluation mode.
-        waveforms: [clips, L].
-    """
-
-    def of(sound: np.ndarray) -> np.ndarray:
-        waveform = torch.tensor(sound, device=codec.device).float().div(32768)
-        return codec.encode(waveform[None, None])[0].to("cpu", torch.uint8).numpy()
-
-    return _kept(path, "codes", waveforms, of)
 
 
 def captioned_frames(

@@ -3,23 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from vab.training.options import TrainingOptions
-
-
-@dataclass(frozen=True)
-class CodecOptions:
-    """A codec and its training."""
-
-    type: Literal["dac", "encodec"]
-    """Architecture."""
-    network: dict[str, Any]
-    """Its size: the fields of ``DacConfig`` or ``EncodecConfig``."""
-    training: TrainingOptions
-    """Of the whole codec."""
-    decoder_training: TrainingOptions
-    """Of the decoder alone, afterwards, on the codes that the codec gives by then."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +29,9 @@ class CodecLossWeights:
 
 
 @dataclass(frozen=True)
-class SpectralCodecOptions:
+class CodecOptions:
     """A spectral codec, what it hears and how it is trained."""
 
-    type: Literal["spectral"]
-    """Architecture."""
     network: dict[str, Any]
     """Its size: the fields of ``SpectralConfig``."""
     loss: CodecLossWeights
@@ -57,7 +41,8 @@ class SpectralCodecOptions:
     piece_seconds: float
     """Length of a piece."""
     num_unquantised_batches: int
-    """Batches before the quantiser: k-means on an untrained encoder's near-constant outputs finds one cluster only."""
+    """Batches before the quantiser: k-means on an untrained encoder's near-constant outputs finds one
+    cluster only."""
     training: TrainingOptions
     """How to train."""
 

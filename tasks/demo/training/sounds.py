@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch.utils.data import Dataset
 
 from vab import media
 from vab.errors import ConfigError
+from vab.files import complete_file
 from vab.shapes import Float, Tensor
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".m4a"}
@@ -59,6 +61,25 @@ class SoundPieces(Dataset[Tensor]):
         return (piece / max(1.0, np.abs(piece).max())).astype(np.float32)
 
 
+class WaveformPieces(Dataset[Tensor]):
+    """Random pieces of many waveforms held in memory; a piece is chosen by its seed alone."""
+
+    def __init__(self, waveforms: np.ndarray, num_samples: int) -> None:
+        self.waveforms = waveforms
+        self.num_samples = num_samples
+
+    def __len__(self) -> int:
+        return len(self.waveforms)
+
+    def __getitems__(self, requests: Sequence[tuple[int, int]]) -> Float[Tensor, "B 1 L"]:
+        """Pieces for (clip, seed) pairs; waveforms are stored as int16."""
+        pieces = []
+        for index, seed in requests:
+            start = np.random.default_rng(seed).integers(self.waveforms.shape[1] - self.num_samples + 1)
+            pieces.append(self.waveforms[index, start : start + self.num_samples])
+        return torch.from_numpy(np.stack(pieces)).float().div(32768)[:, None]
+
+
 def synthetic_tones(num_samples: int, sample_rate: int, generator: np.random.Generator) -> np.ndarray:
     """One to three harmonic tones: steady, gliding or with vibrato, held or decaying; peak at most 0.7."""
     total = np.zeros(num_samples)
@@ -87,11 +108,10 @@ def _tone(num_samples: int, sample_rate: int, generator: np.random.Generator) ->
     return waves.sum(axis=0) * envelope * np.linspace(first, last, num_samples)
 
 
-def read_pool(folders: Sequence[Path], sample_rate: int) -> np.ndarray:
-    """The audio files in folders and below, end to end, int16.
+def recordings_in(folders: Sequence[Path]) -> list[Path]:
+    """The audio files in folders and below.
 
     Raises:
-        MediaError: a file cannot be read.
         ConfigError: there are none.
     """
     files = [
@@ -101,5 +121,28 @@ def read_pool(folders: Sequence[Path], sample_rate: int) -> np.ndarray:
         raise ConfigError(
             f"{', '.join(map(str, folders))}: no audio files ({' '.join(sorted(AUDIO_SUFFIXES))})"
         )
+    return files
+
+
+def read_pool(files: Sequence[Path], sample_rate: int) -> np.ndarray:
+    """Audio files end to end, int16.
+
+    Raises:
+        MediaError: a file cannot be read.
+    """
     sounds = [media.read_audio(path, sample_rate)[0].numpy() for path in files]
     return (np.concatenate(sounds).clip(-1, 1) * 32767).astype(np.int16)
+
+
+def write_long_recordings(path: Path, folders: Sequence[Path], min_seconds: float) -> None:
+    """Write a manifest of the recordings that are at least so long.
+
+    Raises:
+        MediaError: a file cannot be read.
+        ConfigError: there are none.
+    """
+    found = [file for file in recordings_in(folders) if media.probe(file).duration >= min_seconds]
+    with complete_file(path) as partial, partial.open("w", newline="") as out:
+        rows = csv.writer(out)
+        rows.writerow(["id", "path"])
+        rows.writerows([f"{index:05d}_{file.stem}", file.resolve()] for index, file in enumerate(found))

@@ -211,18 +211,12 @@ def test_an_encoder_alone_will_do_but_not_for_masked_prediction(
     assert main(words) == 0
 
 
-@pytest.mark.parametrize("baseline", ["forest", "cnn"])
+@pytest.mark.parametrize("baseline", [["forest"], ["cnn"], ["forest", "--through-codec"]])
 def test_baselines_learn_the_same_folds_from_the_sound_files(
-    store: Path, weights: Path, tmp_path: Path, baseline: str
+    store: Path, weights: Path, tmp_path: Path, baseline: list[str]
 ) -> None:
-    assert (
-        main(
-            _words(
-                store, weights, tmp_path / "out", "--baseline", baseline, *PLAIN, "--training.epochs", "40"
-            )
-        )
-        == 0
-    )
+    words = ["--baseline", *baseline, *PLAIN, "--training.epochs", "40"]
+    assert main(_words(store, weights, tmp_path / "out", *words)) == 0
     document = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert document["started_from"] is None
     assert document["mean"]["accuracy"] > 0.9

@@ -20,12 +20,9 @@ from tasks.demo.benchmark.codec import distances
 from tasks.demo.benchmark.material import BenchmarkClip, kept_sounds, partner_of, training_sounds
 from tasks.demo.benchmark.scores import score
 from tasks.demo.options import AblationOptions
-from tasks.demo.training.quantisers import EncodecQuantiser
 from tasks.demo.world import CLASSES, SAMPLE_RATE, ground_truth, render_waveform, sample_scene
 from vab import media
-from vab.codecs import EncodecConfig, build_encodec
 from vab.metrics.curves import brightness_curve, correlation, level_curve
-from vab.shapes import Tensor
 
 NUM_CLIPS = 36
 
@@ -135,37 +132,6 @@ def test_opus_and_the_distances(clips: list[BenchmarkClip]) -> None:
     worse = distances([coded], [truth], SAMPLE_RATE)
     assert worse["log_mel"] > 0
     assert worse["si_sdr"] < 60
-
-
-def test_useless_codebook_entries_move_to_where_the_error_is() -> None:
-    config = EncodecConfig(
-        sample_rate=16000,
-        n_filters=4,
-        dimension=8,
-        ratios=(8, 5, 4, 2),
-        lstm=0,
-        num_codebooks=2,
-        codebook_size=16,
-    )
-    model = build_encodec(config)
-    generator = torch.Generator().manual_seed(0)
-
-    def latents(size: int) -> Tensor:
-        """Half the vectors lie close to zero, half are spread far out."""
-        near = 0.01 * torch.randn(size, 8, 50, generator=generator)
-        far = 3 * torch.randn(size, 8, 50, generator=generator)
-        return torch.cat([near, far], dim=2)
-
-    torch.manual_seed(0)
-    quantiser = EncodecQuantiser(model).train()
-    quantiser.start(
-        0.01 * torch.randn(4, 8, 50), generator=generator
-    )  # every entry starts in the crowd near zero
-    book = model.quantizer.vq.layers[0]._codebook
-    assert (book.embed.norm(dim=1) < 0.1).all()
-    for _ in range(150):
-        quantiser(latents(4), generator=generator)
-    assert (book.embed.norm(dim=1) > 1).sum() >= 12
 
 
 def test_all_comparisons_are_made_unless_some_are_named() -> None:

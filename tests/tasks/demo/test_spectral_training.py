@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tasks.demo.training.options import CodecLossWeights
-from tasks.demo.training.sounds import SoundPieces, read_pool, synthetic_tones
+from tasks.demo.training.sounds import SoundPieces, read_pool, recordings_in, synthetic_tones
 from tasks.demo.training.spectral import (
     CodebookLearner,
     Distances,
@@ -121,10 +121,10 @@ def test_tones_stay_in_range(seed: int) -> None:
 def test_pools_are_files_end_to_end(tmp_path: Path) -> None:
     for name, level in (("a", 0.25), ("b", -0.5)):
         media.write_audio(tmp_path / f"{name}.wav", [torch.full((1, 800), level)], RATE)
-    pool = read_pool([tmp_path], RATE)
+    pool = read_pool(recordings_in([tmp_path]), RATE)
     assert pool.dtype == np.int16
     assert len(pool) == 1600
     assert pool[400] == pytest.approx(8192, abs=2)
     assert pool[1200] == pytest.approx(-16384, abs=2)
     with pytest.raises(ConfigError, match="no audio files"):
-        read_pool([tmp_path / "nothing"], RATE)
+        recordings_in([tmp_path / "nothing"])

@@ -19,7 +19,7 @@ CONDITIONS: dict[str, Any] = {
     "num_clips": 7,
     "num_expected": 8,
     "clip_seconds": 10.0,
-    "codec": "demo-codec",
+    "codec": "spectral-16khz",
     "frame_rate": 50.0,
     "visual_fps": 8.0,
     "sampling": {"num_steps": 16, "cfg_scale": 5.0},
