@@ -84,7 +84,7 @@ class BenchExtractOptions:
     """Name of a visual encoder, or file of its weights."""
     weights: Literal["own", "random"] = "own"
     """'random' to time networks whose weights are not here."""
-    visual_fps: float = 8.0
+    visual_fps: float = 12.5
     """Visual frames a second."""
     clip_seconds: float = 10.0
     """Every clip is cut or padded to this length."""

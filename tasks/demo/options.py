@@ -160,18 +160,18 @@ class LayoutEditsOptions:
 class AblationOptions:
     """Train small models that differ in one thing, and measure each with the benchmark.
 
-    'alibi': distance in seconds, asymmetric or not, or by index; 'visual_rate': 8, 4 or 1 frames a second;
-    'alibi_1fps': the same at the paper's rate of 1 frame a second; 'experts': with or without; 'heads': 8 or 4;
-    'learning_rate': 2e-3 or 1e-3; 'codebooks': 4 or 2; 'mask_ratio': mean 0.35 (and its minimum with it), 0.55 or 0.75
-    (paper appendix C.5; minimum 0.5). Of V-AURA, named apart: 'v_aura_fusion': frames beside codes or before them;
-    'v_aura_pattern': delay, parallel or flattened; 'v_aura_rate': 8, 4 or 25 frames a second, the latter of a stream
-    clip25. Writes ablation.json. Re-run to resume.
+    'alibi': distance in seconds, asymmetric or not, or by index; 'alibi_few_frames': the same at 1.25 frames a second,
+    near the paper's rate; 'visual_rate': 12.5, 6.25 or 1.25 frames a second; 'experts': with or without; 'heads': 8 or
+    4; 'learning_rate': 2e-3 or 1e-3; 'codebooks': 4 or 2; 'mask_ratio': mean 0.35 (and its minimum with it), 0.55 or
+    0.75 (paper appendix C.5; minimum 0.5). Of V-AURA, named apart: 'v_aura_fusion': frames beside codes or before them;
+    'v_aura_pattern': delay, parallel or flattened; 'v_aura_rate': 12.5, 6.25 or 25 frames a second, the latter of a
+    stream clip25. Writes ablation.json. Re-run to resume.
     """
 
     what: list[str] = positional(
         default_factory=lambda: [
             "alibi",
-            "alibi_1fps",
+            "alibi_few_frames",
             "visual_rate",
             "experts",
             "heads",

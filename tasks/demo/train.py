@@ -50,7 +50,7 @@ from vab.visual import OpenClipEncoder, Preprocess, build_open_clip, save_encode
 from vab.visual.s3d import S3D, S3DConfig, S3DEncoder
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-VISUAL_FPS = 8.0
+VISUAL_FPS = 12.5
 MIN_RECORDING_SECONDS = 4.0
 """Of the recordings that the VAB learns from: as long as its crops."""
 

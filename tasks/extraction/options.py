@@ -42,7 +42,7 @@ class ExtractOptions:
     layers:demo-clip."""
     encoder_weights: str | None = None
     """Other weights for that encoder: a name, a file, or 'random'."""
-    visual_fps: float = 8.0
+    visual_fps: float = 12.5
     """Visual frames a second; an encoder with a rate of its own ignores it. Training may use any rate that divides it;
     the paper's is 1, drawn from 5."""
     clip_seconds: float = 10.0

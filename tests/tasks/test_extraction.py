@@ -163,7 +163,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
     for words, message in (
         (["--store", new, *NETWORKS], "a new store needs videos or a list of clips"),
         ([str(tmp_path / "bad.csv"), "--store", new, *NETWORKS], "bad.csv:2: start 'soon' is not a number"),
-        ([str(corpus), "--store", str(store_folder), *NETWORKS], "clip rate 4.0, not 8.0"),
+        ([str(corpus), "--store", str(store_folder), *NETWORKS], "clip rate 4.0, not 12.5"),
         (["--store", new, "--status"], "not a feature store"),
         ([str(tmp_path / "broken.mp4"), "--store", new, *NETWORKS], "holds 0"),
     ):

@@ -49,12 +49,16 @@ COMPARISONS: dict[str, dict[str, Changes]] = {
         "time": {"model": {"alibi": "time"}},
         "index": {"model": {"alibi": "index"}},
     },
-    "alibi_1fps": {
-        "asymmetric": {"model": {"visual_fps": 1.0}},
-        "time": {"model": {"visual_fps": 1.0, "alibi": "time"}},
-        "index": {"model": {"visual_fps": 1.0, "alibi": "index"}},
+    "alibi_few_frames": {
+        "asymmetric": {"model": {"visual_fps": 1.25}},
+        "time": {"model": {"visual_fps": 1.25, "alibi": "time"}},
+        "index": {"model": {"visual_fps": 1.25, "alibi": "index"}},
     },
-    "visual_rate": {"8": {}, "4": {"model": {"visual_fps": 4.0}}, "1": {"model": {"visual_fps": 1.0}}},
+    "visual_rate": {
+        "12.5": {},
+        "6.25": {"model": {"visual_fps": 6.25}},
+        "1.25": {"model": {"visual_fps": 1.25}},
+    },
     "experts": {"with": {}, "without": {"model": {"has_experts": False}}},
     "heads": {"8": {}, "4": {"model": {"num_heads": 4}}},
     "learning_rate": {"2e-3": {}, "1e-3": {"training": {"learning_rate": 1e-3}}},
@@ -72,9 +76,9 @@ COMPARISONS: dict[str, dict[str, Changes]] = {
         "flattened": {"model": {"pattern": "flattened"}},
     },
     "v_aura_rate": {
-        "8": {},
-        "4": {"model": {"visual_fps": 4.0}},
-        "25": {"model": {"visual_stream": "clip25", "visual_fps": 25.0}, "data": {"crop_seconds": 2.56}},
+        "12.5": {},
+        "6.25": {"model": {"visual_fps": 6.25}},
+        "25": {"model": {"visual_stream": "clip25", "visual_fps": 25.0}},
     },
 }
 """Of each comparison its models; a name begins with a model's type where that is not vab."""

@@ -201,7 +201,7 @@ def test_models_of_one_type_have_their_own_configuration(
     assert [(each.type, each.out.name) for each in given] == [
         ("v_aura", "v_aura-common"),
         ("v_aura", "v_aura_fusion-prepend"),
-        ("v_aura", "v_aura_rate-4"),
+        ("v_aura", "v_aura_rate-6.25"),
         ("v_aura", "v_aura_rate-25"),
         ("vab", "common"),
         ("vab", "heads-4"),
