@@ -22,7 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
 
@@ -138,9 +138,10 @@ class _Run:
             lr=options.learning_rate,
             betas=options.betas,
             weight_decay=options.weight_decay,
+            fused=True,
         )
         self.average = (
-            AveragedModel(objective, avg_fn=get_ema_avg_fn(options.ema_decay), use_buffers=True)
+            AveragedModel(objective, multi_avg_fn=get_ema_multi_avg_fn(options.ema_decay), use_buffers=True)
             if options.ema_decay
             else None
         )
