@@ -114,6 +114,8 @@ def _measure(
         work = partial(
             generate_columns, model, visual, lengths, options=sampling, is_cached=is_cached, **settings
         )
+    if device == "cuda" and system != "uncached":
+        work()  # a first run loads the kernels
     return {
         "parameters": round(millions(model) * 1e6),
         "passes": num_passes,

@@ -90,15 +90,15 @@ def _row(
     decoding = from_dict(DecodingOptions, document["sampling"], source=str(path))
     batch = _batch(config, options.batch_size, windows).to(device)
     dtype = "bfloat16" if options.dtype == "int8" else options.dtype  # 8-bit products are not counted
-    work = prepare(model, batch, windows, decoding, replace(options, dtype=dtype))
+    float_options = replace(options, dtype=dtype)
     with FlopCounterMode(display=False) as counter:
-        work()  # warms up as well
-    if options.dtype == "int8":
-        work = prepare(model.float(), batch, windows, decoding, options)
-        work()
+        prepare(model, batch, windows, replace(decoding, num_steps=1), float_options)()
+    operations = counter.get_total_flops() * (decoding.num_steps if prepare is _decoding else 1)
+    work = prepare(model.float() if options.dtype == "int8" else model, batch, windows, decoding, options)
+    work()  # warms up
     seconds = [seconds_of(work, device) for _ in range(options.repeats)]
     rate = matrix_rate(options.batch_size * windows.num_steps, config.width, dtype, device)
-    floor = counter.get_total_flops() / rate
+    floor = operations / rate
     return {
         "model": f"{path.parent.name}/{path.stem}",
         "parameters_millions": sizes,
@@ -106,7 +106,7 @@ def _row(
         "num_frames": windows.num_frames,
         "sampling": to_dict(decoding),
         "seconds": {"median": median(seconds), "each": seconds},
-        "teraflops": counter.get_total_flops() / 1e12,
+        "teraflops": operations / 1e12,
         "matrix_teraflops_a_second": rate / 1e12,
         "floor_seconds": floor,
         "times_floor": median(seconds) / floor,

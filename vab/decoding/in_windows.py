@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from vab.decoding.guidance import LogitsOf, branches, guide
 from vab.decoding.iterative import decode_iteratively
 from vab.decoding.options import DecodingOptions
+from vab.decoding.replay import replayed
 from vab.shapes import Int, Tensor
 from vab.windows import Windows
 
@@ -78,6 +79,8 @@ def decode_in_windows(
                 branches(cfg_scale),
             )
             logits_of = _bound(model, known[:, : config.num_given_codebooks], condition)
+            if device.type == "cuda":
+                logits_of = replayed(logits_of)
             wanted = known[:, config.num_given_codebooks :]
             filled = decode_iteratively(
                 guide(logits_of, cfg_scale),
