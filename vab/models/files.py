@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ from vab.config import check_ranges, from_dict, to_dict
 from vab.errors import StoreError, WeightsError
 from vab.features.store import FeatureStore
 from vab.models import find_model
+from vab.shapes import Tensor
 
 FORMAT = "model"
+SCALE = ".scale"
+"""What the name of a matrix's scales has after the matrix's own."""
 REFINER = "refiner"
 """The one role in a card that is no stream's: what completes the codes."""
 
@@ -87,9 +91,47 @@ class ModelCard:
 
 
 def save_model(path: Path, model: nn.Module, card: ModelCard, *, dtype: torch.dtype = torch.float32) -> None:
-    """Write weights and card, atomically; ``dtype`` float16 halves the file."""
-    tensors = {name: value.detach().cpu().to(dtype) for name, value in model.state_dict().items()}
-    save_tensors(path, tensors, {"format": FORMAT, "version": 1, **to_dict(card)})
+    """Write weights and card, atomically; ``dtype`` float16 halves the file, int8 makes a quarter of it."""
+    tensors = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    small = (
+        _in_8_bits(tensors) if dtype == torch.int8 else {n: value.to(dtype) for n, value in tensors.items()}
+    )
+    save_tensors(path, small, {"format": FORMAT, "version": 1, **to_dict(card)})
+
+
+def _in_8_bits(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Matrices rounded to 8 bits, each row by a scale of its own, which stands beside them; the rest in float16."""
+    rounded = {}
+    for name, value in tensors.items():
+        if value.ndim < 2:
+            rounded[name] = value.half()
+            continue
+        rows = value.flatten(1)
+        scale = rows.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / 127
+        rounded[name] = (rows / scale).round().to(torch.int8).view_as(value)
+        rounded[name + SCALE] = scale
+    return rounded
+
+
+def _in_32_bits(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """What ``save_model`` was given, as near as its ``dtype`` allows.
+
+    Raises:
+        WeightsError: a matrix of 8 bits has not a scale for each row.
+    """
+    scales = {
+        name: tensors[name + SCALE]
+        for name, value in tensors.items()
+        if value.dtype == torch.int8 and value.ndim > 1 and name + SCALE in tensors
+    }
+    whole = {name: value.float() for name, value in tensors.items() if name.removesuffix(SCALE) not in scales}
+    for name, scale in scales.items():
+        if scale.shape != (len(tensors[name]), 1):
+            raise WeightsError(
+                f"{path}: {name + SCALE} is {list(scale.shape)}, not one number a row of {name}"
+            )
+        whole[name] = (tensors[name].flatten(1) * scale).view_as(tensors[name])
+    return whole
 
 
 def load_model(path: Path) -> tuple[nn.Module, ModelCard]:
@@ -98,13 +140,14 @@ def load_model(path: Path) -> tuple[nn.Module, ModelCard]:
     Raises:
         WeightsError: the file is damaged, of another kind or version, or does not fit its own configuration.
     """
-    tensors, header = load_tensors(path, expected_format=FORMAT)
+    stored, header = load_tensors(path, expected_format=FORMAT)
+    tensors = _in_32_bits(stored, path)
     fields = {key: value for key, value in header.items() if key not in ("format", "version")}
     card = from_dict(ModelCard, _current(fields), source=str(path))
     folder = find_model(card.type)
     config = from_dict(folder.config, card.config, source=str(path))
     model: nn.Module = build_for(lambda: folder.model(config), tensors, path)
-    load_state(model, {name: value.float() for name, value in tensors.items()}, path)
+    load_state(model, tensors, path)
     return model.eval().requires_grad_(False), card
 
 
