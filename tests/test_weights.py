@@ -216,7 +216,9 @@ def test_registry() -> None:
     assert len(set(names)) == len(names)
     expected = {"audiogen-medium-codec", "encodec-24khz", "dac-16khz", "dac-44khz", "eva02-l-14"}
     expected |= {"vggish", "panns-16khz", "panns-32khz", "passt", "imagebind", "wav2clip", "synchformer"}
-    expected |= {f"demo-{kind}" for kind in ("clip", "refiner", "vab", "search", "classes")}
+    expected |= {
+        f"demo-{kind}" for kind in ("clip", "sync", "refiner", "vab", "search", "classes", "maskvat")
+    }
     expected.add("spectral-16khz")
     assert expected == set(names)
     for entry in weights.entries():

@@ -81,6 +81,13 @@ _ENTRIES = (
         note="open_clip tower, trained on Foley world",
     ),
     WeightsEntry(
+        "demo-sync",
+        "encoder",
+        "demo-sync.safetensors",
+        "Apache-2.0",
+        note="small S3D, trained to tell how far audio and frames of Foley world are apart",
+    ),
+    WeightsEntry(
         "demo-vab", "model", "demo-vab.safetensors", "Apache-2.0", note="VAB, trained on Foley world"
     ),
     WeightsEntry(
@@ -103,6 +110,13 @@ _ENTRIES = (
         "demo-classes.safetensors",
         "Apache-2.0",
         note="the same, probed for the classes of Foley world, from audio and frames",
+    ),
+    WeightsEntry(
+        "demo-maskvat",
+        "model",
+        "demo-maskvat.safetensors",
+        "Apache-2.0",
+        note="MaskVAT, the Seq2Seq network, trained on Foley world",
     ),
     WeightsEntry(
         "audiogen-medium-codec",

@@ -78,7 +78,7 @@ class BenchExtractOptions:
 
     inputs: list[str] = positional()
     """Videos, folders or lists of clips, as 'vab extract' takes them; some tens of clips."""
-    codec: str = "demo-codec"
+    codec: str = "spectral-16khz"
     """Name of a codec, or file of its weights."""
     encoder: str = "demo-clip"
     """Name of a visual encoder, or file of its weights."""

@@ -48,10 +48,11 @@ class CorpusOptions:
 class TrainOptions:
     """Make the bundled weights from nothing, by the configurations in configs/ and the same functions as the commands.
 
-    Corpus, codec, visual tower, features, coarse-to-fine stage, VAB, encoder for search, classifier.
+    Corpus, codec, visual tower, features, coarse-to-fine stage, VAB, sync encoder, encoder for search, classifier,
+    MaskVAT.
 
-    Stages whose result is there are skipped; re-run to resume. The full run takes over
-    three hours on two cores; --quick takes minutes and proves the path.
+    Stages whose result is there are skipped; re-run to resume. The full run takes about ten hours on two cores, most of
+    them in trainings, which a GPU does in minutes; --quick takes minutes and proves the path.
     """
 
     output: Path = short("o", default=Path("out/bundle"))

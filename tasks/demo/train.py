@@ -86,6 +86,7 @@ class Recipe:
             ("sync encoder", self.weights("sync"), self.sync),
             ("encoder for search", self.weights("search"), self.search),
             ("classifier", self.weights("classes"), self.classes),
+            ("MaskVAT", self.weights("maskvat"), self.maskvat),
         ]
         for name, result, stage in stages:
             if result.exists():
@@ -195,18 +196,17 @@ class Recipe:
             manifests.append(self.out / "cache" / "recordings.csv")
             write_long_recordings(manifests[1], self.options.recordings, MIN_RECORDING_SECONDS)
         for store, manifest in zip(self.stores, manifests, strict=True):
-            options = ExtractOptions(
-                inputs=[str(manifest)],
-                store=store,
-                codec=str(self.codec_weights),
-                encoder=str(self.weights("clip")),
-                visual_fps=VISUAL_FPS,
-                clip_seconds=material.CLIP_SECONDS,
-                workers=self.options.workers,
-                device=self.options.device,
+            self._extract(
+                ExtractOptions(
+                    inputs=[str(manifest)],
+                    store=store,
+                    codec=str(self.codec_weights),
+                    encoder=str(self.weights("clip")),
+                    visual_fps=VISUAL_FPS,
+                    clip_seconds=material.CLIP_SECONDS,
+                    **self._decoding,
+                )
             )
-            if extract(options):
-                raise VABError(f"{store}: no features could be extracted; failures.jsonl has the reasons")
         (self.out / "features.done").touch()
 
     def refiner(self) -> None:
@@ -227,7 +227,7 @@ class Recipe:
             "training": self._training(),
         }
         adapt(read_options(AdaptOptions, CONFIGS / "retrieval" / "demo.yaml", given, self._running))
-        _halve(out / "encoder.safetensors", self.weights("search"))
+        _quarter(out / "encoder.safetensors", self.weights("search"))
 
     def classes(self) -> None:
         """A linear probe: on Foley world it is ahead of a short fine-tuning, and takes a minute."""
@@ -242,7 +242,17 @@ class Recipe:
         finetune(
             read_options(FinetuneOptions, CONFIGS / "classification" / "demo.yaml", given, self._running)
         )
-        _halve(out / "model.safetensors", self.weights("classes"))
+        _quarter(out / "model.safetensors", self.weights("classes"))
+
+    def maskvat(self) -> None:
+        """Extract what it reads besides, and pretrain it."""
+        made_by: dict[str, dict[str, Any]] = {
+            "sync": {"encoder": str(self.weights("sync"))},
+            "demo-audio": {"maker": {"weights": str(self.weights("search"))}},
+        }
+        for stream, maker in made_by.items():
+            self._extract(ExtractOptions(store=self.store, add=stream, **maker, **self._decoding))
+        self._pretrain("maskvat", "maskvat/demo_seq2seq.yaml", [self.store])
 
     def weights(self, kind: str) -> Path:
         """File of a model or the visual encoder."""
@@ -252,6 +262,10 @@ class Recipe:
     def codec_weights(self) -> Path:
         """File of the codec."""
         return self.out / "bundle" / "spectral-16khz.safetensors"
+
+    def _extract(self, options: ExtractOptions) -> None:
+        if extract(options):
+            raise VABError(f"{options.store}: no features could be extracted; failures.jsonl has the reasons")
 
     def _pretrain(
         self, kind: str, config: str, stores: list[Path], more: dict[str, Any] | None = None
@@ -264,11 +278,15 @@ class Recipe:
             "training": self._training(),
         }
         pretrain(read_options(PretrainOptions, CONFIGS / config, given, more or {}, self._running))
-        _halve(out / "model.safetensors", self.weights(kind))
+        _quarter(out / "model.safetensors", self.weights(kind))
 
     def _training(self) -> dict[str, Any]:
         """What replaces the training options of a configuration."""
         return {**self.amounts.training, "seed": self.options.seed}
+
+    @property
+    def _decoding(self) -> dict[str, Any]:
+        return {"workers": self.options.workers, "device": self.options.device}
 
     @property
     def _running(self) -> dict[str, Any]:
@@ -326,7 +344,7 @@ class Recipe:
         }
 
 
-def _halve(trained: Path, bundled: Path) -> None:
-    """The same weights at half the size."""
+def _quarter(trained: Path, bundled: Path) -> None:
+    """The same weights at a quarter of the size."""
     model, card = load_model(trained)
-    save_model(bundled, model, card, dtype=torch.float16)
+    save_model(bundled, model, card, dtype=torch.int8)

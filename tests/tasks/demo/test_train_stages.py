@@ -40,23 +40,30 @@ def test_the_models_are_trained_in_order_and_go_together(
 
     for name in ("pretrain", "adapt", "finetune"):
         monkeypatch.setattr(train, name, pretend)
+    extracted: list[Any] = []
+    monkeypatch.setattr(train, "extract", lambda options: extracted.append(options) or 0)
     words = ["demo", "train", "--seed", "3", "-o", str(tmp_path)]
     words += ["--recordings", "real"] * recordings
     assert cli.main(words) == 0
 
-    assert [options.out.name for options in given] == ["refiner", "vab", "search", "classes"]
+    assert [options.out.name for options in given] == ["refiner", "vab", "search", "classes", "maskvat"]
     store, real = tmp_path / "store", tmp_path / "store-recordings"
-    assert [options.store for options in given] == [[store], [store, real][: 1 + recordings], [store], store]
+    both = [store, real][: 1 + recordings]
+    assert [options.store for options in given] == [[store], both, [store], store, [store]]
     for options in given:
         assert options.training.seed == 3 and options.resume
-    assert {options.codec_weights for options in given[:2]} == {str(bundle / "spectral-16khz.safetensors")}
+    codecs = {options.codec_weights for options in (*given[:2], given[4])}
+    assert codecs == {str(bundle / "spectral-16khz.safetensors")}
     assert given[1].refiner == bundle / "demo-refiner.safetensors"
     assert given[2].weights == given[3].init == str(bundle / "demo-vab.safetensors")
     assert given[3].freeze
-    for made in ("refiner", "vab", "search", "classes"):
+    assert [(options.store, options.add) for options in extracted] == [(store, "sync"), (store, "demo-audio")]
+    assert extracted[0].encoder == str(bundle / "demo-sync.safetensors")
+    assert extracted[1].maker == {"weights": str(bundle / "demo-search.safetensors")}
+    for made in ("refiner", "vab", "search", "classes", "maskvat"):
         assert (bundle / f"demo-{made}.safetensors").is_file()
     assert cli.main(words) == 0
-    assert len(given) == 4  # what is there is not made again
+    assert len(given) == 5  # what is there is not made again
 
 
 def test_codec_and_features_take_the_recordings_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,11 +86,12 @@ def test_codec_and_features_take_the_recordings_too(tmp_path: Path, monkeypatch:
 
 
 def test_the_demo_models_fit_the_codec() -> None:
-    codec = read_yaml(train.CONFIGS / "codec" / "demo.yaml")["network"]
+    network = read_yaml(train.CONFIGS / "codec" / "demo.yaml")["network"]
+    codec = from_dict(SpectralConfig, network, source="network")
     for name in ("vab", "coarse_to_fine"):
         model = read_yaml(train.CONFIGS / name / "demo.yaml")["model"]
-        assert model["codebook_dim"] == codec["codebook_dim"]
-        assert model["codebook_size"] == codec["codebook_size"]
+        assert model["codebook_dim"] == codec.codebook_dim
+        assert model["codebook_size"] == codec.codebook_size
 
 
 @pytest.mark.parametrize(
@@ -109,7 +117,10 @@ def test_a_folder_of_one_run_is_not_gone_on_with_as_another(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _touch(tmp_path, ["corpus/manifest.csv", "features.done"])
-    models = [f"demo-{kind}.safetensors" for kind in ("clip", "refiner", "vab", "sync", "search", "classes")]
+    models = [
+        f"demo-{kind}.safetensors"
+        for kind in ("clip", "refiner", "vab", "sync", "search", "classes", "maskvat")
+    ]
     _touch(tmp_path / "bundle", ["spectral-16khz.safetensors", *models])
     words = ["demo", "train", "-o", str(tmp_path)]
     assert cli.main([*words, "--quick"]) == 0
