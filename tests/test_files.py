@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +49,8 @@ def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
         assert caught.value.filename == str(tmp_path / "file.json")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_what_a_killed_run_left_is_found_and_nothing_else(tmp_path: Path) -> None:
     kept = [tmp_path / name for name in (".hidden", "some.partial", "folder.partial.json")]
     for path in kept:
@@ -95,3 +100,23 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         files.check_outputs([tmp_path])
     files.check_outputs([tmp_path / "deep" / "folder" / "x.json"])
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_what_a_killed_process_left_of_an_output_goes_and_nothing_else(tmp_path: Path) -> None:
+    def killed_while_writing(path: Path) -> None:
+        with files.complete_file(path):
+            os._exit(9)
+
+    for name in ("report.json", "other.json"):
+        process = multiprocessing.get_context("fork").Process(
+            target=killed_while_writing, args=(tmp_path / name,)
+        )
+        process.start()
+        process.join()
+    with files.complete_file(tmp_path / "report.json") as mine:
+        assert len(list(tmp_path.iterdir())) == 3
+        files.check_outputs([tmp_path / "report.json"])
+        left = set(tmp_path.iterdir())
+        assert len(left) == 2 and mine in left

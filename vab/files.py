@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -26,7 +27,8 @@ def complete_file(path: Path) -> Iterator[Path]:
         OSError: the folder cannot be made, the disk is full, or writing is not allowed; it names ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.absolute().with_name(f".{os.getpid()}-{os.urandom(4).hex()}.partial{path.suffix}")
+    name = f"{_start_of_partials(path)}{os.getpid()}-{os.urandom(4).hex()}.partial{path.suffix}"
+    partial = path.absolute().with_name(name)
     try:
         partial.touch()
         mode = partial.stat().st_mode
@@ -66,7 +68,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
     """Refuse, before any work, outputs that are inputs or that cannot be written.
 
-    Two names of one file are one file: symbolic and hard links, other spellings of a path.
+    Two names of one file are one file: symbolic and hard links, other spellings of a path. What killed runs left
+    half-written of an output is removed.
 
     Raises:
         VABError: names the first such output.
@@ -82,6 +85,8 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
             raise VABError(f"{output}: is a folder; name a file")
     for output in {output.parent: output for output in outputs}.values():
         check_writable(output)
+    for output in outputs:
+        _remove_dead_partials(output)
 
 
 def check_writable(path: Path) -> None:
@@ -103,6 +108,31 @@ def _status(path: Path) -> os.stat_result | None:
         return path.stat()
     except (OSError, ValueError):  # absent, or a name that no file can have
         return None
+
+
+def _start_of_partials(path: Path) -> str:
+    """Of the temporary names of a file, before the number of the process that writes it."""
+    return f".{hashlib.sha256(path.name.encode(errors='surrogateescape')).hexdigest()[:8]}-"
+
+
+def _remove_dead_partials(path: Path) -> None:
+    start = _start_of_partials(path)
+    for partial in path.parent.glob(start + "*.partial*"):
+        process = partial.name.removeprefix(start).split("-")[0]
+        if process.isdecimal() and not _is_running(int(process)):
+            partial.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":
+        return True  # where signal 0 would end it
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def remove_leftovers(folder: Path) -> None:
