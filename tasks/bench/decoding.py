@@ -42,9 +42,7 @@ def twin_of(config: VABConfig) -> VAURAConfig:
         num_codebooks=config.num_codebooks,
         codebook_size=config.codebook_size,
         frame_rate=config.frame_rate,
-        visual_stream="clip",
-        visual_dim=config.visual_dim,
-        visual_fps=config.visual_fps,
+        conditions=config.conditions,
     )
 
 
@@ -94,7 +92,8 @@ def _measure(
     system: str, config: VABConfig, decoding: DecodingOptions, options: BenchDecodingOptions, device: str
 ) -> dict[str, Any]:
     windows = Windows.of(config.streams, options.seconds, 0.0)
-    visual = list(torch.randn(options.batch_size, windows.num_frames, config.visual_dim))
+    visual = torch.randn(options.batch_size, windows.num_frames, config.visual_dim)
+    conditions = [{"clip": each} for each in visual]
     lengths = [windows.num_steps] * len(visual)
     settings: dict[str, Any] = {
         "windows": windows,
@@ -104,7 +103,6 @@ def _measure(
     if system == "masked":
         model = _ready(VAB(config), options, device)
         num_passes = decoding.num_steps
-        conditions = [{"clip": each} for each in visual]
         work = partial(generate_codes, model, conditions, lengths, options=decoding, **settings)
     else:
         model = _ready(VAURA(twin_of(config)), options, device)
@@ -112,7 +110,7 @@ def _measure(
         sampling = AutoregressiveOptions(cfg_scale=decoding.cfg_scale)
         is_cached = system == "cached"
         work = partial(
-            generate_columns, model, visual, lengths, options=sampling, is_cached=is_cached, **settings
+            generate_columns, model, conditions, lengths, options=sampling, is_cached=is_cached, **settings
         )
     if device == "cuda" and system != "uncached":
         work()  # a first run loads the kernels

@@ -165,8 +165,8 @@ class AblationOptions:
     near the paper's rate; 'visual_rate': 12.5, 6.25 or 1.25 frames a second; 'experts': with or without; 'heads': 8 or
     4; 'learning_rate': 2e-3 or 1e-3; 'codebooks': 4 or 2; 'mask_ratio': mean 0.35 (and its minimum with it), 0.55 or
     0.75 (paper appendix C.5; minimum 0.5). Of V-AURA, named apart: 'v_aura_fusion': frames beside codes or before them;
-    'v_aura_pattern': delay, parallel or flattened; 'v_aura_rate': 12.5, 6.25 or 25 frames a second, the latter of a
-    stream clip25. Writes ablation.json. Re-run to resume.
+    'v_aura_pattern': delay, parallel or flattened; 'v_aura_rate': sync features 25 or 12.5 times a second beside frames
+    at 12.5, or both at 2.5. Writes ablation.json. Re-run to resume.
     """
 
     what: list[str] = positional(

@@ -16,7 +16,7 @@ from vab.codecs import load_codec
 from vab.config import from_dict, to_dict
 from vab.errors import ConfigError, WeightsError
 from vab.features.batch import FeatureBatch
-from vab.features.info import CodecFacts, StreamInfo
+from vab.features.info import CodecFacts, StreamInfo, StreamSize
 from vab.models import find_model, model_names
 from vab.models.base import CodeRefiner, ModelConfig, Sound, SoundGenerator, TrainableModel
 from vab.models.files import ModelCard
@@ -38,9 +38,7 @@ CONFIGS: dict[str, Any] = {
         num_codebooks=4,
         codebook_size=64,
         frame_rate=50.0,
-        visual_stream="clip",
-        visual_dim=tiny_config().visual_dim,
-        visual_fps=5.0,
+        conditions={"clip": StreamSize(tiny_config().visual_dim, 5.0), "sync": StreamSize(6, 12.5)},
     ),
     "vab": tiny_config(),
     "vab-refiner": dataclasses.replace(tiny_config(), num_given_codebooks=2),

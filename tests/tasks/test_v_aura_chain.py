@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from test_chain import ROOT
 from tiny import tiny_config, write_tiny_clip
 
@@ -11,6 +12,7 @@ from tasks import cli
 from vab import media
 from vab.checkpoint import load_tensors
 from vab.codecs import load_codec
+from vab.config import read_yaml
 
 SIZES = {
     "num_layers": 1,
@@ -19,8 +21,8 @@ SIZES = {
     "num_heads": 2,
     "feed_forward_width": 32,
     "codebook_size": load_codec("tiny-encodec").codebook_size,
-    "visual_dim": tiny_config().visual_dim,
-    "visual_fps": 5,
+    "num_codebooks": 4,
+    "conditions": {"clip": {"width": tiny_config().visual_dim, "rate": 5.0}},
 }
 
 
@@ -32,19 +34,20 @@ def test_it_is_extracted_for_trained_generated_and_evaluated(tmp_path: Path) -> 
     extract = ["extract", str(tmp_path / "corpus"), "--store", store, "--codec", "tiny-encodec"]
     extract += ["--encoder", "tiny-clip", "--visual-fps", "5", "--clip-seconds", "1.4", "--device", "cpu"]
     assert cli.main(extract) == 0
-    config = str(ROOT / "configs/v_aura/demo.yaml")
-    train = ["pretrain", "--config", config, "--store", store, "--out", out, "--device", "cpu"]
-    sizes = [word for key, value in SIZES.items() for word in (f"--model.{key}", str(value))]
+    demo = read_yaml(ROOT / "configs/v_aura/demo.yaml")
+    config = tmp_path / "v_aura.yaml"
+    config.write_text(yaml.safe_dump({**demo, "model": {**demo["model"], **SIZES}}))
+    train = ["pretrain", "--config", str(config), "--store", store, "--out", out, "--device", "cpu"]
     train += ["--training.max_steps", "3", "--training.batch_size", "2", "--training.validate_every", "3"]
     train += ["--training.precision", "32", "--data.crop_seconds", "1", "--data.num_logged_clips", "1"]
-    assert cli.main([*train, *sizes]) == 0
+    assert cli.main(train) == 0
     header = load_tensors(tmp_path / "run" / "model.safetensors")[1]
     assert header["type"] == "v_aura" and set(header["components"]) == {"codes", "clip"}
     generate = ["generate", str(tmp_path / "corpus"), "-o", made, "--weights", f"{out}/model.safetensors"]
     assert cli.main([*generate, "--device", "cpu", "--sampling.top_p", "0.9"]) == 0
     settings = json.loads((tmp_path / "made" / "clip0.mp4.json").read_text())
     assert settings["sampling"] == {
-        "cfg_scale": 6.0, "temperature": 1.0, "top_k": 128, "top_p": 0.9, "stride_seconds": None
+        "cfg_scale": 3.0, "temperature": 1.0, "top_k": 128, "top_p": 0.9, "stride_seconds": None
     }  # fmt: skip
     assert settings["condition_rates"] == {"clip": 5.0}
     length = media.read_audio(tmp_path / "made" / "clip0.mp4", 16000).shape[1]

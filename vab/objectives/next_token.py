@@ -33,8 +33,8 @@ class NextTokenPrediction(nn.Module):
         """Wrap a model.
 
         Args:
-            model: ``model(codes, visual, is_dropped=, is_valid_visual=)`` gives logits of every code from those before
-                it; ``model.config.visual_stream`` is the stream that it takes.
+            model: ``model(codes, conditions, is_dropped=, is_valid=)`` gives logits of every code from those before it;
+                ``model.config.conditions`` has the streams that are conditions.
             options: of the loss.
         """
         super().__init__()
@@ -72,11 +72,10 @@ class NextTokenPrediction(nn.Module):
         return metrics
 
     def _predict(self, batch: FeatureBatch, is_dropped: Tensor) -> Tensor:
-        stream = self.model.config.visual_stream
-        codes = batch.streams["codes"]
+        codes, names = batch.streams["codes"], list(self.model.config.conditions)
         return self.model(
             codes,
-            batch.streams[stream],
+            {name: batch.streams[name] for name in names},
             is_dropped=is_dropped.to(codes.device),
-            is_valid_visual=batch.is_valid[stream],
+            is_valid={name: batch.is_valid[name] for name in names},
         )

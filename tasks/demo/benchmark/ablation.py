@@ -40,7 +40,10 @@ CONFIGS = Path(__file__).parents[3] / "configs"
 Changes = dict[str, dict[str, Any]]
 SMALL: dict[str, Changes] = {
     "vab": {"model": {"num_layers": 4, "num_encoder_layers": 2}, "training": {"warmup_steps": 100}},
-    "v_aura": {"model": {"num_layers": 3}, "training": {"warmup_steps": 100}},
+    "v_aura": {
+        "model": {"num_layers": 3, "num_codebooks": 4},
+        "training": {"warmup_steps": 100, "batch_size": 16},
+    },
 }
 """What all models of a type have in common; the rest is the demo's configuration."""
 COMPARISONS: dict[str, dict[str, Changes]] = {
@@ -76,9 +79,12 @@ COMPARISONS: dict[str, dict[str, Changes]] = {
         "flattened": {"model": {"pattern": "flattened"}},
     },
     "v_aura_rate": {
-        "12.5": {},
-        "6.25": {"model": {"visual_fps": 6.25}},
-        "25": {"model": {"visual_stream": "clip25", "visual_fps": 25.0}},
+        "25": {},
+        "12.5": {"model": {"conditions": {"sync": {"rate": 12.5}}}},
+        "2.5": {
+            "model": {"conditions": {"clip": {"rate": 2.5}, "sync": {"rate": 2.5}}},
+            "data": {"crop_seconds": 2.4},
+        },
     },
 }
 """Of each comparison its models; a name begins with a model's type where that is not vab."""

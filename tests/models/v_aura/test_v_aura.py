@@ -10,6 +10,7 @@ from vab.decoding.options import AutoregressiveOptions
 from vab.decoding.patterns import Pattern
 from vab.device import on_device
 from vab.features.batch import FeatureBatch
+from vab.features.info import StreamSize
 from vab.models.v_aura.config import VAURAConfig
 from vab.models.v_aura.generate import generate_codes
 from vab.models.v_aura.model import VAURA
@@ -26,9 +27,7 @@ CONFIG = VAURAConfig(
     num_codebooks=3,
     codebook_size=20,
     frame_rate=10.0,
-    visual_stream="clip",
-    visual_dim=6,
-    visual_fps=5.0,
+    conditions={"clip": StreamSize(6, 5.0)},
 )
 GREEDY = AutoregressiveOptions(cfg_scale=2.0, temperature=0.0)
 
@@ -45,26 +44,26 @@ def model_of(**changes: Any) -> VAURA:
 def inputs(steps: int = 8, frames: int = 4, size: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     codes = torch.randint(0, CONFIG.codebook_size, (size, 3, steps), generator=generator)
-    return codes, torch.randn(size, frames, CONFIG.visual_dim, generator=generator)
+    return codes, torch.randn(size, frames, 6, generator=generator)
 
 
 def seen_frames(model: VAURA, codebook: int, step: int) -> list[int]:
     codes, visual = inputs()
     visual.requires_grad_(True)
-    [gradient] = torch.autograd.grad(model(codes, visual)[0, codebook, step].square().sum(), visual)
+    [gradient] = torch.autograd.grad(model(codes, {"clip": visual})[0, codebook, step].square().sum(), visual)
     return gradient[0].abs().sum(dim=1).nonzero().flatten().tolist()
 
 
 def seen_codes(model: VAURA, codebook: int, step: int) -> set[tuple[int, int]]:
     """Places whose code changes a prediction."""
     codes, visual = inputs(size=1)
-    before = model(codes, visual)[0, codebook, step]
+    before = model(codes, {"clip": visual})[0, codebook, step]
     found = set()
     for other in range(3):
         for at in range(codes.shape[2]):
             changed = codes.clone()
             changed[0, other, at] = (changed[0, other, at] + 1) % CONFIG.codebook_size
-            if not torch.equal(model(changed, visual)[0, codebook, step], before):
+            if not torch.equal(model(changed, {"clip": visual})[0, codebook, step], before):
                 found.add((other, at))
     return found
 
@@ -97,16 +96,34 @@ def test_a_step_sees_its_own_frame_and_those_before() -> None:
 
 
 def test_frames_stand_by_their_time_whatever_the_rates_and_padding_fills_the_rest() -> None:
-    model = model_of(frame_rate=44100 / 512, visual_fps=12.5, pattern="parallel")
-    condition = model.condition(torch.randn(1, 32, 6), model.pattern(221))
+    model = model_of(frame_rate=44100 / 512, conditions={"clip": StreamSize(6, 12.5)}, pattern="parallel")
+    condition = model.condition({"clip": torch.randn(1, 32, 6)}, model.pattern(221))
     embedded = model.visual_embedding(torch.randn(1, 32, 6))
     assert condition.shape == (1, 221, embedded.shape[2])
     changes = [s for s in range(1, 221) if not torch.equal(condition[0, s], condition[0, s - 1])]
     # Frame f begins at step ceil(f * 6.89); the last step, at 2.554 s, is still of frame 31.
     assert changes == [-(-f * 441 // 64) for f in range(1, 32)]
-    late = model.condition(torch.randn(1, 30, 6), model.pattern(221))
+    late = model.condition({"clip": torch.randn(1, 30, 6)}, model.pattern(221))
     assert torch.equal(late[0, 207:], model.visual_padding.expand(14, -1))
     assert not torch.equal(late[0, 206], model.visual_padding)
+
+
+def test_streams_of_different_rates_stand_side_by_side() -> None:
+    model = model_of(conditions={"clip": StreamSize(6, 5.0), "sync": StreamSize(4, 10.0)}, pattern="parallel")
+    codes, clip = inputs()
+    streams = {"clip": clip, "sync": torch.randn(2, 8, 4)}
+    for stream in streams.values():
+        stream.requires_grad_(True)
+    logits = model(codes, streams)[0, 0, 5]
+    gradients = torch.autograd.grad(logits.square().sum(), list(streams.values()))
+    seen = [each[0].abs().sum(dim=1).nonzero().flatten().tolist() for each in gradients]
+    assert seen == [[0, 1, 2], [0, 1, 2, 3, 4, 5]]
+    prepended = model_of(conditions=model.config.conditions, fusion="prepend")
+    assert prepended.condition(streams, prepended.pattern(8)).shape == (2, 5, 32), (
+        "a frame of 'clip' each, and padding"
+    )
+    with pytest.raises(ValueError, match="name a stream"):
+        model_of(conditions={})
 
 
 def test_a_dropped_condition_and_padding_hide_the_frames() -> None:
@@ -115,12 +132,14 @@ def test_a_dropped_condition_and_padding_hide_the_frames() -> None:
         codes, visual = inputs()
         other = visual + 1
         dropped = torch.tensor([False, True])
-        first, second = (model(codes, each, is_dropped=dropped) for each in (visual, other))
+        first, second = (model(codes, {"clip": each}, is_dropped=dropped) for each in (visual, other))
         assert not torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
         is_valid = torch.tensor([[True, True, False, False]]).expand(2, -1)
         other = visual.clone()
         other[:, 2:] += 1
-        assert torch.equal(*(model(codes, each, is_valid_visual=is_valid) for each in (visual, other)))
+        assert torch.equal(
+            *(model(codes, {"clip": each}, is_valid={"clip": is_valid}) for each in (visual, other))
+        )
 
 
 def test_prediction_in_pieces_from_a_cache_is_that_of_the_whole() -> None:
@@ -129,7 +148,7 @@ def test_prediction_in_pieces_from_a_cache_is_that_of_the_whole() -> None:
         codes, visual = inputs()
         pattern = model.pattern(8)
         before = torch.nn.functional.pad(pattern.lay(codes, 20)[:, :, :-1], (1, 0), value=20)
-        condition = model.condition(visual, pattern)
+        condition = model.condition({"clip": visual}, pattern)
         turns = model.turns(condition, pattern)
         whole = model.predict(before, condition, turns)
         caches = model.make_caches(2, condition, pattern)
@@ -139,17 +158,19 @@ def test_prediction_in_pieces_from_a_cache_is_that_of_the_whole() -> None:
                 for a, b in ((0, 3), (3, 4), (4, pattern.num_columns))
             ]
         torch.testing.assert_close(torch.cat(pieces, dim=2), whole, atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(pattern.gather(whole), model(codes, visual), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            pattern.gather(whole), model(codes, {"clip": visual}), atol=1e-5, rtol=1e-4
+        )
 
 
 @pytest.mark.parametrize("changes", [{}, {"fusion": "prepend"}, {"pattern": "flattened"}])
 def test_greedy_with_cache_equals_without(changes: dict[str, Any]) -> None:
     model = model_of(**changes)
-    visual = [torch.randn(12, 6), torch.randn(7, 6)]
+    frames = [{"clip": torch.randn(12, 6)}, {"clip": torch.randn(7, 6)}]
     windows = Windows.of(model.config.streams, 1.0, 0.4)
     made = [
         generate_codes(
-            model, visual, [24, 13], windows=windows, options=GREEDY, seeds=[1, 2], is_cached=is_cached
+            model, frames, [24, 13], windows=windows, options=GREEDY, seeds=[1, 2], is_cached=is_cached
         )
         for is_cached in (True, False)
     ]
@@ -161,13 +182,15 @@ def test_greedy_with_cache_equals_without(changes: dict[str, Any]) -> None:
 def test_the_cache_serves_8_bit_products() -> None:
     model = on_device(model_of(), "cpu", "int8")
     windows = Windows.of(model.config.streams, 1.0, 0.4)
-    [codes] = generate_codes(model, [torch.randn(7, 6)], [13], windows=windows, options=GREEDY, seeds=[1])
+    [codes] = generate_codes(
+        model, [{"clip": torch.randn(7, 6)}], [13], windows=windows, options=GREEDY, seeds=[1]
+    )
     assert codes.shape == (3, 13)
 
 
 def test_a_clip_in_a_batch_is_the_clip_alone_and_seeds_and_options_matter() -> None:
     model = model_of()
-    visual = [torch.randn(frames, 6) for frames in (3, 12, 7)]
+    seen = [{"clip": torch.randn(frames, 6)} for frames in (3, 12, 7)]
     windows = Windows.of(model.config.streams, 1.0, 0.4)
     plain = AutoregressiveOptions(cfg_scale=2.0, top_k=10)
 
@@ -176,7 +199,7 @@ def test_a_clip_in_a_batch_is_the_clip_alone_and_seeds_and_options_matter() -> N
     ) -> list[Any]:
         settings: dict[str, Any] = {"windows": windows, "options": options, "batch_size": 2} | more
         lengths, seeds = ([5, 24, 13][row] for row in rows), [7 + row + shift for row in rows]
-        return generate_codes(model, [visual[row] for row in rows], list(lengths), seeds=seeds, **settings)
+        return generate_codes(model, [seen[row] for row in rows], list(lengths), seeds=seeds, **settings)
 
     together = made([0, 1, 2])
     for row in range(3):
@@ -232,7 +255,7 @@ def test_it_learns_codes_that_follow_frames() -> None:
     visual = torch.nn.functional.one_hot(torch.tensor([0, 3, 1, 2]), 6).float()
     [codes] = generate_codes(
         model.eval(),
-        [visual],
+        [{"clip": visual}],
         [8],
         windows=Windows.of(model.config.streams, 0.8, 0.2),
         options=dataclasses.replace(GREEDY, cfg_scale=1.0),

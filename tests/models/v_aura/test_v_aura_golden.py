@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from vab.decoding.options import AutoregressiveOptions
+from vab.features.info import StreamSize
 from vab.models.v_aura.config import VAURAConfig
 from vab.models.v_aura.generate import generate_codes
 from vab.models.v_aura.model import VAURA
@@ -23,9 +24,7 @@ CONFIG = VAURAConfig(
     num_codebooks=2,
     codebook_size=12,
     frame_rate=10.0,
-    visual_stream="clip",
-    visual_dim=4,
-    visual_fps=5.0,
+    conditions={"clip": StreamSize(4, 5.0)},
 )
 
 
@@ -36,10 +35,10 @@ def outputs(state: dict[str, torch.Tensor], fusion: str) -> dict[str, torch.Tens
     model.load_state_dict({key.removeprefix(weights): state[key] for key in state if key.startswith(weights)})
     visual, codes = state["visual"], state["codes"]
     with torch.no_grad():
-        logits = model(codes, visual, is_dropped=torch.tensor([False, True]))
+        logits = model(codes, {"clip": visual}, is_dropped=torch.tensor([False, True]))
     made = generate_codes(
         model,
-        list(visual),
+        [{"clip": each} for each in visual],
         [14, 10],
         windows=Windows.of(CONFIG.streams, 1.0, 0.4),
         options=AutoregressiveOptions(cfg_scale=2.0, top_k=8, top_p=0.95),

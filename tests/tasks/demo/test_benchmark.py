@@ -201,13 +201,14 @@ def test_models_of_one_type_have_their_own_configuration(
     assert [(each.type, each.out.name) for each in given] == [
         ("v_aura", "v_aura-common"),
         ("v_aura", "v_aura_fusion-prepend"),
-        ("v_aura", "v_aura_rate-6.25"),
-        ("v_aura", "v_aura_rate-25"),
+        ("v_aura", "v_aura_rate-12.5"),
+        ("v_aura", "v_aura_rate-2.5"),
         ("vab", "common"),
         ("vab", "heads-4"),
     ]
     assert given[1].model["fusion"] == "prepend" and given[1].model["num_layers"] == 3
-    assert given[3].model["visual_stream"] == "clip25" and given[3].data.crop_seconds == 2.56
+    assert given[3].model["conditions"]["sync"] == {"width": 128, "rate": 2.5}
+    assert [each.data.crop_seconds for each in given[:4]] == [2.56, 2.56, 2.56, 2.4]
 
 
 def test_an_ablation_can_measure_retrieval_and_probes(

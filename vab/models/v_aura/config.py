@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from vab.config import check_ranges
 from vab.decoding.patterns import PatternName
-from vab.features.info import StreamInfo
+from vab.features.info import StreamInfo, StreamSize
 
 Fusion = Literal["concat", "prepend"]
 """Frames beside the codes of their moment, channel by channel; or before all codes, in a sequence (table III)."""
@@ -34,12 +34,9 @@ class VAURAConfig:
     """V, entries of one codebook; the pad token is one more."""
     frame_rate: float = 44100 / 512
     """Codec steps a second."""
-    visual_stream: str = "avclip"
-    """Name of the stream that it takes, such as avclip or clip."""
-    visual_dim: int = 768
-    """E, numbers in one of its steps."""
-    visual_fps: float = 12.5
-    """Its steps a second: AVCLIP gives one for two of its 25 frames."""
+    conditions: dict[str, StreamSize] = field(default_factory=lambda: {"avclip": StreamSize(768, 12.5)})
+    """Streams of frames that codes are generated from, side by side. The paper's: AVCLIP gives 12.5 steps a second, one
+    for two of its 25 frames."""
     pattern: PatternName = "delay"
     """How the codebooks of a step follow each other."""
     fusion: Fusion = "concat"
@@ -56,11 +53,11 @@ class VAURAConfig:
             num_codebooks=(1, 1000),
             codebook_size=(2, 2**20),
             frame_rate=(0.1, 10**4),
-            visual_dim=(1, 10**5),
-            visual_fps=(0.01, 1000),
         )
         if self.width % (2 * self.num_heads):
             raise ValueError(f"width {self.width} does not divide into {self.num_heads} heads of even width")
+        if not self.conditions:
+            raise ValueError("conditions are empty; name a stream of frames, such as 'avclip'")
 
     @property
     def visual_width(self) -> int:
@@ -75,7 +72,7 @@ class VAURAConfig:
     @property
     def streams(self) -> dict[str, float]:
         """Streams that it is trained on, and at how many steps a second."""
-        return {"codes": self.frame_rate, self.visual_stream: self.visual_fps}
+        return {"codes": self.frame_rate} | {name: size.rate for name, size in self.conditions.items()}
 
     @property
     def pad_token_id(self) -> int:
@@ -84,7 +81,7 @@ class VAURAConfig:
 
     def problems(self, streams: Mapping[str, StreamInfo]) -> list[str]:
         """What of it does not fit a store's streams."""
-        codes, visual = streams["codes"], streams[self.visual_stream]
+        codes = streams["codes"]
         found = [
             f"model.{name} is {getattr(self, name)}, the store needs {value}"
             for name, value in (
@@ -93,10 +90,11 @@ class VAURAConfig:
             )
             if getattr(self, name) != value
         ]
-        if visual.shape != (self.visual_dim,):
-            found.append(
-                f"model.visual_dim is {self.visual_dim}, the store's {self.visual_stream} is {list(visual.shape)}"
-            )
+        for name, size in self.conditions.items():
+            if streams[name].shape != (size.width,):
+                found.append(
+                    f"model.conditions.{name}.width is {size.width}, the store's {name} is {list(streams[name].shape)}"
+                )
         if self.num_codebooks > codes.shape[0]:
             found.append(f"model.num_codebooks is {self.num_codebooks}, the store has {codes.shape[0]}")
         return found

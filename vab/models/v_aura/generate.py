@@ -16,14 +16,14 @@ from vab.decoding.options import AutoregressiveOptions
 from vab.decoding.patterns import Pattern
 from vab.models.files import ModelCard
 from vab.models.v_aura.model import VAURA
-from vab.shapes import Float, Int, Tensor
+from vab.shapes import Int, Tensor
 from vab.windows import Windows
 
 
 @torch.inference_mode()
 def generate_codes(
     model: VAURA,
-    visual: Sequence[Float[Tensor, "_ E"]],
+    conditions: Sequence[Mapping[str, Tensor]],
     lengths: Sequence[int],
     *,
     windows: Windows,
@@ -39,7 +39,7 @@ def generate_codes(
 
     Args:
         model: on the device to run on.
-        visual: features at ``model.config.visual_fps``, a tensor a clip.
+        conditions: of each clip its features by stream, at the rates of ``model.config.conditions``.
         lengths: S, codec steps wanted of each clip.
         windows: the context, and by how much it moves on.
         options: of the sampling.
@@ -63,13 +63,20 @@ def generate_codes(
         active = [clip for clip, count in enumerate(counts) if index < count]
         for start in range(0, len(active), batch_size):
             batch = active[start : start + batch_size]
-            first, count = windows.first(config.visual_stream, index), windows.length(config.visual_stream)
-            frames, is_valid = _frames([visual[clip] for clip in batch], first, count)
+            frames, is_valid = {}, {}
+            for name in config.conditions:
+                seen, is_seen = _frames(
+                    [conditions[clip][name] for clip in batch],
+                    windows.first(name, index),
+                    windows.length(name),
+                )
+                frames[name] = seen.repeat(len(dropped), 1, 1).to(device)
+                is_valid[name] = is_seen.repeat(len(dropped), 1).to(device)
             condition = model.condition(
-                frames.repeat(len(dropped), 1, 1).to(device),
+                frames,
                 pattern,
                 is_dropped=torch.tensor(dropped, device=device).repeat_interleave(len(batch)),
-                is_valid_visual=is_valid.repeat(len(dropped), 1).to(device),
+                is_valid=is_valid,
             )
             codes = torch.stack([done[clip][:, begin : begin + windows.num_steps] for clip in batch])
             written = decode_columns(
@@ -98,7 +105,7 @@ class VAURAGenerator:
         self.card = card
         self.codec: Codec = components["codes"]
         self.sample_rate = self.codec.sample_rate
-        self.condition_rates = {model.config.visual_stream: model.config.visual_fps}
+        self.condition_rates = {name: size.rate for name, size in model.config.conditions.items()}
 
     def num_windows(self, seconds: float) -> int:
         """Windows that a clip of this length takes, as the weights have them."""
@@ -121,7 +128,7 @@ class VAURAGenerator:
         """
         all_codes = generate_codes(
             self.model,
-            [each[self.model.config.visual_stream] for each in conditions],
+            conditions,
             [steps_of(self.codec, length) for length in seconds],
             windows=self._windows(options.stride_seconds),
             options=options,
@@ -151,9 +158,9 @@ def _next_logits(model: VAURA, condition: Tensor, pattern: Pattern, is_cached: b
     return next_logits
 
 
-def _frames(visual: Sequence[Tensor], first: int, count: int) -> tuple[Tensor, Tensor]:
+def _frames(streams: Sequence[Tensor], first: int, count: int) -> tuple[Tensor, Tensor]:
     """A window's frames [B, F, E] and which of them are real, all from one frame on."""
-    pieces = [each[first : first + count].float() for each in visual]
+    pieces = [each[first : first + count].float() for each in streams]
     frames = torch.stack([F.pad(piece, (0, 0, 0, count - len(piece))) for piece in pieces])
     lengths = torch.tensor([len(piece) for piece in pieces])
     return frames, torch.arange(count) < lengths[:, None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -25,8 +27,9 @@ class VAURA(nn.Module):
         audio_width, visual_width = config.audio_width, config.visual_width
         rows = config.num_codebooks * (config.codebook_size + 1)
         self.code_embedding = nn.Parameter(torch.randn(rows, audio_width) / config.num_codebooks**0.5)
+        visual_dim = sum(size.width for size in config.conditions.values())
         self.visual_embedding = nn.Sequential(
-            nn.Linear(config.visual_dim, visual_width), nn.GELU(), nn.Linear(visual_width, visual_width)
+            nn.Linear(visual_dim, visual_width), nn.GELU(), nn.Linear(visual_width, visual_width)
         )
         self.visual_padding = nn.Parameter(torch.zeros(visual_width))  # where a step has no frame
         self.no_visual = nn.Parameter(torch.zeros(visual_width))  # in place of a dropped condition
@@ -45,47 +48,55 @@ class VAURA(nn.Module):
     def forward(
         self,
         codes: Int[Tensor, "B K S"],
-        visual: Float[Tensor, "B F E"],
+        conditions: Mapping[str, Float[Tensor, "B _ E"]],
         *,
         is_dropped: Bool[Tensor, " B"] | None = None,
-        is_valid_visual: Bool[Tensor, "B F"] | None = None,
+        is_valid: Mapping[str, Bool[Tensor, "B _"]] | None = None,
     ) -> Float[Tensor, "B K S V"]:
         """Logits of every code, each from the codes in columns before its own and from frames up to its own.
 
         Args:
             codes: as they are, without any pad token.
-            visual: features at ``config.visual_fps``.
-            is_dropped: clips whose visual condition is dropped, all frames at once; none by default.
-            is_valid_visual: False where frames are padding, for which the learned one stands; all real by default.
+            conditions: features of frames by stream, at the rates of ``config.conditions``.
+            is_dropped: clips whose conditions are dropped, all streams and frames at once; none by default.
+            is_valid: False where a condition is padding, for which the learned one stands; all real by default.
         """
         pattern = self.pattern(codes.shape[2])
         laid = pattern.lay(codes, self.config.pad_token_id)
         before = F.pad(laid[:, :, :-1], (1, 0), value=self.config.pad_token_id)
-        condition = self.condition(visual, pattern, is_dropped=is_dropped, is_valid_visual=is_valid_visual)
+        condition = self.condition(conditions, pattern, is_dropped=is_dropped, is_valid=is_valid)
         return pattern.gather(self.predict(before, condition, self.turns(condition, pattern)))
 
     def condition(
         self,
-        visual: Float[Tensor, "B F E"],
+        conditions: Mapping[str, Float[Tensor, "B _ E"]],
         pattern: Pattern,
         *,
         is_dropped: Bool[Tensor, " B"] | None = None,
-        is_valid_visual: Bool[Tensor, "B F"] | None = None,
+        is_valid: Mapping[str, Bool[Tensor, "B _"]] | None = None,
     ) -> Float[Tensor, "B _ visual"]:
-        """Embedded frames, prepared once for all steps: one a column where they are fused, else one a frame."""
-        embedded = self.visual_embedding(visual.to(self.visual_padding.dtype))
-        if is_valid_visual is not None:
-            embedded = torch.where(is_valid_visual[:, :, None], embedded, self.visual_padding)
-        # The padding follows the last frame, also as that to which later columns point.
-        embedded = torch.cat([embedded, self.visual_padding.expand(len(visual), 1, -1)], dim=1)
+        """Embedded frames, prepared once for all steps: one a column where they are fused, else one for each frame of
+        the first stream and one of padding."""
+        config = self.config
+        steps, rate = pattern.newest, config.frame_rate
+        if config.fusion == "prepend":
+            name, size = next(iter(config.conditions.items()))
+            steps, rate = torch.arange(conditions[name].shape[1] + 1), size.rate
+        features, is_real = [], torch.ones((), dtype=torch.bool, device=self.visual_padding.device)
+        for name, size in config.conditions.items():
+            stream, count = conditions[name], conditions[name].shape[1]
+            # The frame on display when the step begins; past the last one stands padding.
+            frame = (steps.double() * (size.rate / rate) + 1e-6).long().clamp(max=count).to(stream.device)
+            features.append(F.pad(stream, (0, 0, 0, 1))[:, frame])
+            valid = (
+                stream.new_ones(stream.shape[:2], dtype=torch.bool) if is_valid is None else is_valid[name]
+            )
+            is_real = is_real & F.pad(valid, (0, 1))[:, frame]
+        embedded = self.visual_embedding(torch.cat(features, dim=2).to(self.visual_padding.dtype))
+        embedded = torch.where(is_real[:, :, None], embedded, self.visual_padding)
         if is_dropped is not None:
             embedded = torch.where(is_dropped[:, None, None], self.no_visual, embedded)
-        if self.config.fusion == "prepend":
-            return embedded
-        ratio = self.config.visual_fps / self.config.frame_rate
-        # The frame that is on display when the step begins; off by far less than a step where that falls on one.
-        frame = (pattern.newest.double() * ratio + 1e-6).long().clamp(max=visual.shape[1])
-        return embedded[:, frame.to(embedded.device)]
+        return embedded
 
     def turns(self, condition: Float[Tensor, "B _ visual"], pattern: Pattern) -> Turns:
         """Rotary turns of all positions, those of frames first where they are prepended."""
@@ -93,7 +104,8 @@ class VAURA(nn.Module):
         columns = torch.arange(pattern.num_columns) / (config.frame_rate * pattern.columns_per_step)
         parts = [columns]
         if config.fusion == "prepend":
-            parts = [frame_times(condition.shape[1], config.visual_fps), columns]
+            rate = next(iter(config.conditions.values())).rate
+            parts = [frame_times(condition.shape[1], rate), columns]
         return Turns.at(torch.cat(parts).to(condition.device), config.width // config.num_heads)
 
     def predict(
