@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from vab.errors import StoreError
 from vab.features.info import StoreInfo
 from vab.features.store import FeatureStore
+from vab.models.files import Component, ModelCard
 
 INFO = fake_info()
 SECONDS = [10.0, 3.2, 10.0, 7.9, 5.0, 10.0, 1.0]
@@ -280,3 +281,14 @@ def test_batches_move_between_devices(folder: Path) -> None:
     assert moved.streams["codes"].device.type == moved.is_valid["clip"].device.type == "meta"
     assert moved.ids == batch.ids and len(moved) == 2 and moved.partner is None
     assert batch.has("codes").all() and batch.has("clip").all()
+
+
+def test_weights_refuse_a_store_whose_streams_others_made(folder: Path) -> None:
+    store = FeatureStore(folder)
+    made = {name: Component(info.maker, info.fingerprint) for name, info in store.info.streams.items()}
+    ModelCard("vab", {}, made, window_seconds=4.0, overlap_seconds=0.8).check_store(store)
+    components = {**made, "codes": Component("other", "0" * 16)}
+    card = ModelCard("vab", {}, components, window_seconds=4.0, overlap_seconds=0.8)
+    card.check_store(store, ["clip"])
+    with pytest.raises(StoreError, match="the weights go with other 0000"):
+        card.check_store(store)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,13 +75,18 @@ class ModelCard:
             )
         return from_dict(kind, self.sampling, source="sampling")
 
-    def check_store(self, store: FeatureStore) -> None:
+    def check_store(self, store: FeatureStore, streams: Collection[str] | None = None) -> None:
         """Refuse features that another codec or encoder made.
+
+        Args:
+            store: of the features.
+            streams: which of them; None = all that the model was trained on.
 
         Raises:
             StoreError: says which is which.
         """
-        for name, wanted in self.components.items():
+        for name in self.components if streams is None else streams:
+            wanted = self.components[name]
             here = store.info.streams.get(name)
             if here is not None and here.fingerprint != wanted.fingerprint:
                 raise StoreError(

@@ -120,11 +120,11 @@ def read_clips(store_path: Path, num_clips: int, pipeline: Pipeline) -> list[Ben
     """The first held-out clips of a store of Foley world, in the order of their names, so that classes take turns.
 
     Raises:
-        StoreError: the store was made with another codec or encoder.
+        StoreError: what the model takes of the frames was made with another encoder.
         VABError: it has no held-out clips.
     """
     store = FeatureStore(store_path)
-    pipeline.card.check_store(store)
+    pipeline.card.check_store(store, pipeline.condition_rates)
     indices = sorted(store.select(split=SPLIT), key=lambda index: store.clips.ids[index])[:num_clips]
     if not indices:
         raise VABError(f"{store_path} has no clips of the split {SPLIT!r}")
