@@ -226,6 +226,13 @@ COMMANDS = {
         "tasks.demo.options:AblationOptions",
         "tasks.demo.benchmark.ablation:run",
     ),
+    "evaluate curation": Command(
+        "evaluate",
+        "whether swapped sounds are found, and what leaving them out does",
+        "evaluate curation --store out/bundle/store -o out/curation",
+        "tasks.demo.options:CurationOptions",
+        "tasks.demo.benchmark.curation:run",
+    ),
     "evaluate generation": Command(
         "evaluate",
         "generated sound against true sound: numbers, problems, a page",

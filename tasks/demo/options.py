@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.options import positional, short
+from vab.config import check_ranges
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,9 @@ class LayoutEditsOptions:
     """auto, cpu or cuda."""
 
 
+Measure = Literal["generation", "retrieval", "probe"]
+
+
 @dataclass(frozen=True)
 class AblationOptions:
     """Train small models that differ in one thing, and measure each with the benchmark.
@@ -188,7 +192,7 @@ class AblationOptions:
     """Folder for the models and the numbers."""
     steps: int = 1200
     """Training steps of each model."""
-    measure: list[Literal["generation", "retrieval", "probe"]] = field(default_factory=lambda: ["generation"])
+    measure: list[Measure] = field(default_factory=lambda: ["generation"])
     """generation: the benchmark's scores and the loss on masked codes. retrieval: after contrastive adaptation, recall
     of each clip's audio by its frames. probe: mean average precision of a linear probe on the frames alone."""
     clips: int = 100
@@ -199,3 +203,37 @@ class AblationOptions:
     """Of the trainings and the generated sounds."""
     device: str = "auto"
     """auto, cpu or cuda."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurationOptions:
+    """Give a share of the training clips each other's sounds, find them by 'vab curate', and train on the rest.
+
+    A small V-AURA for each similarity that a clip needs, and one on all clips (V-AURA, section IV): precision and
+    recall of the swapped clips among those that are left out, and the benchmark's scores. Writes curation.json. Re-run
+    to resume.
+    """
+
+    output: Path = short("o", default=Path("out/curation"))
+    """Folder for the swapped store, the lists, the models and the numbers."""
+    store: Path
+    """Feature store of Foley world with training and test clips and V-AURA's streams."""
+    swapped: float = 0.3
+    """Share of the training clips that get another's sound."""
+    min_similarity: list[float] = field(default_factory=lambda: [0.2, 0.3, 0.4])
+    """Similarities to try."""
+    weights: str = "demo-search"
+    """Of the encoder for search that scores the clips."""
+    steps: int = 1200
+    """Training steps of each model."""
+    clips: int = 100
+    """Held-out clips."""
+    classifier_clips: int = 1000
+    """True training sounds that the reference classifier learns from."""
+    seed: int = 0
+    """Of the swap, the trainings and the generated sounds."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, swapped=(0, 1))

@@ -26,6 +26,7 @@ _NUMBERS = {
     "brightness": "brightness r",
     "class": "class",
 }
+GENERATED = "generated"
 _SWEPT = {
     "num_steps": "{:g} steps",
     "cfg_scale": "guidance {:g}",
@@ -155,20 +156,23 @@ def _heads(row: Document) -> list[str]:
 
 
 def _demo(documents: Sequence[Document]) -> Table:
-    systems = [
-        (f"{document['conditions']['weights']}: {name}" if len(documents) > 1 else name, row, document)
-        for document in documents
-        for name, row in document["systems"].items()
-    ]
+    """All systems of one measurement, with what bounds them; of several measurements what was generated."""
     is_timed = any("seconds_a_clip" in document for document in documents)
 
-    def seconds(name: str, document: Document) -> list[str]:
-        is_shown = name.endswith("generated") and "seconds_a_clip" in document
-        return [f"{document['seconds_a_clip']:.1f}" if is_shown else ""] if is_timed else []
+    def cells(name: str, row: Document, document: Document) -> list[str]:
+        is_shown = name == GENERATED and "seconds_a_clip" in document
+        seconds = [f"{document['seconds_a_clip']:.1f}" if is_shown else ""] if is_timed else []
+        label = name if len(documents) == 1 else Path(document["conditions"]["weights"]).stem
+        return [label, *_scores(row), *seconds]
 
+    systems = [
+        (name, row, document)
+        for document in documents
+        for name, row in document["systems"].items()
+        if len(documents) == 1 or name == GENERATED
+    ]
     return Table(
-        ["", *_heads(systems[0][1]), *["seconds"] * is_timed],
-        [[name, *_scores(row), *seconds(name, document)] for name, row, document in systems],
+        ["", *_heads(systems[0][1]), *["seconds"] * is_timed], [cells(*system) for system in systems]
     )
 
 
@@ -325,8 +329,36 @@ def _extraction(documents: Sequence[Document]) -> Table:
     )
 
 
+def _layout(documents: Sequence[Document]) -> Table:
+    return Table(
+        ["an event", "so without the edit", "followed"],
+        [
+            [name, *(f"{row[when]:.0%}".replace("%", " %") for when in ("before", "after"))]
+            for document in documents
+            for name, row in document["edits"].items()
+        ],
+    )
+
+
+def _curation(documents: Sequence[Document]) -> Table:
+    rows = [row for document in documents for row in document["rows"]]
+
+    def cells(row: Document) -> list[str]:
+        least = "all clips" if row["min_similarity"] is None else f"{row['min_similarity']:g} and more"
+        shares = (row["precision"], row["recall"])
+        found = ("" if share is None else f"{share:.1%}".replace("%", " %") for share in shares)
+        return [least, str(row["num_kept"]), *found, *_scores(row)]
+
+    return Table(
+        ["similarity", "clips kept", "precision of what is left out", "recall", *_heads(rows[0])],
+        [cells(row) for row in rows],
+    )
+
+
 _TABLES: dict[str, Callable[[Sequence[Document]], Table]] = {
     "demo": _demo,
+    "layout": _layout,
+    "curation": _curation,
     "sweep": _sweep,
     "ablation": _ablation,
     "refinement": _refinement,

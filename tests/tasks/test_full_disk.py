@@ -88,7 +88,8 @@ COMMANDS = [
     "demo -o {out}",
     "demo corpus --clips 1 --split test --duration 1 --workers 1 -o {out}",
 ]
-"""Not 'evaluate ablation' and 'demo train', which call these, nor 'evaluate layout', which needs a TiVA."""
+"""Not 'evaluate ablation', 'evaluate curation' and 'demo train', which call these, nor 'evaluate layout', which needs
+a TiVA."""
 UNWRITABLE = [
     EXTRACT.replace("{in}/store", "{out}/store"),
     "extract --store {out}/store --add again --encoder tiny-clip --visual-fps 5 --device cpu",

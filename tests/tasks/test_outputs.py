@@ -72,6 +72,7 @@ WRITERS = [
     "evaluate sweep -o {out}",
     "evaluate layout --weights {file} --store {folder} -o {out}",
     "evaluate ablation -o {out}",
+    "evaluate curation --store {folder} -o {out}",
     "evaluate codec -o {out}",
     "evaluate refinement --store nowhere -o {out}",
     "evaluate generation --generated {folder} --reference {folder} -o {out}.json",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +15,22 @@ import vab
 from tasks.classification.finetune import run as finetune
 from tasks.classification.options import FinetuneOptions
 from tasks.console import console, say
-from tasks.demo.benchmark.material import CLIP_SECONDS, SPLIT, read_clips
+from tasks.demo.benchmark.material import SPLIT, measured_on, read_clips
 from tasks.demo.benchmark.run import train_classifier
 from tasks.demo.benchmark.scores import SHOWN, score
 from tasks.demo.benchmark.systems import generate
-from tasks.demo.options import AblationOptions
-from tasks.demo.world import CORPUS_VERSION, SAMPLE_RATE
+from tasks.demo.options import AblationOptions, CurationOptions, Measure
+from tasks.demo.world import SAMPLE_RATE
 from tasks.evaluation.options import RetrievalOptions, TokensOptions
 from tasks.evaluation.retrieval import measure as measure_retrieval
 from tasks.evaluation.tokens import ALL_MASKED, predicts_masked
 from tasks.evaluation.tokens import measure as measure_tokens
-from tasks.options import command_line, read_options
+from tasks.options import read_options
 from tasks.pretraining.options import PretrainOptions
 from tasks.pretraining.run import run as pretrain
-from tasks.record import conditions, of_pipeline, write_record
+from tasks.record import write_record
 from tasks.retrieval.adapt import run as adapt
 from tasks.retrieval.options import AdaptOptions
-from vab.config import to_dict
 from vab.errors import ConfigError
 from vab.features.store import FeatureStore
 from vab.files import write_atomically
@@ -101,31 +100,31 @@ def run(options: AblationOptions) -> int:
             kind = "v_aura" if what.startswith("v_aura") else "vab"
             common = "common" if kind == "vab" else f"{kind}-common"
             folder = out / (f"{what}-{value}" if changes else common)
-            _train(folder, kind, changes, options)
-            rows.append({"what": what, "value": value, **_measure(folder, options)})
+            train_small(folder, kind, changes, options, store=options.store)
+            rows.append({"what": what, "value": value, **measure(folder, options.measure, options)})
     _show(rows)
     pipeline = vab.load(folder / "model.safetensors", device=options.device)  # all are sampled alike
-    measured = conditions(
-        clips=f"Foley world {CORPUS_VERSION}, test split",
-        num_clips=min(options.clips, len(FeatureStore(options.store).select(split=SPLIT))),
-        num_expected=options.clips,
-        clip_seconds=CLIP_SECONDS,
-        sampling=to_dict(pipeline.sampling_options()),
-        seed=options.seed,
-        command=command_line("evaluate ablation", options),
+    measured = measured_on(
+        min(options.clips, len(FeatureStore(options.store).select(split=SPLIT))),
+        pipeline,
+        pipeline.sampling_options(),
+        "evaluate ablation",
+        options,
         training_steps=options.steps,
-        **of_pipeline(pipeline),
     )
     write_record(out / "ablation.json", "ablation", {"rows": rows}, measured)
     say(str(out / "ablation.json"))
     return 0
 
 
-def _train(folder: Path, kind: str, changes: Changes, options: AblationOptions) -> None:
+def train_small(
+    folder: Path, kind: str, changes: Changes, options: AblationOptions | CurationOptions, *, store: Path
+) -> None:
+    """Train a small model of a type into a folder, if it is not there yet; ``changes`` are what it differs in."""
     if (folder / "model.safetensors").exists():
         return
     common = {
-        "store": [str(options.store)],
+        "store": [str(store)],
         "out": str(folder),
         "resume": True,
         "device": options.device,
@@ -134,11 +133,13 @@ def _train(folder: Path, kind: str, changes: Changes, options: AblationOptions) 
     pretrain(read_options(PretrainOptions, CONFIGS / kind / "demo.yaml", SMALL[kind], common, changes))
 
 
-def _measure(folder: Path, options: AblationOptions) -> dict[str, Any]:
-    """What was asked for of one model; each part is kept beside the model."""
+def measure(
+    folder: Path, names: Sequence[Measure], options: AblationOptions | CurationOptions
+) -> dict[str, Any]:
+    """What is asked for of one model; each part is kept beside the model."""
     result: dict[str, Any] = {}
     measures = {"generation": _generation, "retrieval": _retrieval, "probe": _probe}
-    for name in options.measure:
+    for name in names:
         path = folder / f"{name}.json"
         if not path.exists():
             write_atomically(path, json.dumps(measures[name](folder, options), indent=2) + "\n")
@@ -146,7 +147,7 @@ def _measure(folder: Path, options: AblationOptions) -> dict[str, Any]:
     return result
 
 
-def _generation(folder: Path, options: AblationOptions) -> dict[str, Any]:
+def _generation(folder: Path, options: AblationOptions | CurationOptions) -> dict[str, Any]:
     """The benchmark's scores of what the model generates, and its accuracy and loss on masked codes."""
     pipeline = vab.load(folder / "model.safetensors", device=options.device)
     clips = read_clips(options.store, options.clips, pipeline)
@@ -159,7 +160,7 @@ def _generation(folder: Path, options: AblationOptions) -> dict[str, Any]:
     return scores
 
 
-def _retrieval(folder: Path, options: AblationOptions) -> dict[str, Any]:
+def _retrieval(folder: Path, options: AblationOptions | CurationOptions) -> dict[str, Any]:
     """Recall after the demo's contrastive adaptation."""
     adapted = folder / "search"
     given = {
@@ -182,7 +183,7 @@ def _retrieval(folder: Path, options: AblationOptions) -> dict[str, Any]:
     }
 
 
-def _probe(folder: Path, options: AblationOptions) -> dict[str, Any]:
+def _probe(folder: Path, options: AblationOptions | CurationOptions) -> dict[str, Any]:
     """A linear probe of the classes from the frames alone."""
     given = {
         "init": str(folder / "model.safetensors"),

@@ -12,15 +12,12 @@ from rich.table import Table
 
 import vab
 from tasks.console import console, say
-from tasks.demo.benchmark.material import BenchmarkClip, read_clips
+from tasks.demo.benchmark.material import BenchmarkClip, measured_on, read_clips
 from tasks.demo.benchmark.systems import generate, sounds_folder
 from tasks.demo.options import LayoutEditsOptions
-from tasks.demo.world import CORPUS_VERSION
-from tasks.options import command_line
-from tasks.record import conditions, of_pipeline, write_record
+from tasks.record import write_record
 from vab.audio import layout as layouts
 from vab.audio.layout import Layout, LayoutResolution, layout_of
-from vab.config import to_dict
 from vab.errors import VABError
 from vab.metrics.onsets import detect_onsets
 from vab.shapes import Float, Tensor
@@ -94,15 +91,13 @@ def run(options: LayoutEditsOptions) -> int:
             "after": _share(edited, clips, edit, events, sample_rate),
         }
     _show(rows, len(clips))
-    measured = conditions(
-        clips=f"Foley world {CORPUS_VERSION}, test split, clips with an event that {ROOM:g} s without another follow",
-        num_clips=len(clips),
-        num_expected=options.clips,
-        clip_seconds=clips[0].waveform.shape[1] / sample_rate,
-        sampling=to_dict(sampling),
-        seed=options.seed,
-        command=command_line("evaluate layout", options),
-        **of_pipeline(pipeline),
+    measured = measured_on(
+        len(clips),
+        pipeline,
+        sampling,
+        "evaluate layout",
+        options,
+        kind=f", clips with an event that {ROOM:g} s without another follow",
     )
     write_record(out / "layout.json", "layout", {"edits": rows}, measured)
     say(str(out / "layout.json"))

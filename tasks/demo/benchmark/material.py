@@ -13,11 +13,21 @@ import numpy as np
 import torch
 
 from tasks.console import progress_bar
+from tasks.demo.options import (
+    AblationOptions,
+    BenchmarkOptions,
+    CurationOptions,
+    LayoutEditsOptions,
+    SweepOptions,
+)
 from tasks.demo.world import CORPUS_VERSION, Scene, render_waveform, sample_scene, write_corpus
 from tasks.extraction.options import ExtractOptions
 from tasks.extraction.run import run as extract
+from tasks.options import command_line
+from tasks.record import conditions, of_pipeline
 from vab import media
 from vab.components import component_source
+from vab.config import to_dict
 from vab.errors import VABError
 from vab.features.dataset import FeatureDataset
 from vab.features.store import FeatureStore
@@ -114,6 +124,40 @@ def prepare_store(output: Path, counts: dict[str, int], weights: str, pipeline: 
             f"{corpus}: no features could be extracted; {store / 'failures.jsonl'} has the reasons"
         )
     return store
+
+
+def measured_on(
+    num_clips: int,
+    pipeline: Pipeline,
+    sampling: Any,
+    command: str,
+    options: BenchmarkOptions | SweepOptions | LayoutEditsOptions | AblationOptions | CurationOptions,
+    *,
+    kind: str = "",
+    **more: Any,
+) -> dict[str, Any]:
+    """The conditions of a measurement of a model on held-out clips.
+
+    Args:
+        num_clips: that were measured.
+        pipeline: the model.
+        sampling: with which it generated.
+        command: its name.
+        options: of the command.
+        kind: which of the clips, where not all.
+        more: see ``conditions``.
+    """
+    return conditions(
+        clips=f"Foley world {CORPUS_VERSION}, {SPLIT} split{kind}",
+        num_clips=num_clips,
+        num_expected=options.clips,
+        clip_seconds=CLIP_SECONDS,
+        sampling=to_dict(sampling),
+        seed=options.seed,
+        command=command_line(command, options),
+        **of_pipeline(pipeline),
+        **more,
+    )
 
 
 def read_clips(store_path: Path, num_clips: int, pipeline: Pipeline) -> list[BenchmarkClip]:

@@ -17,6 +17,7 @@ from tasks.demo.benchmark.codec import beside_opus, by_codebooks
 from tasks.demo.benchmark.material import (
     BenchmarkClip,
     kept_sounds,
+    measured_on,
     partner_of,
     prepare_store,
     read_clips,
@@ -39,9 +40,7 @@ from tasks.demo.world import CORPUS_VERSION, SAMPLE_RATE
 from tasks.evaluation.options import TokensOptions
 from tasks.evaluation.tokens import measure as measure_tokens
 from tasks.evaluation.tokens import predicts_masked
-from tasks.options import command_line
-from tasks.record import audio_coder, conditions, of_pipeline, write_record
-from vab.config import to_dict
+from tasks.record import audio_coder, write_record
 from vab.features.store import FeatureStore
 from vab.metrics.spectra import log_mel_distance
 from vab.pipeline import Pipeline
@@ -82,7 +81,7 @@ def run(options: BenchmarkOptions) -> int:
         "codec reconstruction": coded,
         "generated": generated,
         "another clip's video": [generated[partner] for partner in partner_of(clips)],
-        "unconditional": blind,
+        "predicted layout alone" if pipeline.predicted_rates else "unconditional": blind,
     }
     table = {name: score(sounds, clips, SAMPLE_RATE, classifier) for name, sounds in systems.items()}
     _show(table)
@@ -103,16 +102,8 @@ def run(options: BenchmarkOptions) -> int:
         tokens = TokensOptions(store=store, weights=options.weights)
         numbers["tokens"] = measure_tokens(pipeline, FeatureStore(store), tokens).metrics
     _say(numbers)
-    measured = conditions(
-        clips=f"Foley world {CORPUS_VERSION}, test split",
-        num_clips=len(clips),
-        num_expected=options.clips,
-        clip_seconds=clips[0].waveform.shape[1] / SAMPLE_RATE,
-        sampling=to_dict(decoding),
-        seed=seed,
-        command=command_line(COMMAND, options),
-        classifier_clips=options.classifier_clips,
-        **of_pipeline(pipeline),
+    measured = measured_on(
+        len(clips), pipeline, decoding, COMMAND, options, classifier_clips=options.classifier_clips
     )
     write_record(out / "benchmark.json", "demo", numbers, measured)
     page = write_page(out, clips, coded, generated, {**numbers, "conditions": measured})

@@ -11,15 +11,13 @@ from rich.table import Table
 
 import vab
 from tasks.console import console, progress_bar, say
-from tasks.demo.benchmark.material import BenchmarkClip, prepare_store, read_clips
+from tasks.demo.benchmark.material import BenchmarkClip, measured_on, prepare_store, read_clips
 from tasks.demo.benchmark.run import train_classifier
 from tasks.demo.benchmark.scores import SHOWN, score
 from tasks.demo.benchmark.systems import generate, seconds_a_clip, sounds_folder
 from tasks.demo.options import SweepOptions
-from tasks.demo.world import CORPUS_VERSION, SAMPLE_RATE
-from tasks.options import command_line
-from tasks.record import conditions, of_pipeline, write_record
-from vab.config import to_dict
+from tasks.demo.world import SAMPLE_RATE
+from tasks.record import write_record
 from vab.features.manifest import Clip
 from vab.files import write_atomically
 from vab.generation import Generation
@@ -69,16 +67,14 @@ def run(options: SweepOptions) -> int:
         add_row("best of", count, _best(samples[:count], clips, selector), count * seconds)
     _show(rows)
     _draw(out / "sweep.png", rows)
-    measured = conditions(
-        clips=f"Foley world {CORPUS_VERSION}, test split, clips with one visible source",
-        num_clips=len(clips),
-        num_expected=options.clips,
-        clip_seconds=clips[0].waveform.shape[1] / SAMPLE_RATE,
-        sampling=to_dict(recommended),
-        seed=options.seed,
-        command=command_line("evaluate sweep", options),
+    measured = measured_on(
+        len(clips),
+        pipeline,
+        recommended,
+        "evaluate sweep",
+        options,
+        kind=", clips with one visible source",
         classifier_clips=options.classifier_clips,
-        **of_pipeline(pipeline),
     )
     write_record(out / "sweep.json", "sweep", {"rows": rows}, measured)
     say(f"{out / 'sweep.json'}\n{out / 'sweep.png'}")

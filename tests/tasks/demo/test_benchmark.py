@@ -194,7 +194,7 @@ def test_models_of_one_type_have_their_own_configuration(
         return 0
 
     monkeypatch.setattr(ablation, "pretrain", pretrain)
-    monkeypatch.setattr(ablation, "_measure", lambda folder, options: {"probe": 0.5})
+    monkeypatch.setattr(ablation, "measure", lambda folder, names, options: {"probe": 0.5})
     monkeypatch.setattr(ablation, "FeatureStore", lambda path: SimpleNamespace(select=lambda split: range(3)))
     words = ["v_aura_fusion", "v_aura_rate", "heads", "--steps", "7", "--store", "s", "-o", str(tmp_path)]
     assert cli.main(["evaluate", "ablation", *words]) == 0

@@ -82,6 +82,35 @@ def test_what_one_clip_costs_stands_beside_the_generated_sound(tmp_path: Path) -
     assert "| true sound | 0.500 | 60.0 % |  |" in text and "| generated | 0.500 | 60.0 % | 2.3 |" in text
 
 
+def test_of_several_systems_what_each_generated_stands_in_a_row(tmp_path: Path) -> None:
+    def measured(weights: str, share: float) -> dict[str, Any]:
+        row = {"f1_50ms": share, "class": share, "num_clips": {"f1": 3, "class": 5}}
+        systems = {"true sound": {**row, "f1_50ms": 1.0}, "generated": row}
+        return {"benchmark": "demo", "systems": systems, "conditions": {**CONDITIONS, "weights": weights}}
+
+    write(tmp_path, "{{ table a b }}", a=measured("demo", 0.5), b=measured("w/tiva.safetensors", 0.25))
+    text = page(tmp_path)
+    assert "| demo | 0.500 | 50.0 % |" in text and "| tiva | 0.250 | 25.0 % |" in text
+    assert "true sound" not in text
+
+
+def test_edited_layouts_and_curation(tmp_path: Path) -> None:
+    counts = {"f1": 3, "class": 5}
+    every: dict[str, Any] = {"min_similarity": None, "num_kept": 10, "precision": None, "recall": 0.0}
+    row = {**every, "f1_50ms": 0.5, "class": 0.25, "num_clips": counts}
+    good = {**row, "min_similarity": 0.3, "num_kept": 7, "precision": 0.5, "recall": 1.0}
+    write(
+        tmp_path,
+        "{{ table a }} {{ table b }}",
+        a={"benchmark": "layout", "edits": {"moved": {"before": 0.05, "after": 0.9}}},
+        b={"benchmark": "curation", "rows": [row, good]},
+    )
+    text = page(tmp_path)
+    assert "| moved | 5 % | 90 % |" in text
+    assert "| all clips | 10 |  | 0.0 % | 0.500 | 25.0 % |" in text
+    assert "| 0.3 and more | 7 | 50.0 % | 100.0 % | 0.500 | 25.0 % |" in text
+
+
 def test_ablations_with_other_measures(tmp_path: Path) -> None:
     rows = [{"what": "alibi", "value": "index", "retrieval": {"visual to audio": 0.25}, "probe": 0.5}]
     write(tmp_path, "{{ table a }}", a={"benchmark": "ablation", "rows": rows})
