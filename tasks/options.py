@@ -65,6 +65,11 @@ def short(letter: str, **kwargs: Any) -> Any:
     return dataclasses.field(metadata={"short": f"-{letter}"}, **kwargs)
 
 
+def any_number(default: list[Any]) -> Any:
+    """A field with a list that may be given empty: ``--steps`` alone is none."""
+    return dataclasses.field(metadata={"nargs": "*"}, default_factory=lambda: list(default))
+
+
 def add_options(parser: ArgumentParser, options: type[Any]) -> None:
     """Give a parser one argument for each field of a dataclass; ``num_samples`` becomes ``--num-samples``.
 
@@ -91,7 +96,7 @@ def add_options(parser: ArgumentParser, options: type[Any]) -> None:
             parser.add_argument(_flag(field.name), action="store_true", help=keywords["help"])
         else:
             if typing.get_origin(types[field.name]) is list:
-                keywords["nargs"] = "+"
+                keywords["nargs"] = field.metadata.get("nargs", "+")
             if "default" not in keywords:
                 keywords["required"] = True
             names = [field.metadata["short"]] if "short" in field.metadata else []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tasks.options import positional, short
+from tasks.options import any_number, positional, short
 from vab.config import check_ranges
 
 
@@ -120,13 +120,13 @@ class SweepOptions:
     """True training sounds that the reference classifier learns from."""
     store: Path | None = None
     """Feature store of Foley world made for this model; one is rendered and extracted by default."""
-    steps: list[int] = field(default_factory=lambda: [1, 2, 4, 8, 16, 32, 64])
-    """Steps to try."""
-    cfg_scale: list[float] = field(default_factory=lambda: [1.0, 2.0, 3.0, 5.0, 8.0, 11.0])
+    steps: list[int] = any_number([1, 2, 4, 8, 16, 32, 64])
+    """Steps to try; this and the next three alone, without any value, are none."""
+    cfg_scale: list[float] = any_number([1.0, 2.0, 3.0, 5.0, 8.0, 11.0])
     """Guidance to try."""
-    temperature: list[float] = field(default_factory=lambda: [0.0, 1.0, 3.0, 10.0, 30.0])
+    temperature: list[float] = any_number([0.0, 1.0, 3.0, 10.0, 30.0])
     """Temperatures to try: of a masked model, noise on the confidence."""
-    best_of: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
+    best_of: list[int] = any_number([1, 2, 4, 8])
     """Numbers of samples of which the one that fits the frames best is kept."""
     select_weights: str = "demo-search"
     """Weights that choose it: of 'vab adapt' by agreement, of a scav by distance."""

@@ -13,6 +13,8 @@ from rich.console import Console
 import vab
 from tasks import cli
 from tasks.console import progress_bar, tell_limits
+from tasks.demo.options import SweepOptions
+from tasks.options import Parser, add_options, build
 from tasks.pretraining.options import PretrainOptions
 from vab.config import from_dict
 from vab.errors import ConfigError
@@ -151,3 +153,14 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(
 def test_bundled_weights_say_what_they_know(capsys: pytest.CaptureFixture[str]) -> None:
     tell_limits(vab.load("demo-search", device="cpu"))
     assert "rendered world" in capsys.readouterr().err
+
+
+def test_a_list_may_be_given_empty_where_that_means_none(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser(prog="vab")
+    add_options(parser, SweepOptions)
+    sweep = build(SweepOptions, parser.parse_args(["--steps", "--best-of", "1", "3", "--cfg-scale"]))
+    assert (sweep.steps, sweep.best_of, sweep.cfg_scale) == ([], [1, 3], [])
+    assert sweep.temperature == SweepOptions().temperature
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", "generation", "--metrics"])
+    assert "expected at least one argument" in capsys.readouterr().err
