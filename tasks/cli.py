@@ -215,7 +215,7 @@ COMMANDS = {
     "evaluate layout": Command(
         "evaluate",
         "whether a sound follows a layout that was edited",
-        "evaluate layout --weights runs/tiva/model.safetensors --store stores/foley -o out/layout",
+        "evaluate layout --weights demo-tiva --store stores/foley -o out/layout",
         "tasks.demo.options:LayoutEditsOptions",
         "tasks.demo.benchmark.layouts:run",
     ),

@@ -216,9 +216,8 @@ def test_registry() -> None:
     assert len(set(names)) == len(names)
     expected = {"audiogen-medium-codec", "encodec-24khz", "dac-16khz", "dac-44khz", "eva02-l-14"}
     expected |= {"vggish", "panns-16khz", "panns-32khz", "passt", "imagebind", "wav2clip", "synchformer"}
-    expected |= {
-        f"demo-{kind}" for kind in ("clip", "sync", "refiner", "vab", "search", "classes", "maskvat")
-    }
+    kinds = ("clip", "sync", "refiner", "vab", "search", "classes", "maskvat", "v-aura", "tiva")
+    expected |= {f"demo-{kind}" for kind in kinds}
     expected.add("spectral-16khz")
     assert expected == set(names)
     for entry in weights.entries():

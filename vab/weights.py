@@ -119,6 +119,20 @@ _ENTRIES = (
         note="MaskVAT, the Seq2Seq network, trained on Foley world",
     ),
     WeightsEntry(
+        "demo-v-aura",
+        "model",
+        "demo-v-aura.safetensors",
+        "Apache-2.0",
+        note="V-AURA, trained on Foley world",
+    ),
+    WeightsEntry(
+        "demo-tiva",
+        "model",
+        "demo-tiva.safetensors",
+        "Apache-2.0",
+        note="TiVA, trained on Foley world",
+    ),
+    WeightsEntry(
         "audiogen-medium-codec",
         "codec",
         "https://huggingface.co/facebook/audiogen-medium/resolve/main/compression_state_dict.bin",

@@ -146,8 +146,8 @@ class LayoutEditsOptions:
 
     output: Path = short("o", default=Path("out/layout"))
     """Folder for the numbers and the sounds."""
-    weights: str
-    """A model that follows a layout: the .safetensors file of a tiva."""
+    weights: str = "demo-tiva"
+    """A model that follows a layout: 'demo-tiva', or the .safetensors file of a tiva."""
     clips: int = 20
     """Held-out clips."""
     store: Path

@@ -53,6 +53,11 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 VISUAL_FPS = 12.5
 MIN_RECORDING_SECONDS = 4.0
 """Of the recordings that the VAB learns from: as long as its crops."""
+JOINT_STAGE: dict[str, Any] = {
+    "objective": {"layout": "predicted", "layout_weight": 1.0},
+    "training": {"max_steps": 500, "learning_rate": 3e-4},
+}
+"""What TiVA's third stage has other than the second."""
 
 
 def run(options: TrainOptions) -> int:
@@ -84,9 +89,11 @@ class Recipe:
             ("coarse-to-fine stage", self.weights("refiner"), self.refiner),
             ("VAB", self.weights("vab"), self.vab),
             ("sync encoder", self.weights("sync"), self.sync),
+            ("V-AURA", self.weights("v-aura"), self.v_aura),
             ("encoder for search", self.weights("search"), self.search),
             ("classifier", self.weights("classes"), self.classes),
             ("MaskVAT", self.weights("maskvat"), self.maskvat),
+            ("TiVA", self.weights("tiva"), self.tiva),
         ]
         for name, result, stage in stages:
             if result.exists():
@@ -244,15 +251,34 @@ class Recipe:
         )
         _quarter(out / "model.safetensors", self.weights("classes"))
 
+    def v_aura(self) -> None:
+        """Extract the sync features, and pretrain it."""
+        self._add("sync", encoder=str(self.weights("sync")))
+        self._pretrain("v-aura", "v_aura/demo.yaml", [self.store])
+
     def maskvat(self) -> None:
         """Extract what it reads besides, and pretrain it."""
-        made_by: dict[str, dict[str, Any]] = {
-            "sync": {"encoder": str(self.weights("sync"))},
-            "demo-audio": {"maker": {"weights": str(self.weights("search"))}},
-        }
-        for stream, maker in made_by.items():
-            self._extract(ExtractOptions(store=self.store, add=stream, **maker, **self._decoding))
+        self._add("sync", encoder=str(self.weights("sync")))
+        self._add("demo-audio", maker={"weights": str(self.weights("search"))})
         self._pretrain("maskvat", "maskvat/demo_seq2seq.yaml", [self.store])
+
+    def tiva(self) -> None:
+        """Extract what it reads, and pretrain it: its predictor, its generator on true layouts, both together."""
+        layers = read_yaml(CONFIGS / "tiva" / "predictor_demo.yaml")["model"]
+        self._add("clip-layers", encoder=f"layers:{self.weights('clip')}", visual_fps=layers["visual_fps"])
+        self._add("latents", maker={"autoencoder": str(self.codec_weights)})
+        self._add("layout")
+        stages: dict[str, tuple[str, dict[str, Any]]] = {
+            "predictor": ("predictor_demo", {}),
+            "generator": ("demo", {}),
+            "joint": ("demo", JOINT_STAGE),
+        }
+        trained: list[str] = []
+        for kind, (config, more) in stages.items():
+            out = self.out / f"tiva-{kind}"
+            self._train_model(out, f"tiva/{config}.yaml", [self.store], {"init": trained, **more})
+            trained = [str(out / "model.safetensors")]
+        _quarter(out / "model.safetensors", self.weights("tiva"))
 
     def weights(self, kind: str) -> Path:
         """File of a model or the visual encoder."""
@@ -267,18 +293,25 @@ class Recipe:
         if extract(options):
             raise VABError(f"{options.store}: no features could be extracted; failures.jsonl has the reasons")
 
+    def _add(self, stream: str, **maker: Any) -> None:
+        """Extract one more stream of the store; one that is there already stays."""
+        self._extract(ExtractOptions(store=self.store, add=stream, **maker, **self._decoding))
+
     def _pretrain(
         self, kind: str, config: str, stores: list[Path], more: dict[str, Any] | None = None
     ) -> None:
         out = self.out / kind
+        self._train_model(out, config, stores, more or {})
+        _quarter(out / "model.safetensors", self.weights(kind))
+
+    def _train_model(self, out: Path, config: str, stores: list[Path], more: dict[str, Any]) -> None:
         given = {
             "store": [str(store) for store in stores],
             "out": str(out),
             "codec_weights": str(self.codec_weights),
             "training": self._training(),
         }
-        pretrain(read_options(PretrainOptions, CONFIGS / config, given, more or {}, self._running))
-        _quarter(out / "model.safetensors", self.weights(kind))
+        pretrain(read_options(PretrainOptions, CONFIGS / config, more, given, self._running))
 
     def _training(self) -> dict[str, Any]:
         """What replaces the training options of a configuration."""

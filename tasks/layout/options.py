@@ -22,8 +22,8 @@ class LayoutOptions:
     """A sound or a video with one, of which the layout is made, instead of a video."""
     output: Path = short("o", default=Path("layout.json"))
     """A .json, to edit and to follow, or a .png, to look at."""
-    weights: str | None = None
-    """Weights that predict the layout of a video, a .safetensors file; docs/layouts.md says how to train them."""
+    weights: str = "demo-tiva"
+    """Weights that predict the layout of a video: 'demo-tiva', or a .safetensors file."""
     rate: float = 10.0
     """Rows a second of the layout of a sound."""
     bands: int = 5
@@ -36,10 +36,6 @@ class LayoutOptions:
     def __post_init__(self) -> None:
         if len(self.inputs) + (self.audio is not None) != 1:
             raise ValueError("give one video, or --audio with a sound")
-        if self.audio is None and self.weights is None:
-            raise ValueError(
-                "give --weights of a TiVA, which predicts the layout (docs/layouts.md trains one)"
-            )
         if self.output.suffix.lower() not in (".json", ".png"):
             raise ValueError(f"{self.output}: a layout is written as .json or .png")
         if self.duration is not None and self.duration <= 0:

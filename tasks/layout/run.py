@@ -28,7 +28,6 @@ def run(options: LayoutOptions) -> int:
 
 
 def _of_video(options: LayoutOptions) -> Layout:
-    assert options.weights is not None
     pipeline = vab.load(options.weights, device=options.device)
     tell_limits(pipeline)
     clip = replace(clip_of(options.inputs[0]), duration=options.duration)

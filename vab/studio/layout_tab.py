@@ -19,8 +19,8 @@ def layout_tab(studio: Studio, sessions: Sessions) -> None:
     """Build it."""
     if not studio.layout_systems:
         gr.Markdown(
-            "No system that follows an audio layout is open. Train a small TiVA (docs/layouts.md) and start the studio "
-            "with it:\n\n    vab studio --weights demo runs/tiva/model.safetensors"
+            "No system that follows an audio layout is open. Start the studio with one:\n\n"
+            "    vab studio --weights demo demo-tiva"
         )
         return
     held = gr.State(None, time_to_live=3600)

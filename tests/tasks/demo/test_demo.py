@@ -36,6 +36,17 @@ def test_demo_writes_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("weights", ["demo-maskvat", "demo-v-aura", "demo-tiva"])
+def test_every_bundled_system_generates(weights: str, tmp_path: Path) -> None:
+    write_corpus(tmp_path / "corpus", {"test": 1}, seed=1, duration=2.0, workers=0)
+    words = ["generate", str(tmp_path / "corpus"), "--weights", weights, "--device", "cpu"]
+    assert cli.main([*words, "-o", str(tmp_path / "out")]) == 0
+    [made] = (tmp_path / "out").glob("*.mp4")
+    audio = media.read_audio(made, 16000)
+    assert audio.shape[1] == pytest.approx(32000, abs=1100) and audio.std() > 1e-4
+
+
+@pytest.mark.slow
 def test_the_bundled_model_uses_the_frames(tmp_path: Path) -> None:
     """Masked codes of clips that no training has seen are predicted better with their frames than without."""
     corpus = write_corpus(tmp_path / "corpus", {"test": 18}, seed=1, duration=4.0, workers=0)

@@ -46,24 +46,36 @@ def test_the_models_are_trained_in_order_and_go_together(
     words += ["--recordings", "real"] * recordings
     assert cli.main(words) == 0
 
-    assert [options.out.name for options in given] == ["refiner", "vab", "search", "classes", "maskvat"]
+    first = ["refiner", "vab", "v-aura", "search", "classes", "maskvat"]
+    tiva = ["tiva-predictor", "tiva-generator", "tiva-joint"]
+    assert [options.out.name for options in given] == [*first, *tiva]
+    by_name = {options.out.name: options for options in given}
     store, real = tmp_path / "store", tmp_path / "store-recordings"
-    both = [store, real][: 1 + recordings]
-    assert [options.store for options in given] == [[store], both, [store], store, [store]]
+    stores = {name: [store] for name in by_name} | {"vab": [store, real][: 1 + recordings], "classes": store}
+    assert {name: options.store for name, options in by_name.items()} == stores
     for options in given:
         assert options.training.seed == 3 and options.resume
-    codecs = {options.codec_weights for options in (*given[:2], given[4])}
+    codecs = {by_name[name].codec_weights for name in by_name if name not in ("search", "classes")}
     assert codecs == {str(bundle / "spectral-16khz.safetensors")}
-    assert given[1].refiner == bundle / "demo-refiner.safetensors"
-    assert given[2].weights == given[3].init == str(bundle / "demo-vab.safetensors")
-    assert given[3].freeze
-    assert [(options.store, options.add) for options in extracted] == [(store, "sync"), (store, "demo-audio")]
-    assert extracted[0].encoder == str(bundle / "demo-sync.safetensors")
-    assert extracted[1].maker == {"weights": str(bundle / "demo-search.safetensors")}
-    for made in ("refiner", "vab", "search", "classes", "maskvat"):
+    assert by_name["vab"].refiner == bundle / "demo-refiner.safetensors"
+    assert by_name["search"].weights == by_name["classes"].init == str(bundle / "demo-vab.safetensors")
+    assert by_name["classes"].freeze
+    inits = [[], *([tmp_path / name / "model.safetensors"] for name in tiva[:2])]
+    assert [by_name[name].init for name in tiva] == inits
+    added = [(options.add, options.encoder, options.maker) for options in extracted]
+    assert added == [
+        ("sync", str(bundle / "demo-sync.safetensors"), {}),
+        ("sync", str(bundle / "demo-sync.safetensors"), {}),
+        ("demo-audio", None, {"weights": str(bundle / "demo-search.safetensors")}),
+        ("clip-layers", f"layers:{bundle / 'demo-clip.safetensors'}", {}),
+        ("latents", None, {"autoencoder": str(bundle / "spectral-16khz.safetensors")}),
+        ("layout", None, {}),
+    ]
+    for made in (*first, "tiva"):
         assert (bundle / f"demo-{made}.safetensors").is_file()
+    num_trained = len(given)
     assert cli.main(words) == 0
-    assert len(given) == 5  # what is there is not made again
+    assert len(given) == num_trained  # what is there is not made again
 
 
 def test_codec_and_features_take_the_recordings_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +131,7 @@ def test_a_folder_of_one_run_is_not_gone_on_with_as_another(
     _touch(tmp_path, ["corpus/manifest.csv", "features.done"])
     models = [
         f"demo-{kind}.safetensors"
-        for kind in ("clip", "refiner", "vab", "sync", "search", "classes", "maskvat")
+        for kind in ("clip", "refiner", "vab", "sync", "v-aura", "search", "classes", "maskvat", "tiva")
     ]
     _touch(tmp_path / "bundle", ["spectral-16khz.safetensors", *models])
     words = ["demo", "train", "-o", str(tmp_path)]
