@@ -130,7 +130,8 @@ def _conditions(document: Document) -> str:
     if "weights" in known:
         said.append(f"weights {known['weights']}")
     if sampling:
-        said.append(", ".join(f"{name} {value:g}" for name, value in sampling.items()))
+        given = (f"{name} {value:g}" for name, value in sampling.items() if value is not None)
+        said.append(", ".join(given))
     said += [f"{name} {known[name]}" for name in ("seed", "device") if name in known]
     said.append(f"`{known['command']}`")
     if "transcribed_from" in document:

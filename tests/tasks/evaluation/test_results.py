@@ -22,7 +22,7 @@ CONDITIONS: dict[str, Any] = {
     "codec": "spectral-16khz",
     "frame_rate": 50.0,
     "visual_fps": 8.0,
-    "sampling": {"num_steps": 16, "cfg_scale": 5.0},
+    "sampling": {"num_steps": 16, "cfg_scale": 5.0, "stride_seconds": None},
     "seed": 0,
     "device": "cpu",
     "command": "vab evaluate demo",
