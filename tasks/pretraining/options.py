@@ -60,7 +60,8 @@ class PretrainOptions:
     refiner: Path | None = None
     """Weights of a refiner that is to complete this model's codes; its name goes into this model's weights."""
     codec_weights: str | None = None
-    """Weights of the store's codec, where not its own default; 'random' to try things out."""
+    """Weights of the store's codec, also for the latents before its quantiser, where not its own default; 'random' to
+    try things out."""
     resume: bool = False
     """Go on with the run in --out."""
     device: str = "auto"

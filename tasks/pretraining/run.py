@@ -183,7 +183,7 @@ def _audio_components(
         if stream.kind == "codes":
             made: Any = load_codec(stream.maker, weights=codec_weights)
         elif name == "latents":
-            made = load_autoencoder(stream.maker)
+            made = load_autoencoder(codec_weights or stream.maker)
         else:
             continue
         found[name] = made
