@@ -161,6 +161,9 @@ def _forked(words: list[str], prepare: Callable[[], object]) -> tuple[int | None
     def run() -> None:
         sys.stdout = sys.stderr = os.fdopen(theirs, "w", buffering=1)
         torch.set_num_threads(1)
+        sys.dont_write_bytecode = (
+            True  # a module's first import would leave half a .pyc for all tests after it
+        )
         prepare()
         try:
             code = cli.main(words)
