@@ -49,8 +49,8 @@ class CorpusOptions:
 class TrainOptions:
     """Make the bundled weights from nothing, by the configurations in configs/ and the same functions as the commands.
 
-    Corpus, codec, visual tower, features, coarse-to-fine stage, VAB, sync encoder, encoder for search, classifier,
-    MaskVAT.
+    Corpus, codec, visual tower, features, coarse-to-fine stage, VAB, sync encoder, V-AURA, encoder for search,
+    classifier, MaskVAT, TiVA.
 
     Stages whose result is there are skipped; re-run to resume. The full run takes about ten hours on two cores, most of
     them in trainings, which a GPU does in minutes; --quick takes minutes and proves the path.

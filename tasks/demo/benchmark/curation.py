@@ -14,7 +14,7 @@ from rich.table import Table
 import vab
 from tasks.console import console, progress_bar, say
 from tasks.demo.benchmark.ablation import measure, train_small
-from tasks.demo.benchmark.material import measured_on
+from tasks.demo.benchmark.material import SPLIT, measured_on
 from tasks.demo.benchmark.scores import SHOWN
 from tasks.demo.options import CurationOptions
 from tasks.record import write_record
@@ -48,7 +48,7 @@ def run(options: CurationOptions) -> int:
     _show(rows)
     pipeline = vab.load(folder / "model.safetensors", device=options.device)
     measured = measured_on(
-        options.clips,
+        min(options.clips, len(FeatureStore(store).select(split=SPLIT))),
         pipeline,
         pipeline.sampling_options(),
         "evaluate curation",
@@ -84,7 +84,8 @@ def swap_sounds(store: Path, out: Path, share: float, seed: int) -> tuple[Path, 
         head, clips = read_clips(lines)
         arrays = map_arrays(lines, head, info)
         tensors = {name: tensor.clone() for name, tensor in arrays.tensors().items()}
-        training = torch.tensor([clip["row"] for clip in clips if clip.get("split") == "train"])
+        rows = [clip["row"] for clip in clips if clip.get("split") == "train" and "failure" not in clip]
+        training = torch.tensor(rows, dtype=torch.long)
         chosen = training[torch.randperm(len(training), generator=generator)[: round(share * len(training))]]
         if len(chosen) < 2:
             continue  # a clip alone has none to swap with
@@ -121,7 +122,7 @@ def _found(every: Sequence[str], kept: Sequence[str], swapped: set[str]) -> dict
     hits = len(left_out & swapped)
     return {
         "precision": hits / len(left_out) if left_out else None,
-        "recall": hits / len(swapped),
+        "recall": hits / len(swapped) if swapped else None,
     }
 
 
@@ -131,7 +132,6 @@ def _show(rows: list[dict[str, Any]]) -> None:
         table.add_column(column, justify="right")
     for row in rows:
         least = "all" if row["min_similarity"] is None else f"{row['min_similarity']:g}"
-        precision = "" if row["precision"] is None else f"{row['precision']:.3f}"
-        scores = (f"{row[name]:.3f}" for name in SHOWN)
-        table.add_row(least, str(row["num_kept"]), precision, f"{row['recall']:.3f}", *scores)
+        shares = ("" if row[name] is None else f"{row[name]:.3f}" for name in ("precision", "recall"))
+        table.add_row(least, str(row["num_kept"]), *shares, *(f"{row[name]:.3f}" for name in SHOWN))
     console.print(table)
