@@ -25,8 +25,8 @@ class ExtractOptions:
     """Folder of the feature store."""
     add: str | None = None
     """Name of one more stream for the clips of --store: made by the --codec or the --encoder that is given, such as
-    --add clip25 --encoder demo-clip --visual-fps 25, or, without them, by its name: latents, layout, beats, demo-audio,
-    or what an installed package names."""
+    --add clip25 --encoder demo-clip --visual-fps 25, or, without them, by its name: latents, layout, onset-curve and
+    onsets (in place of a layout), beats, demo-audio, or what an installed package names."""
     maker: dict[str, Any] = field(default_factory=dict)
     """Options of a stream that is made by its name: --maker.rate 20 of a layout, --maker.autoencoder NAME of
     latents, --maker.weights FILE of beats."""

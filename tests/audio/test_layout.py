@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vab.audio.layout import SAMPLE_RATE, Layout, LayoutResolution, layout_of
+from vab.audio.layout import SAMPLE_RATE, Layout, LayoutResolution, layout_of, onset_curve_of, onsets_of
 from vab.errors import ConfigError, VABError
 from vab.features.audio_makers import LayoutMaker
 from vab.features.makers import AudioInput, StreamMaker, load_maker
@@ -49,6 +49,33 @@ def test_the_maker_is_found_by_name_and_takes_its_options() -> None:
     assert (layouts[0, 21:] == 0).all()
     with pytest.raises(ConfigError, match="no option bands; known: rate, num_bands"):
         load_maker("layout", "cpu", bands=5)
+
+
+def struck(hertz: float, start: float, seconds: float) -> torch.Tensor:
+    time = torch.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE - start
+    return tone(hertz, start, seconds, seconds) * torch.exp(-10 * time.clamp_min(0))
+
+
+def test_onsets_stand_in_the_rows_in_which_sound_begins() -> None:
+    sound = struck(500, 0.75, 2.0) + struck(3000, 1.53, 2.0)
+    curve, onsets = onset_curve_of(sound, 10.0), onsets_of(sound, 10.0)
+    assert curve.shape == onsets.shape == (20, 1)
+    assert onsets[:, 0].nonzero()[:, 0].tolist() == [7, 15]
+    assert curve.max() <= 1 and set(curve[:, 0].topk(2).indices.tolist()) == {7, 15}
+    assert (curve[:7] == 0).all() and (onsets_of(torch.zeros(1, 8000), 10.0) == 0).all()
+    assert onsets_of(sound, 4.0).shape == (8, 1) and onsets_of(sound[:, :1601], 10.0).shape == (2, 1)
+
+
+@pytest.mark.parametrize("name", ["onset-curve", "onsets"])
+def test_onsets_are_streams_at_the_rate_of_a_layout(name: str) -> None:
+    maker = load_maker(name, "cpu")
+    stream = maker.describe(name)
+    assert isinstance(maker, StreamMaker) and maker.reads == AudioInput(16_000)
+    assert (stream.rate, stream.shape) == (load_maker("layout", "cpu").describe("layout").rate, (1,))
+    assert stream.fingerprint != load_maker("layout", "cpu", num_bands=1).describe("layout").fingerprint
+    rows, lengths = maker.encode([struck(500, 0.75, 1.5), torch.zeros(1, 64_000)], 2.0)
+    assert rows.shape == stream.batch_shape(2, 20) and lengths.tolist() == [15, 20]
+    assert rows[0].argmax() == 7 and (rows[1] == 0).all()
 
 
 def test_a_file_gives_back_what_was_written_and_can_be_edited(tmp_path: Path) -> None:

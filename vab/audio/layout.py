@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from vab.config import check_ranges
 from vab.errors import VABError
 from vab.files import write_atomically
+from vab.metrics.onsets import CURVE_RATE, MAX_STRENGTH, find_peaks, onset_strength
 from vab.metrics.spectra import FLOOR_DB, LOG_MEL_RATE, log_mel
 from vab.shapes import Float, Tensor
 from vab.timing import num_samples, steps_begun
@@ -52,6 +53,30 @@ def layout_of(waveform: Float[Tensor, "1 L"], resolution: LayoutResolution) -> F
     mel = log_mel(F.pad(waveform, (0, max(0, missing))), SAMPLE_RATE, num_bands=NUM_MEL_BANDS)
     columns = mel[:, : max(1, round(rows * LOG_MEL_RATE / resolution.rate))]
     return F.adaptive_avg_pool2d(1 - columns[None] / FLOOR_DB, (resolution.num_bands, rows))[0].T.contiguous()
+
+
+def onset_curve_of(waveform: Float[Tensor, "1 L"], rate: float) -> Float[Tensor, "M 1"]:
+    """The strongest onset in each of ``rate`` rows a second: 1 is a rise by ``MAX_STRENGTH`` in all bands.
+
+    With ``onsets_of`` what TiVA compares its layout with (section 4.3).
+    """
+    strength = onset_strength(waveform, SAMPLE_RATE)
+    return _strongest(strength / MAX_STRENGTH, waveform.shape[1] / SAMPLE_RATE, rate)
+
+
+def onsets_of(waveform: Float[Tensor, "1 L"], rate: float) -> Float[Tensor, "M 1"]:
+    """1 in each of ``rate`` rows a second in which an onset is detected, 0 in the others."""
+    strength = onset_strength(waveform, SAMPLE_RATE)
+    is_onset = torch.zeros_like(strength)
+    is_onset[(find_peaks(strength) * CURVE_RATE).round().long()] = 1.0
+    return _strongest(is_onset, waveform.shape[1] / SAMPLE_RATE, rate)
+
+
+def _strongest(curve: Float[Tensor, " T"], seconds: float, rate: float) -> Float[Tensor, "M 1"]:
+    """The maximum in each row's time of an onset curve of so many seconds."""
+    rows = max(1, steps_begun(seconds, rate))
+    padded = F.pad(curve, (0, max(0, round(rows * CURVE_RATE / rate) - len(curve))))
+    return F.adaptive_max_pool1d(padded[None], rows).T
 
 
 @dataclass(frozen=True)

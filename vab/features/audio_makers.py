@@ -1,9 +1,9 @@
-"""Makers of streams of audio beside the codes: latents and layouts, as TiVA has them, and BEATs' features."""
+"""Makers of streams of audio beside the codes: latents, layouts and onsets, as TiVA has them, and BEATs' features."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from typing_extensions import override
 from vab import checkpoint
 from vab.audio.base import AudioAutoencoder
 from vab.audio.beats import BEATsEncoder, load_beats
-from vab.audio.layout import SAMPLE_RATE, LayoutResolution, layout_of
+from vab.audio.layout import SAMPLE_RATE, LayoutResolution, layout_of, onset_curve_of, onsets_of
 from vab.audio.loading import load_autoencoder
 from vab.config import from_dict
 from vab.features.info import StreamInfo
@@ -128,6 +128,42 @@ class LayoutMaker(StreamMaker):
         return torch.stack([layout_of(waveform, self.resolution) for waveform in batch]), lengths
 
 
+@dataclass(frozen=True)
+class OnsetsMaker(StreamMaker):
+    """Onsets in place of a layout (TiVA section 4.3), a number a row; a clip is followed by silence to full length."""
+
+    of: Callable[[Float[Tensor, "1 L"], float], Float[Tensor, "M 1"]]
+    """From a waveform and rows a second."""
+    rate: float = LayoutResolution().rate
+    """Rows a second."""
+
+    @property
+    @override
+    def reads(self) -> AudioInput:
+        return AudioInput(SAMPLE_RATE)
+
+    @override
+    def describe(self, name: str) -> StreamInfo:
+        return StreamInfo(
+            name,
+            kind="vectors",
+            source="audio",
+            rate=self.rate,
+            shape=(1,),
+            maker=name,
+            fingerprint=checkpoint.fingerprint({"of": self.of.__name__, "rate": self.rate}, []),
+        )
+
+    @override
+    def prepare(self, decoded: np.ndarray) -> Float[Tensor, "1 L"]:
+        return torch.from_numpy(decoded)
+
+    @override
+    def encode(self, clips: Sequence[Tensor], clip_seconds: float) -> tuple[Tensor, Int[Tensor, " B"]]:
+        batch, lengths = _padded(clips, clip_seconds, self.describe("onsets"), SAMPLE_RATE)
+        return torch.stack([self.of(waveform, self.rate) for waveform in batch]), lengths
+
+
 def latents_maker(device: str, *, autoencoder: str = "spectral-16khz") -> LatentsMaker:
     """What ``vab extract --add latents`` uses; ``autoencoder`` is a name of ``load_autoencoder``."""
     return LatentsMaker(load_autoencoder(autoencoder, device=device), device)
@@ -141,6 +177,16 @@ def beats_maker(device: str, *, weights: str) -> BEATsMaker:
 def layout_maker(device: str, **resolution: float) -> LayoutMaker:
     """What ``vab extract --add layout`` uses; ``resolution`` are numbers of ``LayoutResolution``."""
     return LayoutMaker(from_dict(LayoutResolution, resolution, source="--maker"))
+
+
+def onset_curve_maker(device: str) -> OnsetsMaker:
+    """What ``vab extract --add onset-curve`` uses."""
+    return OnsetsMaker(onset_curve_of)
+
+
+def onsets_maker(device: str) -> OnsetsMaker:
+    """What ``vab extract --add onsets`` uses."""
+    return OnsetsMaker(onsets_of)
 
 
 def _padded(

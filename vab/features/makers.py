@@ -26,6 +26,8 @@ CPU_WAVEFORMS = 1
 OWN = {
     "latents": "vab.features.audio_makers:latents_maker",
     "layout": "vab.features.audio_makers:layout_maker",
+    "onset-curve": "vab.features.audio_makers:onset_curve_maker",
+    "onsets": "vab.features.audio_makers:onsets_maker",
     "beats": "vab.features.audio_makers:beats_maker",
     "demo-audio": "vab.models.vab.audio_stream:demo_audio_maker",
 }

@@ -18,6 +18,8 @@ from vab.shapes import Float, Tensor
 
 CURVE_RATE = 100
 """Values of an onset curve a second."""
+MAX_STRENGTH = 50.0
+"""dB. What is softer than the loudest band by more is hiss or codec noise; no onset is counted from there."""
 DEFAULT_THRESHOLD = 4.0
 """dB. Steady noise rises by about 3 at most; a strike over a clean background by 10 and more."""
 DEFAULT_WINDOW = 0.05
@@ -30,9 +32,7 @@ _WINDOW_LENGTH = 512
 _NUM_MELS = 40
 # Rise is measured over two hops: a window's length is 3.2, so one hop would see half of a sharp attack.
 _LAG = 2
-# Below the loudest band: hiss and codec noise under this cannot make onsets. In absolute terms, below full scale:
-# dither in a silent clip cannot either.
-_FLOOR_DB = 50.0
+# In absolute terms, below full scale: dither in a silent clip cannot make onsets either.
 _SILENCE_DB = -90.0
 # Hops either side in which a peak is the highest, and in which the background is measured.
 _PEAK_RADIUS = 3
@@ -59,7 +59,7 @@ def onset_strength(waveform: Float[Tensor, "1 L"], sample_rate: int) -> Float[Te
     )[:, :num_values]
     # A sine at full scale has power 1, whatever the window.
     power = _mel_filters() @ (spectrum.abs() * (4 / _WINDOW_LENGTH)).square()
-    floor = max(power.max().item() * 10 ** (-_FLOOR_DB / 10), 10 ** (_SILENCE_DB / 10))
+    floor = max(power.max().item() * 10 ** (-MAX_STRENGTH / 10), 10 ** (_SILENCE_DB / 10))
     level = 10 * (power + floor).log10()
     before = torch.from_numpy(maximum_filter1d(level[:, :-_LAG].numpy(), 3, axis=0))
     rise = (level[:, _LAG:] - before).clamp_min(0).mean(dim=0)
