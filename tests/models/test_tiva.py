@@ -1,6 +1,8 @@
 """TiVA: its layout predictor, that conditions matter, that lengths do not, and the numbers it gave when it was made."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from vab.audio import load_autoencoder
 from vab.config import to_dict
 from vab.decoding.options import DiffusionOptions
 from vab.features.batch import FeatureBatch
+from vab.features.info import StreamInfo
 from vab.metrics.curves import correlation
 from vab.models.files import ModelCard
 from vab.models.tiva.config import PredictorConfig, TiVAConfig
@@ -19,8 +22,8 @@ from vab.models.tiva.model import TiVA
 from vab.models.tiva.predictor import LayoutPredictor
 from vab.nn.interpolation import sample_at
 from vab.objectives.denoising import Denoising
-from vab.objectives.layout import masked_mean_square
-from vab.objectives.options import DenoisingOptions
+from vab.objectives.layout import LayoutPrediction, masked_mean_square
+from vab.objectives.options import DenoisingOptions, LayoutOptions
 from vab.shapes import Tensor
 from vab.timing import step_times
 
@@ -131,6 +134,31 @@ def test_windowed_attention_looks_as_far_as_its_window() -> None:
     assert difference[: 30 - reach].max() == 0 and difference[30 - reach :].max() > 1e-4
 
 
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        ({}, {"near patch", "far class", "first layer"}),
+        ({"attention": ("everywhere",)}, {"far class", "first layer"}),
+        ({"attention": ("near",)}, {"first layer"}),
+        ({"attention": ("everywhere",), "class_layers": 1}, {"far class"}),
+    ],
+    ids=["whole", "everywhere", "near", "one layer"],
+)
+def test_a_predictor_sees_what_its_configuration_says(change: dict[str, Any], seen: set[str]) -> None:
+    config = replace(tiny_predictor_config(), **change)
+    torch.manual_seed(0)
+    predictor = LayoutPredictor(config).eval()
+    features = torch.randn(1, 30, 10, 32)
+    assert ("patch_embedding.weight" in predictor.state_dict()) == ("near patch" in seen)
+    # of what row 30 is made, at 3.05 s: frame 15 at 5 frames a second; tokens 0 and 5 are the layers' class tokens
+    for name, frame, token in (("near patch", 15, 6), ("far class", 29, 5), ("first layer", 15, 0)):
+        changed = features.clone()
+        changed[:, frame, token] = torch.randn(32)
+        with torch.no_grad():
+            difference = (predictor(changed, 60) - predictor(features, 60))[:, 30].abs().max()
+        assert (difference > 0) == (name in seen), name
+
+
 def test_the_predictor_learns_and_layouts_stay_layouts() -> None:
     """A toy world whose brightness is its loudness."""
     config = PredictorConfig(
@@ -202,6 +230,46 @@ def test_stages_train_their_parts() -> None:
     assert all(each.requires_grad for each in model.predictor.parameters())
 
 
+def denoising_batch(stream: str, rows: Tensor) -> FeatureBatch:
+    given = inputs(FLAT)
+    streams = {"latents": given["latents"], stream: rows, "clip-layers": given["features"]}
+    is_valid = {name: torch.ones(each.shape[:2], dtype=torch.bool) for name, each in streams.items()}
+    return FeatureBatch(streams, is_valid, ("",) * 2, ((),) * 2)
+
+
+def test_without_layouts_the_true_ones_do_not_enter_the_loss() -> None:
+    loud, silent = (denoising_batch("layout", torch.full((2, 10, 5), value)) for value in (1.0, 0.0))
+
+    def loss(layout: Any, batch: FeatureBatch) -> Tensor:
+        objective = Denoising(made(FLAT), DenoisingOptions(layout=layout))
+        assert not any(each.requires_grad for each in objective.model.predictor.parameters())
+        found = objective(batch, generator=torch.Generator().manual_seed(0))["loss"]
+        measured = objective.evaluate(batch, generator=torch.Generator().manual_seed(0))
+        key = "loss_with_true_layout" if layout == "given" else "loss"
+        assert measured["loss"] == measured[key]
+        return found
+
+    assert loss("none", loud) == loss("none", silent) == loss("given", silent) != loss("given", loud)
+
+
+def test_another_stream_stands_in_place_of_the_layout() -> None:
+    predictor = replace(tiny_predictor_config(), layout_stream="onsets", layout_bands=1)
+    config = replace(FLAT, predictor=predictor)
+    assert config.streams == {"latents": 50.0, "onsets": 10.0, "clip-layers": 5.0}
+    rows = torch.rand(2, 10, 1, generator=torch.Generator().manual_seed(0))
+    batch = denoising_batch("onsets", rows)
+    generator = torch.Generator().manual_seed(0)
+    scalars = Denoising(made(config), DenoisingOptions(layout="given")).evaluate(batch, generator=generator)
+    assert scalars["loss"] == scalars["loss_with_true_layout"] != scalars["loss_with_predicted_layout"]
+    found = LayoutPrediction(LayoutPredictor(predictor), LayoutOptions()).evaluate(batch, generator=generator)
+    torch.testing.assert_close(found["loss_of_mean"], rows.var(correction=0))
+    wrong = {
+        "onsets": StreamInfo("onsets", "vectors", "audio", 10.0, (5,), "", ""),
+        "clip-layers": StreamInfo("clip-layers", "latents", "frames", 5.0, (10, 32), "", ""),
+    }
+    assert predictor.problems(wrong) == ["layout_bands is 1, the store has [5]"]
+
+
 def test_padding_is_not_counted() -> None:
     first, second = torch.zeros(2, 5, 3), torch.ones(2, 5, 3)
     is_valid = torch.zeros(2, 5, dtype=torch.bool)
@@ -231,3 +299,8 @@ def test_windows_fade_into_each_other() -> None:
 def test_sizes_that_do_not_fit_are_refused(change: dict[str, object], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         TiVAConfig(**{"num_heads": 4, "widths": (16,), **change})  # type: ignore[arg-type]
+
+
+def test_a_predictor_has_no_more_class_tokens_than_layers() -> None:
+    with pytest.raises(ValueError, match="class_layers"):
+        PredictorConfig(visual_layers=2, class_layers=3)

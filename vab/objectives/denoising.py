@@ -17,16 +17,18 @@ class Denoising(nn.Module):
     """The objective around a model, in plain torch."""
 
     def __init__(self, model: Any, options: DenoisingOptions) -> None:
-        """Wrap a model; where layouts are given its predictor is not trained.
+        """Wrap a model; where layouts are not predicted its predictor is not trained.
 
         Args:
             model: ``model(latents, steps, layout, features, is_dropped=)`` gives the noise, ``model.predictor(features,
-                num_rows)`` layouts; ``model.config.schedule`` is the noise schedule.
+                num_rows)`` layouts; ``model.config.schedule`` is the noise schedule, the stream of layouts is
+                ``model.config.predictor.layout_stream``.
             options: which layouts are followed.
         """
         super().__init__()
         self.model = model
         self.options = options
+        self.stream = model.config.predictor.layout_stream
         self.is_joint = options.layout == "predicted"
         model.predictor.requires_grad_(self.is_joint)
 
@@ -39,13 +41,11 @@ class Denoising(nn.Module):
         """
         options = self.options
         is_dropped = torch.rand(len(batch), generator=generator) < options.condition_drop_prob
-        layout = predicted = None
-        if self.is_joint:
-            layout = predicted = self._predict(batch)
+        layout = self._followed(batch)
         loss = self._loss(batch, layout, is_dropped, generator)
-        if predicted is None:
+        if not self.is_joint:
             return {"loss": loss}
-        of_layout = masked_mean_square(predicted, batch.streams["layout"], batch.is_valid["layout"])
+        of_layout = masked_mean_square(layout, batch.streams[self.stream], batch.is_valid[self.stream])
         return {
             "loss": loss + options.layout_weight * of_layout,
             "noise_loss": loss.detach(),
@@ -56,31 +56,37 @@ class Denoising(nn.Module):
     def evaluate(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
         """The loss with each kind of condition, under one noise: what layouts and semantics add."""
         state = generator.get_state()
-        predicted = self._predict(batch)
+        true, predicted = batch.streams[self.stream], self._predict(batch)
 
-        def loss(layout: Tensor | None, *, is_dropped: bool = False) -> Tensor:
+        def loss(layout: Tensor, *, is_dropped: bool = False) -> Tensor:
             generator.set_state(state)
             return self._loss(batch, layout, torch.full((len(batch),), is_dropped), generator)
 
         return {
-            "loss": loss(predicted if self.is_joint else None),
-            "loss_with_true_layout": loss(None),
+            "loss": loss(self._followed(batch)),
+            "loss_with_true_layout": loss(true),
             "loss_with_predicted_layout": loss(predicted),
-            "loss_without_semantics": loss(None, is_dropped=True),
-            "layout_loss": masked_mean_square(predicted, batch.streams["layout"], batch.is_valid["layout"]),
+            "loss_without_semantics": loss(true, is_dropped=True),
+            "layout_loss": masked_mean_square(predicted, true, batch.is_valid[self.stream]),
         }
 
+    def _followed(self, batch: FeatureBatch) -> Float[Tensor, "B M C"]:
+        if self.is_joint:
+            return self._predict(batch)
+        true = batch.streams[self.stream]
+        return torch.zeros_like(true) if self.options.layout == "none" else true
+
     def _predict(self, batch: FeatureBatch) -> Float[Tensor, "B M C"]:
-        return self.model.predictor(batch.streams["clip-layers"], batch.streams["layout"].shape[1])
+        return self.model.predictor(batch.streams["clip-layers"], batch.streams[self.stream].shape[1])
 
     def _loss(
         self,
         batch: FeatureBatch,
-        layout: Float[Tensor, "B M C"] | None,
+        layout: Float[Tensor, "B M C"],
         is_dropped: Bool[Tensor, " B"],
         generator: torch.Generator,
     ) -> Float[Tensor, ""]:
-        """Mean square error of the noise with a layout, or with that of the true sound."""
+        """Mean square error of the noise, a layout being followed."""
         latents, schedule = batch.streams["latents"], self.model.config.schedule
         steps = torch.randint(schedule.num_train_steps, (len(batch),), generator=generator).float()
         steps = steps.to(latents.device)
@@ -88,7 +94,7 @@ class Denoising(nn.Module):
         found = self.model(
             schedule.add_noise(latents, noise, steps),
             steps,
-            batch.streams["layout"] if layout is None else layout,
+            layout,
             batch.streams["clip-layers"],
             is_dropped=is_dropped.to(latents.device),
         )

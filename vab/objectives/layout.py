@@ -28,7 +28,7 @@ class LayoutPrediction(nn.Module):
         """Wrap a predictor.
 
         Args:
-            model: ``model(features, num_rows)`` gives layouts.
+            model: ``model(features, num_rows)`` gives layouts, ``model.config.layout_stream`` is their stream.
             options: there are none.
         """
         super().__init__()
@@ -41,7 +41,8 @@ class LayoutPrediction(nn.Module):
     @torch.no_grad()
     def evaluate(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
         """The loss, and that of the batch's mean layout: what a predictor that sees nothing comes to."""
-        layouts, is_valid = batch.streams["layout"], batch.is_valid["layout"]
+        stream = self.model.config.layout_stream
+        layouts, is_valid = batch.streams[stream], batch.is_valid[stream]
         mean = layouts.mean(dim=(0, 1)).expand_as(layouts)
         return {
             "loss": layout_loss(self.model, batch),
@@ -51,6 +52,7 @@ class LayoutPrediction(nn.Module):
 
 def layout_loss(predictor: Any, batch: FeatureBatch) -> Float[Tensor, ""]:
     """Mean square error of the predicted layouts over real rows."""
-    layouts = batch.streams["layout"]
+    stream = predictor.config.layout_stream
+    layouts = batch.streams[stream]
     predicted = predictor(batch.streams["clip-layers"], layouts.shape[1])
-    return masked_mean_square(predicted, layouts, batch.is_valid["layout"])
+    return masked_mean_square(predicted, layouts, batch.is_valid[stream])

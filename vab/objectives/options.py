@@ -100,9 +100,10 @@ class LayoutOptions:
 class DenoisingOptions:
     """What a latent diffusion model learns from (TiVA section 3.3)."""
 
-    layout: Literal["given", "predicted"] = "predicted"
+    layout: Literal["given", "predicted", "none"] = "predicted"
     """Layouts that are followed: those of the true sound, the predictor not being trained (equation 9), or those that
-    the predictor gives, all parts being trained together (equation 10)."""
+    the predictor gives, all parts being trained together (equation 10). none: silent ones, the predictor not being
+    trained, to see what layouts are good for (table 5); give such a model a silent one at generation too."""
     layout_weight: float = 0.0
     """Of the predictor's own loss (equation 8) beside that of the noise, where layouts are predicted. The paper has
     none; without it nothing keeps what is predicted a layout, such as a user draws."""

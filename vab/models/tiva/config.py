@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from vab.config import check_ranges
 from vab.decoding.diffusion import NoiseSchedule
@@ -23,6 +24,8 @@ class PredictorConfig:
     """E, numbers in the feature of a class token or a cell."""
     visual_fps: float = 10.0
     """Frames a second."""
+    layout_stream: str = "layout"
+    """Stream that is predicted and followed: "layout", or one that stands in its place, such as "onset-curve"."""
     layout_rate: float = 10.0
     """Rows of the layout a second."""
     layout_bands: int = 5
@@ -35,6 +38,10 @@ class PredictorConfig:
     """Of windowed self-attention over the patches."""
     num_decoder_layers: int = 4
     """Of self-, cross- and windowed self-attention over the queries."""
+    attention: tuple[Literal["everywhere", "patches", "near"], ...] = ("everywhere", "patches", "near")
+    """Which of the three they have, always in this order; without "patches" there is no encoder either."""
+    class_layers: int | None = None
+    """Layers whose class tokens the queries see, the last ones; None = all."""
     window_seconds: float = 1.6
     """How far windowed attention looks, to both sides together."""
 
@@ -51,6 +58,7 @@ class PredictorConfig:
             num_heads=(1, 1000),
             num_encoder_layers=(0, 1000),
             num_decoder_layers=(1, 1000),
+            class_layers=(1, self.visual_layers),
             window_seconds=(0.01, 3600),
         )
         if self.width % (2 * self.num_heads):
@@ -59,11 +67,11 @@ class PredictorConfig:
     @property
     def streams(self) -> dict[str, float]:
         """Streams that it is trained on, and at how many steps a second."""
-        return {"layout": self.layout_rate, "clip-layers": self.visual_fps}
+        return {self.layout_stream: self.layout_rate, "clip-layers": self.visual_fps}
 
     def problems(self, streams: Mapping[str, StreamInfo]) -> list[str]:
         """What of it does not fit a store's streams."""
-        layout, features = streams["layout"], streams["clip-layers"]
+        layout, features = streams[self.layout_stream], streams["clip-layers"]
         tokens = (self.visual_layers * (1 + self.visual_cells), self.visual_dim)
         found = []
         if layout.shape != (self.layout_bands,):

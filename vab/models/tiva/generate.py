@@ -30,7 +30,7 @@ class TiVAGenerator:
         self.sample_rate = self.autoencoder.sample_rate
         streams = model.config.streams
         self.condition_rates = {"clip-layers": streams["clip-layers"]}
-        self.predicted_rates = {"layout": streams["layout"]}
+        self.predicted_rates = {"layout": model.config.predictor.layout_rate}
         # Windows count the steps of what is generated under the name "codes".
         grid = TimeGrid.of({"codes": streams["latents"], **self.condition_rates, **self.predicted_rates})
         hop = int(as_fraction(card.window_seconds - card.overlap_seconds) / grid.period)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import nn
 
@@ -25,16 +27,18 @@ class LayoutPredictor(nn.Module):
     def __init__(self, config: PredictorConfig) -> None:
         super().__init__()
         self.config = config
-        width, joined = config.width, config.visual_layers * config.visual_dim
-        self.patch_embedding = nn.Linear(joined, width)
-        self.cell_embedding = nn.Parameter(torch.randn(config.visual_cells, width) / 2)
-        self.class_embedding = nn.Linear(joined, width)
+        width, num_heads = config.width, config.num_heads
+        self.sees_patches = "patches" in config.attention
+        if self.sees_patches:
+            self.patch_embedding = nn.Linear(config.visual_layers * config.visual_dim, width)
+            self.cell_embedding = nn.Parameter(torch.randn(config.visual_cells, width) / 2)
+        self.class_layers = config.class_layers or config.visual_layers
+        self.class_embedding = nn.Linear(self.class_layers * config.visual_dim, width)
         self.query = nn.Parameter(torch.randn(width) / 2)
-        self.encoder = nn.ModuleList(
-            EncoderBlock(width, config.num_heads) for _ in range(config.num_encoder_layers)
-        )
+        num_encoder_layers = config.num_encoder_layers if self.sees_patches else 0
+        self.encoder = nn.ModuleList(EncoderBlock(width, num_heads) for _ in range(num_encoder_layers))
         self.decoder = nn.ModuleList(
-            DecoderBlock(width, config.num_heads) for _ in range(config.num_decoder_layers)
+            DecoderBlock(width, num_heads, config.attention) for _ in range(config.num_decoder_layers)
         )
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, config.layout_bands)
@@ -53,19 +57,26 @@ class LayoutPredictor(nn.Module):
         )
         layers = nn.functional.layer_norm(layers, layers.shape[-1:])
         times = frame_times(features.shape[1], config.visual_fps).to(features.device)
-        patches = self.patch_embedding(layers[:, :, :, 1:].transpose(2, 3).flatten(3)) + self.cell_embedding
-        patches, patch_times = patches.flatten(1, 2), times.repeat_interleave(config.visual_cells)
-        is_near = self._near(patch_times, patch_times)
-        for block in self.encoder:
-            patches = block(patches, patch_times, is_near)
+        patch_times = times.repeat_interleave(config.visual_cells)
+        patches = self._encode(layers[:, :, :, 1:], patch_times) if self.sees_patches else None
 
         rows = step_times(num_rows, config.layout_rate).to(features.device)
-        classes = sample_at(layers[:, :, :, 0].flatten(2), config.visual_fps, rows)
-        x = self.class_embedding(classes) + self.query
+        classes = layers[:, :, -self.class_layers :, 0].flatten(2)
+        x = self.class_embedding(sample_at(classes, config.visual_fps, rows)) + self.query
         is_near = self._near(rows, rows)
         for block in self.decoder:
             x = block(x, rows, patches, patch_times, is_near)
         return self.out(self.norm(x)).sigmoid()
+
+    def _encode(
+        self, cells: Float[Tensor, "B F L P E"], times: Float[Tensor, " N"]
+    ) -> Float[Tensor, "B N D"]:
+        """The patches of all frames, N = F P."""
+        patches = self.patch_embedding(cells.transpose(2, 3).flatten(3)) + self.cell_embedding
+        patches, is_near = patches.flatten(1, 2), self._near(times, times)
+        for block in self.encoder:
+            patches = block(patches, times, is_near)
+        return patches
 
     def _near(self, first: Tensor, second: Tensor) -> Bool[Tensor, "1 1 N M"]:
         """True where two moments are in one window."""
@@ -89,24 +100,34 @@ class EncoderBlock(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """Self-attention over all rows, cross-attention to the patches, windowed self-attention, feed-forward network."""
+    """Self-attention over all rows, cross-attention to the patches, windowed self-attention, feed-forward network.
 
-    def __init__(self, width: int, num_heads: int) -> None:
+    Of the three kinds of attention those that are asked for.
+    """
+
+    def __init__(self, width: int, num_heads: int, attention: Collection[str]) -> None:
         super().__init__()
-        self.everywhere = Attention(width, num_heads)
-        self.cross_norm = nn.LayerNorm(width)
-        self.cross = CrossAttention(width, width, num_heads)
-        self.near = Attention(width, num_heads)
+        self.attention = attention
+        if "everywhere" in attention:
+            self.everywhere = Attention(width, num_heads)
+        if "patches" in attention:
+            self.cross_norm = nn.LayerNorm(width)
+            self.cross = CrossAttention(width, width, num_heads)
+        if "near" in attention:
+            self.near = Attention(width, num_heads)
         self.feed_forward_norm = nn.LayerNorm(width)
         self.feed_forward = FeedForward(width, 4)
 
     def forward(
-        self, x: Tensor, times: Tensor, patches: Tensor, patch_times: Tensor, is_near: Tensor
+        self, x: Tensor, times: Tensor, patches: Tensor | None, patch_times: Tensor, is_near: Tensor
     ) -> Float[Tensor, "B M D"]:
         """One layer."""
-        x = self.everywhere(x, times)
-        x = x + self.cross(self.cross_norm(x), patches, times=(times, patch_times))
-        x = self.near(x, times, is_near)
+        if "everywhere" in self.attention:
+            x = self.everywhere(x, times)
+        if "patches" in self.attention:
+            x = x + self.cross(self.cross_norm(x), patches, times=(times, patch_times))
+        if "near" in self.attention:
+            x = self.near(x, times, is_near)
         return x + self.feed_forward(self.feed_forward_norm(x), 0)
 
 
