@@ -67,21 +67,25 @@ def conditions(
 
 
 def of_pipeline(pipeline: Pipeline) -> dict[str, Any]:
-    """The conditions that follow from a model: its weights, codec or autoencoder, rates and device."""
-    coder = audio_coder(pipeline)
+    """The conditions that follow from a model: its weights, codec or autoencoder if it has one, rates and device."""
+    found: dict[str, Any] = {"codec": None, "frame_rate": None}
+    if (coder := audio_coder(pipeline)) is not None:
+        found = {
+            "codec": coder.name,
+            "codec_fingerprint": coder.fingerprint,
+            "frame_rate": coder.frame_rate if "codes" in pipeline.components else coder.rate,
+        }
     return {
         **pipeline.provenance,
-        "codec": coder.name,
-        "codec_fingerprint": coder.fingerprint,
-        "frame_rate": coder.frame_rate if "codes" in pipeline.components else coder.rate,
+        **found,
         "visual_fps": next(iter(pipeline.condition_rates.values())),
         "device": str(pipeline.device),
     }
 
 
 def audio_coder(pipeline: Pipeline) -> Any:
-    """A model's codec, or the autoencoder of one that makes latents."""
-    return pipeline.components["codes" if "codes" in pipeline.components else "latents"]
+    """A model's codec, or the autoencoder of one that makes latents; None: it makes no sound."""
+    return pipeline.components.get("codes" if "codes" in pipeline.components else "latents")
 
 
 def write_record(path: Path, benchmark: str, numbers: dict[str, Any], conditions: dict[str, Any]) -> None:

@@ -158,7 +158,7 @@ class LayoutEditsOptions:
     """auto, cpu or cuda."""
 
 
-Measure = Literal["generation", "retrieval", "probe"]
+Measure = Literal["generation", "retrieval", "probe", "prediction"]
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,9 @@ class AblationOptions:
     4; 'learning_rate': 2e-3 or 1e-3; 'codebooks': 4 or 2; 'mask_ratio': mean 0.35 (and its minimum with it), 0.55 or
     0.75 (paper appendix C.5; minimum 0.5). Of V-AURA, named apart: 'v_aura_fusion': frames beside codes or before them;
     'v_aura_pattern': delay, parallel or flattened; 'v_aura_rate': sync features 25 or 12.5 times a second beside frames
-    at 12.5, or both at 2.5. Writes ablation.json. Re-run to resume.
+    at 12.5, or both at 2.5. Of TiVA: 'tiva_predictor' (table 4): a layout predictor that sees class tokens of one layer
+    or of all, attends everywhere, near or both, and to patches too; 'tiva_layout' (tables 3 and 5): a generator that
+    follows true layouts, onset curves, onsets, or nothing. Writes ablation.json. Re-run to resume.
     """
 
     what: list[str] = positional(
@@ -192,9 +194,10 @@ class AblationOptions:
     """Folder for the models and the numbers."""
     steps: int = 1200
     """Training steps of each model."""
-    measure: list[Measure] = field(default_factory=lambda: ["generation"])
-    """generation: the benchmark's scores and the loss on masked codes. retrieval: after contrastive adaptation, recall
-    of each clip's audio by its frames. probe: mean average precision of a linear probe on the frames alone."""
+    measure: list[Measure] = field(default_factory=list)
+    """generation, the default: the benchmark's scores and the loss on masked codes. retrieval: after contrastive
+    adaptation, recall of each clip's audio by its frames. probe: mean average precision of a linear probe on the frames
+    alone. prediction, the default of 'tiva_predictor': error of the layouts."""
     clips: int = 100
     """Held-out clips."""
     classifier_clips: int = 1000

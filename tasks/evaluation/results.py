@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -195,6 +196,12 @@ def _ablation(documents: Sequence[Document]) -> Table:
         columns["frames to audio R@1"] = lambda row: row["retrieval"]["visual to audio"]
     if "probe" in rows[0]:
         columns["probe on frames, mAP"] = operator.itemgetter("probe")
+    if "onset_curves" in rows[0]:
+        columns["W-dis, s"] = lambda row: row["onset_curves"]["wasserstein"]
+        columns["DTW-dis"] = lambda row: row["onset_curves"]["dtw"]
+    if "prediction" in rows[0]:
+        columns["error of the layout"] = lambda row: math.sqrt(row["prediction"]["loss"])
+        columns["of the mean layout"] = lambda row: math.sqrt(row["prediction"]["loss_of_mean"])
     return Table(
         ["", *(_heads(rows[0]) if "num_clips" in rows[0] else []), *columns],
         [

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+import torch
 from rich import box
 from rich.table import Table
 
@@ -15,7 +19,7 @@ import vab
 from tasks.classification.finetune import run as finetune
 from tasks.classification.options import FinetuneOptions
 from tasks.console import console, say
-from tasks.demo.benchmark.material import SPLIT, measured_on, read_clips
+from tasks.demo.benchmark.material import SPLIT, BenchmarkClip, held_out, measured_on, read_clips
 from tasks.demo.benchmark.run import train_classifier
 from tasks.demo.benchmark.scores import SHOWN, score
 from tasks.demo.benchmark.systems import generate
@@ -32,61 +36,128 @@ from tasks.record import write_record
 from tasks.retrieval.adapt import run as adapt
 from tasks.retrieval.options import AdaptOptions
 from vab.errors import ConfigError
+from vab.features.dataset import FeatureDataset
 from vab.features.store import FeatureStore
 from vab.files import write_atomically
+from vab.metrics.curves import dtw_distance, wasserstein_seconds
+from vab.metrics.onsets import onset_strength
+from vab.models import find_model
+from vab.objectives.layout import LayoutPrediction
+from vab.objectives.options import LayoutOptions
+from vab.pipeline import Pipeline
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 Changes = dict[str, dict[str, Any]]
 SMALL: dict[str, Changes] = {
-    "vab": {"model": {"num_layers": 4, "num_encoder_layers": 2}, "training": {"warmup_steps": 100}},
-    "v_aura": {
+    "vab/demo": {
+        "model": {"num_layers": 4, "num_encoder_layers": 2},
+        "training": {"warmup_steps": 100},
+    },
+    "v_aura/demo": {
         "model": {"num_layers": 3, "num_codebooks": 4},
         "training": {"warmup_steps": 100, "batch_size": 16},
     },
 }
-"""What all models of a type have in common; the rest is the demo's configuration."""
-COMPARISONS: dict[str, dict[str, Changes]] = {
-    "alibi": {
-        "asymmetric": {},
-        "time": {"model": {"alibi": "time"}},
-        "index": {"model": {"alibi": "index"}},
-    },
-    "alibi_few_frames": {
-        "asymmetric": {"model": {"visual_fps": 1.25}},
-        "time": {"model": {"visual_fps": 1.25, "alibi": "time"}},
-        "index": {"model": {"visual_fps": 1.25, "alibi": "index"}},
-    },
-    "visual_rate": {
-        "12.5": {},
-        "6.25": {"model": {"visual_fps": 6.25}},
-        "1.25": {"model": {"visual_fps": 1.25}},
-    },
-    "experts": {"with": {}, "without": {"model": {"has_experts": False}}},
-    "heads": {"8": {}, "4": {"model": {"num_heads": 4}}},
-    "learning_rate": {"2e-3": {}, "1e-3": {"training": {"learning_rate": 1e-3}}},
-    "codebooks": {"4": {}, "2": {"model": {"num_codebooks": 2}}},
-    "mask_ratio": {
-        "demo": {},
-        "0.35": {"objective": {"mask_ratio": {"mean": 0.35, "std": 0.25, "minimum": 0.35, "maximum": 1.0}}},
-        "0.55": {"objective": {"mask_ratio": {"mean": 0.55, "std": 0.25, "minimum": 0.5, "maximum": 1.0}}},
-        "0.75": {"objective": {"mask_ratio": {"mean": 0.75, "std": 0.25, "minimum": 0.5, "maximum": 1.0}}},
-    },
-    "v_aura_fusion": {"concat": {}, "prepend": {"model": {"fusion": "prepend"}}},
-    "v_aura_pattern": {
-        "delay": {},
-        "parallel": {"model": {"pattern": "parallel"}},
-        "flattened": {"model": {"pattern": "flattened"}},
-    },
-    "v_aura_rate": {
-        "25": {},
-        "12.5": {"model": {"conditions": {"sync": {"rate": 12.5}}}},
-        "2.5": {
-            "model": {"conditions": {"clip": {"rate": 2.5}, "sync": {"rate": 2.5}}},
-            "data": {"crop_seconds": 2.4},
+"""What all models of a configuration have in common; the rest is the configuration itself."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models of one configuration that differ in one thing."""
+
+    config: str
+    """File in configs/, without its suffix."""
+    models: dict[str, Changes]
+    """What each model changes, by its name."""
+    measure: Measure = "generation"
+    """What is measured unless something else is asked for."""
+
+
+COMPARISONS: dict[str, Comparison] = {
+    "alibi": Comparison(
+        "vab/demo",
+        {
+            "asymmetric": {},
+            "time": {"model": {"alibi": "time"}},
+            "index": {"model": {"alibi": "index"}},
         },
-    },
+    ),
+    "alibi_few_frames": Comparison(
+        "vab/demo",
+        {
+            "asymmetric": {"model": {"visual_fps": 1.25}},
+            "time": {"model": {"visual_fps": 1.25, "alibi": "time"}},
+            "index": {"model": {"visual_fps": 1.25, "alibi": "index"}},
+        },
+    ),
+    "visual_rate": Comparison(
+        "vab/demo",
+        {
+            "12.5": {},
+            "6.25": {"model": {"visual_fps": 6.25}},
+            "1.25": {"model": {"visual_fps": 1.25}},
+        },
+    ),
+    "experts": Comparison("vab/demo", {"with": {}, "without": {"model": {"has_experts": False}}}),
+    "heads": Comparison("vab/demo", {"8": {}, "4": {"model": {"num_heads": 4}}}),
+    "learning_rate": Comparison("vab/demo", {"2e-3": {}, "1e-3": {"training": {"learning_rate": 1e-3}}}),
+    "codebooks": Comparison("vab/demo", {"4": {}, "2": {"model": {"num_codebooks": 2}}}),
+    "mask_ratio": Comparison(
+        "vab/demo",
+        {
+            "demo": {},
+            "0.35": {
+                "objective": {"mask_ratio": {"mean": 0.35, "std": 0.25, "minimum": 0.35, "maximum": 1.0}}
+            },
+            "0.55": {
+                "objective": {"mask_ratio": {"mean": 0.55, "std": 0.25, "minimum": 0.5, "maximum": 1.0}}
+            },
+            "0.75": {
+                "objective": {"mask_ratio": {"mean": 0.75, "std": 0.25, "minimum": 0.5, "maximum": 1.0}}
+            },
+        },
+    ),
+    "v_aura_fusion": Comparison("v_aura/demo", {"concat": {}, "prepend": {"model": {"fusion": "prepend"}}}),
+    "v_aura_pattern": Comparison(
+        "v_aura/demo",
+        {
+            "delay": {},
+            "parallel": {"model": {"pattern": "parallel"}},
+            "flattened": {"model": {"pattern": "flattened"}},
+        },
+    ),
+    "v_aura_rate": Comparison(
+        "v_aura/demo",
+        {
+            "25": {},
+            "12.5": {"model": {"conditions": {"sync": {"rate": 12.5}}}},
+            "2.5": {
+                "model": {"conditions": {"clip": {"rate": 2.5}, "sync": {"rate": 2.5}}},
+                "data": {"crop_seconds": 2.4},
+            },
+        },
+    ),
+    "tiva_predictor": Comparison(
+        "tiva/predictor_demo",
+        {
+            "one_layer": {"model": {"class_layers": 1, "attention": ["everywhere"]}},
+            "everywhere": {"model": {"attention": ["everywhere"]}},
+            "near": {"model": {"attention": ["near"]}},
+            "everywhere_near": {"model": {"attention": ["everywhere", "near"]}},
+            "patches": {},
+        },
+        measure="prediction",
+    ),
+    "tiva_layout": Comparison(
+        "tiva/demo",
+        {
+            "layout": {},
+            "onset-curve": {"model": {"predictor": {"layout_stream": "onset-curve", "layout_bands": 1}}},
+            "onsets": {"model": {"predictor": {"layout_stream": "onsets", "layout_bands": 1}}},
+            "none": {"objective": {"layout": "none"}},
+        },
+    ),
 }
-"""Of each comparison its models; a name begins with a model's type where that is not vab."""
 
 
 def run(options: AblationOptions) -> int:
@@ -96,18 +167,21 @@ def run(options: AblationOptions) -> int:
     out = options.output
     rows: list[dict[str, Any]] = []
     for what in options.what:
-        for value, changes in COMPARISONS[what].items():
-            kind = "v_aura" if what.startswith("v_aura") else "vab"
-            common = "common" if kind == "vab" else f"{kind}-common"
+        comparison = COMPARISONS[what]
+        common = f"{comparison.config.replace('/', '-')}-common"
+        compared: list[dict[str, Any]] = []
+        for value, changes in comparison.models.items():
             folder = out / (f"{what}-{value}" if changes else common)
-            train_small(folder, kind, changes, options, store=options.store)
-            rows.append({"what": what, "value": value, **measure(folder, options.measure, options)})
-    _show(rows)
+            train_small(folder, comparison.config, changes, options, store=options.store)
+            found = measure(folder, options.measure or [comparison.measure], options)
+            compared.append({"what": what, "value": value, **found})
+        _show(compared)
+        rows += compared
     pipeline = vab.load(folder / "model.safetensors", device=options.device)  # all are sampled alike
     measured = measured_on(
         min(options.clips, len(FeatureStore(options.store).select(split=SPLIT))),
         pipeline,
-        pipeline.sampling_options(),
+        pipeline.sampling_options() if find_model(pipeline.card.type).sampling else None,
         "evaluate ablation",
         options,
         training_steps=options.steps,
@@ -118,9 +192,9 @@ def run(options: AblationOptions) -> int:
 
 
 def train_small(
-    folder: Path, kind: str, changes: Changes, options: AblationOptions | CurationOptions, *, store: Path
+    folder: Path, config: str, changes: Changes, options: AblationOptions | CurationOptions, *, store: Path
 ) -> None:
-    """Train a small model of a type into a folder, if it is not there yet; ``changes`` are what it differs in."""
+    """Train a small model into a folder, if it is not there yet: a file of configs/, and what it differs in."""
     if (folder / "model.safetensors").exists():
         return
     common = {
@@ -130,7 +204,8 @@ def train_small(
         "device": options.device,
         "training": {"max_steps": options.steps, "seed": options.seed},
     }
-    pretrain(read_options(PretrainOptions, CONFIGS / kind / "demo.yaml", SMALL[kind], common, changes))
+    small = SMALL.get(config, {})
+    pretrain(read_options(PretrainOptions, CONFIGS / f"{config}.yaml", small, common, changes))
 
 
 def measure(
@@ -138,7 +213,12 @@ def measure(
 ) -> dict[str, Any]:
     """What is asked for of one model; each part is kept beside the model."""
     result: dict[str, Any] = {}
-    measures = {"generation": _generation, "retrieval": _retrieval, "probe": _probe}
+    measures = {
+        "generation": _generation,
+        "retrieval": _retrieval,
+        "probe": _probe,
+        "prediction": _prediction,
+    }
     for name in names:
         path = folder / f"{name}.json"
         if not path.exists():
@@ -148,16 +228,55 @@ def measure(
 
 
 def _generation(folder: Path, options: AblationOptions | CurationOptions) -> dict[str, Any]:
-    """The benchmark's scores of what the model generates, and its accuracy and loss on masked codes."""
+    """The benchmark's scores of what the model generates, and what else can be said of its kind."""
     pipeline = vab.load(folder / "model.safetensors", device=options.device)
-    clips = read_clips(options.store, options.clips, pipeline)
+    clips = _clips(pipeline, options)
     sounds = generate(folder.name, clips, pipeline, pipeline.sampling_options(), seed=options.seed)
     classifier = train_classifier(pipeline, options.output, options.classifier_clips)
     scores = score(sounds, clips, SAMPLE_RATE, classifier)
     if predicts_masked(pipeline):
         tokens = measure_tokens(pipeline, FeatureStore(options.store), TokensOptions(store=options.store))
         scores["tokens"] = tokens.metrics
+    if "layout" in pipeline.predicted_rates:
+        curves = [
+            (onset_strength(sound, SAMPLE_RATE), onset_strength(clip.waveform, SAMPLE_RATE))
+            for sound, clip in zip(sounds, clips, strict=True)
+        ]
+        scores["onset_curves"] = {
+            "wasserstein": fmean(wasserstein_seconds(*pair) for pair in curves),
+            "dtw": fmean(dtw_distance(*pair) for pair in curves),
+        }
     return scores
+
+
+def _clips(pipeline: Pipeline, options: AblationOptions | CurationOptions) -> list[BenchmarkClip]:
+    """Held-out clips; for a model that follows layouts with the true ones, or silent ones where it learnt from such."""
+    if "layout" not in pipeline.predicted_rates:
+        return read_clips(options.store, options.clips, pipeline)
+    stream = pipeline.model.config.predictor.layout_stream
+    clips = read_clips(options.store, options.clips, pipeline, also=[stream])
+    is_silent = pipeline.card.provenance["options"]["objective"]["layout"] == "none"
+    return [
+        replace(clip, conditions={**clip.conditions, "layout": clip.conditions[stream] * (not is_silent)})
+        for clip in clips
+    ]
+
+
+def _prediction(folder: Path, options: AblationOptions | CurationOptions) -> dict[str, Any]:
+    """The mean square error of a predictor's layouts, and that of the mean layout, on the beginning of each clip."""
+    pipeline = vab.load(folder / "model.safetensors", device=options.device)
+    store = FeatureStore(options.store)
+    pipeline.card.check_store(store)
+    data = FeatureDataset(
+        store,
+        held_out(store, options.clips),
+        streams=pipeline.model.config.streams,
+        crop_seconds=pipeline.card.window_seconds,
+    )
+    objective = LayoutPrediction(pipeline.model, LayoutOptions())
+    [batch] = data.batches(len(data))
+    errors = objective.evaluate(batch.to(pipeline.device), generator=torch.Generator())
+    return {"prediction": {name: error.item() for name, error in errors.items()}}
 
 
 def _retrieval(folder: Path, options: AblationOptions | CurationOptions) -> dict[str, Any]:
@@ -218,6 +337,12 @@ def _show(rows: list[dict[str, Any]]) -> None:
         columns["frames to\naudio R@1"] = lambda row: row["retrieval"]["visual to audio"]
     if "probe" in rows[0]:
         columns["frames,\nprobe mAP"] = operator.itemgetter("probe")
+    if "onset_curves" in rows[0]:
+        columns["W-dis,\ns"] = lambda row: row["onset_curves"]["wasserstein"]
+        columns["DTW-\ndis"] = lambda row: row["onset_curves"]["dtw"]
+    if "prediction" in rows[0]:
+        columns["layouts,\nerror"] = lambda row: math.sqrt(row["prediction"]["loss"])
+        columns["of the\nmean"] = lambda row: math.sqrt(row["prediction"]["loss_of_mean"])
     for title in ("", *columns):
         table.add_column(title, justify="right" if title else "left", no_wrap=not title)
     for row in rows:

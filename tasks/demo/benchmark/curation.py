@@ -39,7 +39,7 @@ def run(options: CurationOptions) -> int:
         clips = out / f"list-{name}.csv"
         write_atomically(clips, write_list(kept, [f"{len(kept)} of {len(similarities)} clips"]))
         folder = out / f"v_aura-{name}"
-        train_small(folder, "v_aura", {"data": {"clips": str(clips)}}, options, store=store)
+        train_small(folder, "v_aura/demo", {"data": {"clips": str(clips)}}, options, store=store)
         found = _found([match.clip.id for match in similarities], [match.clip.id for match in kept], swapped)
         rows.append(
             {"min_similarity": least, "num_kept": len(kept), **found}

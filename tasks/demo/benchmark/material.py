@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -141,7 +141,7 @@ def measured_on(
     Args:
         num_clips: that were measured.
         pipeline: the model.
-        sampling: with which it generated.
+        sampling: with which it generated; None: nothing was sampled.
         command: its name.
         options: of the command.
         kind: which of the clips, where not all.
@@ -152,7 +152,7 @@ def measured_on(
         num_clips=num_clips,
         num_expected=options.clips,
         clip_seconds=CLIP_SECONDS,
-        sampling=to_dict(sampling),
+        sampling=None if sampling is None else to_dict(sampling),
         seed=options.seed,
         command=command_line(command, options),
         **of_pipeline(pipeline),
@@ -160,19 +160,38 @@ def measured_on(
     )
 
 
-def read_clips(store_path: Path, num_clips: int, pipeline: Pipeline) -> list[BenchmarkClip]:
+def held_out(store: FeatureStore, num_clips: int) -> list[int]:
     """The first held-out clips of a store of Foley world, in the order of their names, so that classes take turns.
 
     Raises:
-        StoreError: what the model takes of the frames was made with another encoder.
         VABError: it has no held-out clips.
     """
-    store = FeatureStore(store_path)
-    pipeline.card.check_store(store, pipeline.condition_rates)
     indices = sorted(store.select(split=SPLIT), key=lambda index: store.clips.ids[index])[:num_clips]
     if not indices:
-        raise VABError(f"{store_path} has no clips of the split {SPLIT!r}")
-    data = FeatureDataset(store, indices, streams=pipeline.condition_rates, crop_seconds=CLIP_SECONDS)
+        raise VABError(f"{store.path} has no clips of the split {SPLIT!r}")
+    return indices
+
+
+def read_clips(
+    store_path: Path, num_clips: int, pipeline: Pipeline, *, also: Collection[str] = ()
+) -> list[BenchmarkClip]:
+    """Held-out clips with what the model takes of their frames.
+
+    Args:
+        store_path: a store of Foley world.
+        num_clips: as many, where there are so many.
+        pipeline: the model.
+        also: more streams that it was trained on, as conditions.
+
+    Raises:
+        StoreError: a stream was made with another encoder than the model's.
+        VABError: there are no held-out clips.
+    """
+    store = FeatureStore(store_path)
+    streams = {**pipeline.condition_rates, **dict.fromkeys(also)}
+    pipeline.card.check_store(store, streams)
+    indices = held_out(store, num_clips)
+    data = FeatureDataset(store, indices, streams=streams, crop_seconds=CLIP_SECONDS)
     clips = []
     with progress_bar("clips") as progress:
         for row in progress.track(range(len(indices)), description="reading"):

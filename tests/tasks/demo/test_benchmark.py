@@ -21,8 +21,12 @@ from tasks.demo.benchmark.material import BenchmarkClip, kept_sounds, partner_of
 from tasks.demo.benchmark.scores import score
 from tasks.demo.options import AblationOptions
 from tasks.demo.world import CLASSES, SAMPLE_RATE, ground_truth, render_waveform, sample_scene
+from tasks.options import read_options
+from tasks.pretraining.options import PretrainOptions
 from vab import media
+from vab.config import from_dict
 from vab.metrics.curves import brightness_curve, correlation, level_curve
+from vab.models import find_model
 
 NUM_CLIPS = 36
 
@@ -135,7 +139,25 @@ def test_opus_and_the_distances(clips: list[BenchmarkClip]) -> None:
 
 
 def test_all_comparisons_are_made_unless_some_are_named() -> None:
-    assert AblationOptions().what == [what for what in COMPARISONS if not what.startswith("v_aura")]
+    assert AblationOptions().what == [what for what, each in COMPARISONS.items() if each.config == "vab/demo"]
+
+
+def test_every_model_of_every_comparison_is_a_configuration_of_its_own() -> None:
+    for comparison in COMPARISONS.values():
+        given = {"store": ["store"], "out": "out"}
+        path, small = (
+            ablation.CONFIGS / f"{comparison.config}.yaml",
+            ablation.SMALL.get(comparison.config, {}),
+        )
+        made = []
+        for changes in comparison.models.values():
+            options = read_options(PretrainOptions, path, small, given, changes)
+            folder = find_model(options.type)
+            model = from_dict(folder.config, options.model, source="model")
+            assert folder.objective_options is not None
+            objective = from_dict(folder.objective_options, options.objective, source="objective")
+            made.append((model, objective, options.training, options.data))
+        assert all(made.count(each) == 1 for each in made)
 
 
 @pytest.fixture(scope="module")
@@ -199,11 +221,11 @@ def test_models_of_one_type_have_their_own_configuration(
     words = ["v_aura_fusion", "v_aura_rate", "heads", "--steps", "7", "--store", "s", "-o", str(tmp_path)]
     assert cli.main(["evaluate", "ablation", *words]) == 0
     assert [(each.type, each.out.name) for each in given] == [
-        ("v_aura", "v_aura-common"),
+        ("v_aura", "v_aura-demo-common"),
         ("v_aura", "v_aura_fusion-prepend"),
         ("v_aura", "v_aura_rate-12.5"),
         ("v_aura", "v_aura_rate-2.5"),
-        ("vab", "common"),
+        ("vab", "vab-demo-common"),
         ("vab", "heads-4"),
     ]
     assert given[1].model["fusion"] == "prepend" and given[1].model["num_layers"] == 3

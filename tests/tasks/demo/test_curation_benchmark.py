@@ -69,8 +69,8 @@ def test_a_model_is_trained_for_each_threshold_on_the_clips_that_reach_it(
 ) -> None:
     given: list[Any] = []
 
-    def train(folder: Path, kind: str, changes: Any, options: Any, *, store: Path) -> None:
-        given.append((folder.name, kind, Path(changes["data"]["clips"]).read_text(), store))
+    def train(folder: Path, config: str, changes: Any, options: Any, *, store: Path) -> None:
+        given.append((folder.name, config, Path(changes["data"]["clips"]).read_text(), store))
         folder.mkdir()
         write_tiny_model(folder / "model.safetensors")
 
@@ -85,7 +85,7 @@ def test_a_model_is_trained_for_each_threshold_on_the_clips_that_reach_it(
     words = ["evaluate", "curation", "--store", str(store), "--swapped", "0.6", "-o", str(tmp_path)]
     assert cli.main([*words, "--min-similarity", "0.2", "--device", "cpu"]) == 0
     everything, good = given
-    assert everything[:2] == ("v_aura-all", "v_aura") and everything[3] == copy
+    assert everything[:2] == ("v_aura-all", "v_aura/demo") and everything[3] == copy
     assert [text.count("\nclip") for *_, text, _ in given] == [NUM_TRAINING, NUM_TRAINING - len(swapped) - 1]
     assert all(f"{name}," not in good[2] for name in swapped)
     every, kept = json.loads((tmp_path / "curation.json").read_text())["rows"]

@@ -117,6 +117,18 @@ def test_ablations_with_other_measures(tmp_path: Path) -> None:
     assert "| alibi index | 0.250 | 0.500 |" in page(tmp_path)
 
 
+def test_ablations_of_layouts(tmp_path: Path) -> None:
+    predicted = {"what": "p", "value": "near", "prediction": {"loss": 0.01, "loss_of_mean": 0.04}}
+    followed = {"what": "l", "value": "none", "onset_curves": {"wasserstein": 0.25, "dtw": 2.5}}
+    documents = {
+        name: {"benchmark": "ablation", "rows": [row]} for name, row in (("a", predicted), ("b", followed))
+    }
+    write(tmp_path, "{{ table a }}\n\n{{ table b }}", **documents)
+    text = page(tmp_path)
+    assert "| error of the layout | of the mean layout |" in text and "| p near | 0.100 | 0.200 |" in text
+    assert "| W-dis, s | DTW-dis |" in text and "| l none | 0.250 | 2.500 |" in text
+
+
 @pytest.mark.parametrize(
     "place", ["table absent", "absent: metrics.loss", "a: metrics.absent", "a: metrics.loss | q"]
 )
