@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -200,8 +199,9 @@ def _ablation(documents: Sequence[Document]) -> Table:
         columns["W-dis, s"] = lambda row: row["onset_curves"]["wasserstein"]
         columns["DTW-dis"] = lambda row: row["onset_curves"]["dtw"]
     if "prediction" in rows[0]:
-        columns["error of the layout"] = lambda row: math.sqrt(row["prediction"]["loss"])
-        columns["of the mean layout"] = lambda row: math.sqrt(row["prediction"]["loss_of_mean"])
+        columns["error, of the mean layout's"] = lambda row: (
+            row["prediction"]["loss"] / row["prediction"]["loss_of_mean"]
+        )
     return Table(
         ["", *(_heads(rows[0]) if "num_clips" in rows[0] else []), *columns],
         [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -341,8 +340,9 @@ def _show(rows: list[dict[str, Any]]) -> None:
         columns["W-dis,\ns"] = lambda row: row["onset_curves"]["wasserstein"]
         columns["DTW-\ndis"] = lambda row: row["onset_curves"]["dtw"]
     if "prediction" in rows[0]:
-        columns["layouts,\nerror"] = lambda row: math.sqrt(row["prediction"]["loss"])
-        columns["of the\nmean"] = lambda row: math.sqrt(row["prediction"]["loss_of_mean"])
+        columns["error, of the\nmean layout's"] = lambda row: (
+            row["prediction"]["loss"] / row["prediction"]["loss_of_mean"]
+        )
     for title in ("", *columns):
         table.add_column(title, justify="right" if title else "left", no_wrap=not title)
     for row in rows:

@@ -127,7 +127,7 @@ def test_predictors_are_compared_by_the_error_of_their_layouts(
     assert len({row["prediction"]["loss_of_mean"] for row in rows}) == 1
     assert len({row["prediction"]["loss"] for row in rows}) == 5
     assert document["conditions"]["codec"] is None and document["conditions"]["sampling"] is None
-    assert "layouts" in capsys.readouterr().out
+    assert "mean layout's" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_ablations_of_layouts(tmp_path: Path) -> None:
     }
     write(tmp_path, "{{ table a }}\n\n{{ table b }}", **documents)
     text = page(tmp_path)
-    assert "| error of the layout | of the mean layout |" in text and "| p near | 0.100 | 0.200 |" in text
+    assert "| error, of the mean layout's |" in text and "| p near | 0.250 |" in text
     assert "| W-dis, s | DTW-dis |" in text and "| l none | 0.250 | 2.500 |" in text
 
 

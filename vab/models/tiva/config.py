@@ -39,7 +39,7 @@ class PredictorConfig:
     num_decoder_layers: int = 4
     """Of self-, cross- and windowed self-attention over the queries."""
     attention: tuple[Literal["everywhere", "patches", "near"], ...] = ("everywhere", "patches", "near")
-    """Which of the three they have, always in this order; without "patches" there is no encoder either."""
+    """Which of the three they have: over all rows, to the patches, in windows. Without "patches" no encoder either."""
     class_layers: int | None = None
     """Layers whose class tokens the queries see, the last ones; None = all."""
     window_seconds: float = 1.6
