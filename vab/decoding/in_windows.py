@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -78,17 +79,17 @@ def decode_in_windows(
                 windows.num_steps,
                 branches(cfg_scale),
             )
-            logits_of = _bound(model, known[:, : config.num_given_codebooks], condition)
-            if device.type == "cuda":
-                logits_of = replayed(logits_of)
-            wanted = known[:, config.num_given_codebooks :]
+            given, wanted = known.tensor_split([config.num_given_codebooks], dim=1)
             filled = decode_iteratively(
-                guide(logits_of, cfg_scale),
+                guide(_bound(model, given, condition), cfg_scale),
                 wanted,
                 wanted == config.mask_token_id,
                 mask_token_id=config.mask_token_id,
                 options=options,
                 generators=[generators[clip] for clip in batch],
+                prepare=partial(replayed, model=model, condition=(given, condition), cfg_scale=cfg_scale)
+                if device.type == "cuda"
+                else None,
             )
             for row, piece in enumerate(pieces):
                 piece[config.num_given_codebooks :] = filled[
