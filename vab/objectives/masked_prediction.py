@@ -37,7 +37,11 @@ def masked_cross_entropy(
     label_smoothing: float,
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy over the masked positions alone (equation 1; smoothing from table 8)."""
-    return F.cross_entropy(logits[is_masked].float(), codes[is_masked], label_smoothing=label_smoothing)
+    ignored = -100
+    wanted = codes.masked_fill(~is_masked, ignored)
+    return F.cross_entropy(
+        logits.float().flatten(0, 2), wanted.flatten(), ignore_index=ignored, label_smoothing=label_smoothing
+    )
 
 
 @dataclass(frozen=True)
