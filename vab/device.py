@@ -20,6 +20,24 @@ def choose_device(name: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def compile_blocks(network: nn.Module) -> None:
+    """Have the layers of all ``blocks`` in a network compiled when they first run, in place.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    found = [
+        layer
+        for module in network.modules()
+        if isinstance(blocks := getattr(module, "blocks", None), nn.ModuleList)
+        for layer in blocks
+    ]
+    if not found:
+        raise ConfigError(f"a {type(network).__name__} has no blocks to compile")
+    for layer in found:
+        layer.compile()
+
+
 def on_device(model: nn.Module, device: str, dtype: str) -> nn.Module:
     """The network itself, on a device.
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import nn
 from torch.utils.data import Dataset
 
-from vab.errors import DivergenceError, StoppedError, WeightsError
+from vab.errors import ConfigError, DivergenceError, StoppedError, WeightsError
 from vab.training.checkpoints import Checkpoints
 from vab.training.folder import run_folder
 from vab.training.options import TrainingOptions
@@ -326,6 +326,35 @@ def test_every_setting_changes_the_result(tmp_path: Path, change: dict[str, obje
     plain = _fit(tmp_path / "plain")
     changed = _fit(tmp_path / "changed", replace(OPTIONS, **change))  # type: ignore[arg-type]
     assert not torch.equal(plain.linear.weight, changed.linear.weight)
+
+
+class Blocks(Regression):
+    """The same with its layer among blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([self.linear])
+
+
+def test_compiled_blocks_learn_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[object] = []
+
+    def keep(function: object, **_: object) -> object:
+        compiled.append(function)
+        return function
+
+    monkeypatch.setattr(torch, "compile", keep)
+    objective = Blocks()
+    options = replace(OPTIONS, compile=True, ema_decay=0.5)
+    fit(objective, Points(), Points(), options, tmp_path / "compiled", device="cpu")
+    assert compiled == [objective.linear._call_impl]
+    plain = _fit(tmp_path / "plain", replace(options, compile=False))
+    torch.testing.assert_close(objective.linear.weight, plain.linear.weight, rtol=0, atol=0)
+
+
+def test_a_network_without_blocks_is_not_compiled(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no blocks to compile"):
+        _fit(tmp_path / "run", replace(OPTIONS, compile=True))
 
 
 def test_schedule_rises_then_falls_as_half_a_cosine() -> None:

@@ -37,6 +37,8 @@ class TrainingOptions:
     """Largest gradient norm; 0 does not clip."""
     precision: Literal["32", "bf16"] = "bf16"
     """Arithmetic of the forward pass; weights and optimiser stay in 32 bits."""
+    compile: bool = False
+    """Compile the model's blocks: on a GPU fewer passes through its memory, after a minute; needs a C compiler."""
     ema_decay: float = 0.0
     """Moving average of the weights, used for validation and export; 0 keeps none."""
     seed: int = 0

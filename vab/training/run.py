@@ -26,7 +26,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
 
-from vab.device import choose_device
+from vab.device import choose_device, compile_blocks
 from vab.errors import DivergenceError, StoppedError, WeightsError
 from vab.features.sampler import StepSampler, mixed_seed
 from vab.shapes import Tensor
@@ -131,6 +131,8 @@ class _Run:
         self.fabric = fabric
         self.stop = stop
         self.objective = objective.to(fabric.device).train()
+        if options.compile:
+            compile_blocks(objective)
         self.replica = fabric.setup_module(objective)
         self.parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
