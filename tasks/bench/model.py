@@ -18,10 +18,11 @@ from tasks.console import console
 from tasks.options import command_line
 from tasks.record import conditions, write_record
 from vab.config import from_dict, read_yaml, to_dict
+from vab.decoding.guidance import branches
 from vab.decoding.in_windows import decode_in_windows
 from vab.decoding.masks import mask_out
 from vab.decoding.options import DecodingOptions
-from vab.device import choose_device, on_device
+from vab.device import choose_device, compile_blocks, on_device
 from vab.errors import ConfigError
 from vab.features.batch import FeatureBatch
 from vab.files import check_outputs
@@ -34,7 +35,7 @@ from vab.windows import Windows
 
 def generate(options: BenchModelOptions) -> int:
     """Time the decoding of a configuration's own steps and guidance, without the codec."""
-    return _bench("generate", _decoding, options)
+    return _bench("generate", options)
 
 
 def train(options: BenchModelOptions) -> int:
@@ -45,15 +46,15 @@ def train(options: BenchModelOptions) -> int:
     """
     if options.dtype == "int8":
         raise ConfigError("--dtype int8 is for generating; train in float32 or bfloat16")
-    return _bench("train", _training_step, options)
+    return _bench("train", options)
 
 
-def _bench(what: str, prepare: Callable[..., Callable[[], object]], options: BenchModelOptions) -> int:
+def _bench(what: str, options: BenchModelOptions) -> int:
     """Print a table, a row a configuration; write JSON if asked."""
     if options.output:
         check_outputs([options.output])
     device = choose_device(options.device)
-    rows = [_row(path, prepare, options, device) for path in options.configs]
+    rows = [_row(path, what, options, device) for path in options.configs]
     _show(rows, f"{what}: {options.batch_size} x {options.seconds:g} s, {options.dtype}, {device}")
     if options.output:
         measured = conditions(
@@ -73,9 +74,7 @@ def _bench(what: str, prepare: Callable[..., Callable[[], object]], options: Ben
     return 0
 
 
-def _row(
-    path: Path, prepare: Callable[..., Callable[[], object]], options: BenchModelOptions, device: str
-) -> dict[str, Any]:
+def _row(path: Path, what: str, options: BenchModelOptions, device: str) -> dict[str, Any]:
     """Sizes of one model, its seconds, and the least that its matrix products take at this machine's rate."""
     document = read_yaml(path)
     folder = find_model(document.get("type", "vab"))
@@ -91,13 +90,19 @@ def _row(
     batch = _batch(config, options.batch_size, windows).to(device)
     dtype = "bfloat16" if options.dtype == "int8" else options.dtype  # 8-bit products are not counted
     float_options = replace(options, dtype=dtype)
+    prepare, num_passes = (_decoding, decoding.num_steps) if what == "generate" else (_training_step, 1)
     with FlopCounterMode(display=False) as counter:
         prepare(model, batch, windows, replace(decoding, num_steps=1), float_options)()
-    operations = counter.get_total_flops() * (decoding.num_steps if prepare is _decoding else 1)
+    operations = counter.get_total_flops() * num_passes
+    if options.compile:
+        compile_blocks(model)
     work = prepare(model.float() if options.dtype == "int8" else model, batch, windows, decoding, options)
     work()  # warms up
     seconds = [seconds_of(work, device) for _ in range(options.repeats)]
-    rate = matrix_rate(options.batch_size * windows.num_steps, config.width, dtype, device)
+    num_rows = options.batch_size * windows.num_steps
+    if what == "generate":
+        num_rows *= len(branches(decoding.cfg_scale))
+    rate = matrix_rate(num_rows, config.width, dtype, device)
     floor = operations / rate
     return {
         "model": f"{path.parent.name}/{path.stem}",
@@ -117,7 +122,7 @@ def _training_step(
     model: Any, batch: FeatureBatch, _: Windows, __: DecodingOptions, options: BenchModelOptions
 ) -> Callable[[], object]:
     objective = MaskedPrediction(model, MaskedPredictionOptions())
-    optimizer = torch.optim.AdamW(model.parameters(), 2e-4)
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-4, fused=True)
     device = batch.streams["codes"].device.type
 
     def step() -> None:
@@ -139,7 +144,9 @@ def _decoding(
     is_masked[:, config.num_given_codebooks :] = True
     masked = list(mask_out(batch.streams["codes"], is_masked, config.mask_token_id))
     clips, seeds = batch.clips(), range(len(batch))
-    return lambda: decode_in_windows(model, masked, clips, windows=windows, options=decoding, seeds=seeds)
+    return lambda: decode_in_windows(
+        model, masked, clips, windows=windows, options=decoding, seeds=seeds, batch_size=len(batch)
+    )
 
 
 def _batch(config: VABConfig, size: int, windows: Windows) -> FeatureBatch:
@@ -163,14 +170,20 @@ def matrix_rate(num_rows: int, width: int, dtype: str, device: str) -> float:
     rows = torch.randn(num_rows, width, device=device).to(getattr(torch, dtype))
     weights = torch.randn(width, 4 * width, device=device).to(rows)
     operations = 8 * num_rows * width**2
-    times = max(1, round(1e10 / operations))
+    times = max(1, round((1e12 if device == "cuda" else 1e10) / operations))
 
     def products() -> None:
         for _ in range(times):
             rows @ weights
 
     products()
-    return times * operations / min(seconds_of(products, device) for _ in range(5))
+    work = products
+    if device == "cuda":  # launched one by one, small products wait for the host
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            products()
+        work = graph.replay
+    return times * operations / min(seconds_of(work, device) for _ in range(5))
 
 
 def _show(rows: Sequence[dict[str, Any]], title: str) -> None:

@@ -29,6 +29,8 @@ class BenchModelOptions:
     """How often it is timed, after once to warm up; the median counts."""
     dtype: Literal["float32", "bfloat16", "int8"] = "bfloat16"
     """Arithmetic; int8, which is for generating on a CPU, beside the floor of bfloat16."""
+    compile: bool = False
+    """Compile the model's blocks first, as training.compile does."""
     device: str = "auto"
     """auto, cpu or cuda."""
     output: Path | None = short("o", default=None)
