@@ -78,9 +78,10 @@ class ProgressLines(Progress):
         self.told = time.monotonic()
         task = self.tasks[self.task_ids.index(task_id)]
         total = "" if task.total is None else f" of {task.total:g}"
+        share = "" if task.total is None else f" ({task.percentage:.0f} %)"
         left = "" if task.time_remaining is None else f", {task.time_remaining:.0f} s left"
-        line = f"{task.description}: {task.completed:.4g}{total} {self.unit}, {task.elapsed or 0:.0f} s{left}"
-        warn(line)
+        done = f"{int(task.completed)}{total} {self.unit}{share}"  # a clip counts once all of it is done
+        warn(f"{task.description}: {done}, {task.elapsed or 0:.0f} s{left}")
 
 
 def tell_limits(pipeline: Pipeline) -> None:

@@ -146,8 +146,13 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(
         monkeypatch.setattr("tasks.console.SECONDS_BETWEEN_LINES", 0.0)
         progress.advance(task)
         progress.update(task, completed=3)
+        progress.advance(task, 0.6222)
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split(",")[0] for line in lines] == ["generating: 2 of 4 clips", "generating: 3 of 4 clips"]
+    assert [line.split(",")[0] for line in lines] == [
+        "generating: 2 of 4 clips (50 %)",
+        "generating: 3 of 4 clips (75 %)",
+        "generating: 3 of 4 clips (91 %)",
+    ]
 
 
 def test_bundled_weights_say_what_they_know(capsys: pytest.CaptureFixture[str]) -> None:
