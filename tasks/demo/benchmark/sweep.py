@@ -22,7 +22,7 @@ from vab.features.manifest import Clip
 from vab.files import write_atomically
 from vab.generation import Generation
 from vab.pictures import new_figure, png
-from vab.selection import AgreementSelector, SCAVSelector, Selector
+from vab.selection import AgreementSelector, SCAVSelector
 from vab.shapes import Float, Tensor
 
 
@@ -61,10 +61,10 @@ def run(options: SweepOptions) -> int:
     ]
     if samples:
         seconds = seconds_a_clip(clips[0], pipeline, recommended)
-        weights = vab.load(options.select_weights, device=options.device)
-        selector = (SCAVSelector if weights.card.type == "scav" else AgreementSelector)(weights)
+        order = best_first(samples, clips, options)
     for count in options.best_of:
-        add_row("best of", count, _best(samples[:count], clips, selector), count * seconds)
+        kept = [next(number for number in each if number < count) for each in order]
+        add_row("best of", count, [samples[number][row] for row, number in enumerate(kept)], count * seconds)
     _show(rows)
     _draw(out / "sweep.png", rows)
     measured = measured_on(
@@ -96,19 +96,23 @@ class _Kept:
         yield self.waveform
 
 
-def _best(
-    samples: Sequence[Sequence[Float[Tensor, "1 L"]]], clips: Sequence[BenchmarkClip], selector: Selector
-) -> list[Float[Tensor, "1 L"]]:
-    """Of each clip's samples the one that ``vab generate --select`` would keep."""
-    best = []
+def best_first(
+    samples: Sequence[Sequence[Float[Tensor, "1 L"]]], clips: Sequence[BenchmarkClip], options: SweepOptions
+) -> list[list[int]]:
+    """Numbers of each clip's samples: ``vab generate --select`` would keep the first of those there are."""
+    weights = vab.load(options.select_weights, device=options.device)
+    is_distance = weights.card.type == "scav"
+    selector = (SCAVSelector if is_distance else AgreementSelector)(weights)
+    order = []
     with progress_bar("clips") as progress:
-        for row, clip in enumerate(progress.track(clips, description=f"best of {len(samples)}")):
-            sounds = [sounds[row] for sounds in samples]
+        for row, clip in enumerate(progress.track(clips, description="choosing")):
             candidates = [
-                Generation(_Kept(sound, SAMPLE_RATE), Clip(clip.id, clip.video), {}) for sound in sounds
+                Generation(_Kept(sounds[row], SAMPLE_RATE), Clip(clip.id, clip.video), {})
+                for sounds in samples
             ]
-            best.append(sounds[selector.choose(candidates).index])
-    return best
+            [judged] = selector.choose(candidates).numbers.values()
+            order.append(sorted(range(len(judged)), key=judged.__getitem__, reverse=not is_distance))
+    return order
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

@@ -13,13 +13,13 @@ import torch
 from tiny import write_tiny_model
 
 from tasks import cli
-from tasks.demo.benchmark import ablation, material
+from tasks.demo.benchmark import ablation, material, sweep
 from tasks.demo.benchmark.ablation import COMPARISONS
 from tasks.demo.benchmark.classifier import ReferenceClassifier
 from tasks.demo.benchmark.codec import distances
 from tasks.demo.benchmark.material import BenchmarkClip, kept_sounds, partner_of, training_sounds
 from tasks.demo.benchmark.scores import score
-from tasks.demo.options import AblationOptions
+from tasks.demo.options import AblationOptions, SweepOptions
 from tasks.demo.world import CLASSES, SAMPLE_RATE, ground_truth, render_waveform, sample_scene
 from tasks.options import read_options
 from tasks.pretraining.options import PretrainOptions
@@ -27,6 +27,7 @@ from vab import media
 from vab.config import from_dict
 from vab.metrics.curves import brightness_curve, correlation, level_curve
 from vab.models import find_model
+from vab.selection import Choice
 
 NUM_CLIPS = 36
 
@@ -202,6 +203,27 @@ def test_a_sweep_says_what_each_choice_gives_and_costs(kept: Path) -> None:
     assert all(row["seconds"] > 0 for row in rows)
     assert all(0 <= row["f1_50ms"] <= row["f1_100ms"] <= 1 for row in rows)
     assert (kept / "sweep.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("kind", "best"), [("vab-encoder", [0, 1, 1]), ("scav", [0, 0, 2])])
+def test_the_selector_is_asked_once_for_all_numbers_of_samples(
+    clips: list[BenchmarkClip], monkeypatch: pytest.MonkeyPatch, kind: str, best: list[int]
+) -> None:
+    asked: list[int] = []
+
+    def choose(candidates: list[Any]) -> Choice:
+        asked.append(len(candidates))
+        return Choice(0, {"numbers": [each.waveform[0, 0].item() for each in candidates]})
+
+    monkeypatch.setattr(
+        sweep.vab, "load", lambda name, device: SimpleNamespace(card=SimpleNamespace(type=kind))
+    )
+    for selector in ("AgreementSelector", "SCAVSelector"):
+        monkeypatch.setattr(sweep, selector, lambda weights: SimpleNamespace(choose=choose))
+    samples = [[torch.full((1, 8), number)] * 2 for number in (2.0, 3.0, 1.0, 3.0)]
+    order = sweep.best_first(samples, clips[:2], SweepOptions())
+    assert asked == [4, 4], "one clip at a time, all of its samples"
+    assert [next(n for n in each if n < count) for count in (1, 2, 4) for each in order[:1]] == best
 
 
 def test_models_of_one_type_have_their_own_configuration(
