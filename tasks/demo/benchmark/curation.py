@@ -24,6 +24,8 @@ from vab.features.info import StoreInfo
 from vab.features.shards import ShardArrays, map_arrays, read_clips, write_shard
 from vab.features.store import FeatureStore
 from vab.files import write_atomically
+from vab.pipeline import model_path
+from vab.weights import sha256_of
 
 
 def run(options: CurationOptions) -> int:
@@ -99,9 +101,14 @@ def swap_sounds(store: Path, out: Path, share: float, seed: int) -> tuple[Path, 
 
 
 def _similarities(store: Path, out: Path, options: CurationOptions) -> list[Match]:
-    """Of all training clips, kept in ``out``."""
+    """Of all training clips, kept in ``out``.
+
+    Raises:
+        ConfigError: the folder holds those by other weights.
+    """
     opened, path = FeatureStore(store), out / "similarities.json"
     clips = [opened.clips[index] for index in opened.select(split="train", streams=["codes", "clip"])]
+    digest = sha256_of(model_path(options.weights))
     if not path.exists():
         pipeline = vab.load(options.weights, device=options.device)
         found: dict[str, float] = {}
@@ -111,9 +118,11 @@ def _similarities(store: Path, out: Path, options: CurationOptions) -> list[Matc
             ):
                 if isinstance(match, Match):
                     found[match.clip.id] = match.similarity
-        write_atomically(path, json.dumps(found) + "\n")
-    similarity = json.loads(path.read_text())
-    return [Match(clip, similarity[clip.id]) for clip in clips]
+        write_atomically(path, json.dumps({"weights_sha256": digest, "similarities": found}) + "\n")
+    kept = json.loads(path.read_text())
+    if kept.get("weights_sha256") != digest:
+        raise ConfigError(f"{path}: is not by {options.weights}; give another folder with -o")
+    return [Match(clip, kept["similarities"][clip.id]) for clip in clips]
 
 
 def _found(every: Sequence[str], kept: Sequence[str], swapped: set[str]) -> dict[str, float | None]:

@@ -17,7 +17,9 @@ from vab.features.extract import ExtractionOptions, add_stream, extract
 from vab.features.makers import CodecMaker, VisualMaker
 from vab.features.manifest import Clip
 from vab.features.store import FeatureStore
+from vab.pipeline import model_path
 from vab.visual import load_encoder
+from vab.weights import sha256_of
 
 NUM_TRAINING = 6
 
@@ -65,7 +67,7 @@ def test_swapped_clips_have_each_others_sounds_and_nothing_else_changes(store: P
 
 
 def test_a_model_is_trained_for_each_threshold_on_the_clips_that_reach_it(
-    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given: list[Any] = []
 
@@ -81,7 +83,8 @@ def test_a_model_is_trained_for_each_threshold_on_the_clips_that_reach_it(
     similarity = {f"clip{n}": 0.1 if f"clip{n}" in swapped else 0.25 + n / 100 for n in range(NUM_TRAINING)}
     [right, *_] = sorted(set(similarity) - swapped)
     similarity[right] = 0.05
-    (tmp_path / "similarities.json").write_text(json.dumps(similarity))
+    made = {"weights_sha256": sha256_of(model_path("demo-search")), "similarities": similarity}
+    (tmp_path / "similarities.json").write_text(json.dumps(made))
     words = ["evaluate", "curation", "--store", str(store), "--swapped", "0.6", "-o", str(tmp_path)]
     assert cli.main([*words, "--min-similarity", "0.2", "--device", "cpu"]) == 0
     everything, good = given
@@ -91,3 +94,6 @@ def test_a_model_is_trained_for_each_threshold_on_the_clips_that_reach_it(
     every, kept = json.loads((tmp_path / "curation.json").read_text())["rows"]
     assert (every["num_kept"], every["precision"], every["recall"]) == (NUM_TRAINING, None, 0.0)
     assert kept["recall"] == 1.0 and kept["precision"] == pytest.approx(len(swapped) / (len(swapped) + 1))
+    other = str(write_tiny_model(tmp_path / "other.safetensors"))
+    assert cli.main([*words, "--weights", other, "--device", "cpu"]) == 2
+    assert f"similarities.json: is not by {other}; give another folder with -o" in capsys.readouterr().err
