@@ -65,73 +65,27 @@ class WeightsEntry:
         return self.path.is_file()
 
 
+def _bundled(name: str, kind: Kind, note: str) -> WeightsEntry:
+    return WeightsEntry(name, kind, f"{name}.safetensors", "Apache-2.0", note=note)
+
+
 _ENTRIES = (
-    WeightsEntry(
-        "spectral-16khz",
-        "codec",
-        "spectral-16khz.safetensors",
-        "Apache-2.0",
-        note="works at its step rate; trained on recordings, Foley world and tones",
+    _bundled(
+        "spectral-16khz", "codec", "works at its step rate; trained on recordings, Foley world and tones"
     ),
-    WeightsEntry(
-        "demo-clip",
-        "encoder",
-        "demo-clip.safetensors",
-        "Apache-2.0",
-        note="open_clip tower, trained on Foley world",
+    _bundled("demo-clip", "encoder", "open_clip tower, trained on Foley world"),
+    _bundled(
+        "demo-sync", "encoder", "small S3D, trained to tell how far audio and frames of Foley world are apart"
     ),
-    WeightsEntry(
-        "demo-sync",
-        "encoder",
-        "demo-sync.safetensors",
-        "Apache-2.0",
-        note="small S3D, trained to tell how far audio and frames of Foley world are apart",
+    _bundled("demo-vab", "model", "VAB, trained on Foley world"),
+    _bundled("demo-refiner", "model", "coarse-to-fine stage, makes the codes that demo-vab leaves out"),
+    _bundled("demo-search", "model", "the first layers of demo-vab, adapted for search"),
+    _bundled(
+        "demo-classes", "model", "the same, probed for the classes of Foley world, from audio and frames"
     ),
-    WeightsEntry(
-        "demo-vab", "model", "demo-vab.safetensors", "Apache-2.0", note="VAB, trained on Foley world"
-    ),
-    WeightsEntry(
-        "demo-refiner",
-        "model",
-        "demo-refiner.safetensors",
-        "Apache-2.0",
-        note="coarse-to-fine stage, makes the codes that demo-vab leaves out",
-    ),
-    WeightsEntry(
-        "demo-search",
-        "model",
-        "demo-search.safetensors",
-        "Apache-2.0",
-        note="the first layers of demo-vab, adapted for search",
-    ),
-    WeightsEntry(
-        "demo-classes",
-        "model",
-        "demo-classes.safetensors",
-        "Apache-2.0",
-        note="the same, probed for the classes of Foley world, from audio and frames",
-    ),
-    WeightsEntry(
-        "demo-maskvat",
-        "model",
-        "demo-maskvat.safetensors",
-        "Apache-2.0",
-        note="MaskVAT, the Seq2Seq network, trained on Foley world",
-    ),
-    WeightsEntry(
-        "demo-v-aura",
-        "model",
-        "demo-v-aura.safetensors",
-        "Apache-2.0",
-        note="V-AURA, trained on Foley world",
-    ),
-    WeightsEntry(
-        "demo-tiva",
-        "model",
-        "demo-tiva.safetensors",
-        "Apache-2.0",
-        note="TiVA, trained on Foley world",
-    ),
+    _bundled("demo-maskvat", "model", "MaskVAT, the Seq2Seq network, trained on Foley world"),
+    _bundled("demo-v-aura", "model", "V-AURA, trained on Foley world"),
+    _bundled("demo-tiva", "model", "TiVA, trained on Foley world"),
     WeightsEntry(
         "audiogen-medium-codec",
         "codec",
