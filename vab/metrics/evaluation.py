@@ -7,7 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
+
+import numpy as np
 
 from vab.errors import MediaError, VABError, describe
 from vab.metrics.loudness import Loudness, loudness
@@ -159,19 +162,13 @@ def _numbers(
             if name in of_set:
                 numbers[name] = Number(of_set[name], column, counts[scorer], None)
             elif values:
-                numbers[name] = Number(
-                    math.fsum(values) / len(values), column, len(values), _interval(values)
-                )
+                numbers[name] = Number(fmean(values), column, len(values), _interval(values))
     return numbers
 
 
 def _interval(values: Sequence[float]) -> float | None:
     """Half width by the normal approximation: clips are the sample."""
-    if len(values) < 2:
-        return None
-    mean = math.fsum(values) / len(values)
-    variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    return 1.96 * math.sqrt(variance / len(values))
+    return 1.96 * float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
 
 
 def _one_line(problems: Sequence[Problem], num_expected: int, can_measure: bool) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from scipy.stats import linregress
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
@@ -107,14 +108,9 @@ def extrapolate(
         pooled = pool([generated[index] for index in chosen])
         places.append(1 / pooled.count)
         distances.append(frechet_distance(pooled, reference))
-    x, y = torch.tensor(places, dtype=torch.float64), torch.tensor(distances, dtype=torch.float64)
-    x_mean, y_mean = x.mean(), y.mean()
-    slope = ((x - x_mean) @ (y - y_mean)) / (x - x_mean).square().sum()
-    intercept = y_mean - slope * x_mean
-    spread = (y - y_mean).square().sum()
-    rest = (y - slope * x - intercept).square().sum()
-    r_squared = 1 - (rest / spread).item() if spread > 0 else 1.0
-    return Extrapolation(max(0.0, intercept.item()), r_squared)
+    line = linregress(places, distances)
+    r_squared = float(line.rvalue) ** 2 if len(set(distances)) > 1 else 1.0
+    return Extrapolation(max(0.0, float(line.intercept)), r_squared)
 
 
 def pool(moments: Sequence[Moments]) -> Moments:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 
 from scipy.stats import binomtest, t
 
@@ -58,11 +59,9 @@ def mean_opinion(ratings: Sequence[int]) -> MeanOpinion:
     if not ratings or not all(1 <= rating <= 5 for rating in ratings):
         raise ValueError(f"ratings must be 1 to 5 and at least one, not {sorted(set(ratings))}")
     count = len(ratings)
-    mean = sum(ratings) / count
-    if count == 1:
-        return MeanOpinion(mean, math.nan, math.nan, 1)
-    deviation = math.sqrt(sum((rating - mean) ** 2 for rating in ratings) / (count - 1))
-    return MeanOpinion(mean, deviation, float(t.ppf(0.975, count - 1)) * deviation / math.sqrt(count), count)
+    deviation = stdev(ratings) if count > 1 else math.nan
+    half_width = float(t.ppf(0.975, count - 1)) * deviation / math.sqrt(count)
+    return MeanOpinion(fmean(ratings), deviation, half_width, count)
 
 
 def preference(answers: Sequence[int]) -> Preference:
