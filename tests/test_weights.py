@@ -211,6 +211,29 @@ def test_absent_bundled_file(monkeypatch: pytest.MonkeyPatch) -> None:
         weights.resolve("test-weights")
 
 
+@pytest.mark.parametrize(
+    ("name", "licence", "file"),
+    [
+        ("vggish", "Apache-2.0", ".pth"),
+        ("panns-16khz", "CC-BY-4.0", ".pth"),
+        ("panns-32khz", "CC-BY-4.0", ".pth"),
+        ("passt", "Apache-2.0", ".pt"),
+        ("imagebind", "CC-BY-NC-SA-4.0", ".pth"),
+        ("wav2clip", "MIT", ".pt"),
+        (
+            "synchformer",
+            "MIT, trained from Motionformer's weights: CC-BY-NC-4.0",
+            "/synchformer_state_dict.pth",
+        ),
+    ],
+)
+def test_published_metrics_have_a_source_and_a_licence(name: str, licence: str, file: str) -> None:
+    entry = weights.find(name)
+    assert entry is not None
+    assert (entry.kind, entry.licence) == ("metric", licence)
+    assert entry.source.endswith(file) and entry.path.name == f"{name}.{file.split('.')[1]}"
+
+
 def test_registry() -> None:
     names = [entry.name for entry in weights.entries()]
     assert len(set(names)) == len(names)

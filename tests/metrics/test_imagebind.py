@@ -14,7 +14,6 @@ from vab.errors import MediaError, WeightsError
 from vab.media import write_clip
 from vab.metrics.imagebind import ImageBind
 from vab.metrics.imagebind_inputs import SAMPLE_RATE, mel_pieces, picture_pieces
-from vab.weights import find
 
 MEL_MEAN, MEL_STD = -4.268, 9.138
 
@@ -165,10 +164,3 @@ def test_other_files_are_one_line(state: dict[str, torch.Tensor], tmp_path: Path
     torch.save(F.normalize, path)
     with pytest.raises(WeightsError, match="does not unpickle"):
         ImageBind(path)
-
-
-def test_it_has_a_name_a_source_and_a_licence() -> None:
-    entry = find("imagebind")
-    assert entry is not None
-    assert (entry.kind, entry.licence) == ("metric", "CC-BY-NC-SA-4.0")
-    assert entry.path.suffix == ".pth"

@@ -10,7 +10,6 @@ from made_sounds import strikes
 
 from vab.errors import WeightsError
 from vab.metrics.panns import NUM_CLASSES, WIDTH, Cnn14, PannsTagger
-from vab.weights import find
 
 RATE, WINDOW, HOP = 16_000, 512, 160
 
@@ -97,11 +96,3 @@ def test_other_files_are_one_line(tmp_path: Path) -> None:
         torch.save(content, tmp_path / "other.pth")
         with pytest.raises(WeightsError, match=message):
             PannsTagger(tmp_path / "other.pth")
-
-
-@pytest.mark.parametrize("name", ["panns-16khz", "panns-32khz"])
-def test_they_have_a_name_a_source_and_a_licence(name: str) -> None:
-    entry = find(name)
-    assert entry is not None
-    assert (entry.kind, entry.licence) == ("metric", "CC-BY-4.0")
-    assert entry.path.suffix == ".pth"

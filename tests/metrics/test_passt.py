@@ -8,7 +8,6 @@ import torch
 
 from vab.errors import ConfigError, WeightsError
 from vab.metrics.passt import SAMPLE_RATE, PasstTagger, build
-from vab.weights import find
 
 
 @pytest.fixture
@@ -52,9 +51,3 @@ def test_other_files_are_one_line(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(WeightsError, match="not the state dict of PaSST"):
         PasstTagger(tmp_path / "list.pt")
-
-
-def test_it_has_a_name_a_source_and_a_licence() -> None:
-    entry = find("passt")
-    assert entry is not None
-    assert (entry.kind, entry.licence) == ("metric", "Apache-2.0")

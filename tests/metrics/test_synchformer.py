@@ -22,7 +22,6 @@ from vab.metrics.synchformer_inputs import (
     mel_segments,
     picture_segments,
 )
-from vab.weights import find
 
 SIZE = PATCH * SIDE
 STEP = SAMPLE_RATE * 32 // 100
@@ -342,11 +341,3 @@ def test_a_training_checkpoint_is_not_unpickled_and_the_file_to_use_is_named(
         WeightsError, match=r"does not unpickle.*Synchformer; use the file that 'vab info' names"
     ):
         Synchformer(path)
-
-
-def test_it_has_a_name_a_source_and_a_licence() -> None:
-    entry = find("synchformer")
-    assert entry is not None
-    assert entry.kind == "metric"
-    assert entry.source.endswith("/synchformer_state_dict.pth")
-    assert "CC-BY-NC-4.0" in entry.licence

@@ -8,7 +8,6 @@ from made_sounds import strikes
 
 from vab.errors import WeightsError
 from vab.metrics.vggish import SAMPLE_RATE, VGGish, VGGishFeatures, log_mel_patches
-from vab.weights import find
 
 
 def test_ten_seconds_are_ten_patches_and_silence_is_the_offset():
@@ -59,9 +58,3 @@ def test_other_files_are_one_line(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(WeightsError, match="not the state dict of VGGish"):
         VGGishFeatures(tmp_path / "list.pth")
-
-
-def test_it_has_a_name_a_source_and_a_licence() -> None:
-    entry = find("vggish")
-    assert entry is not None
-    assert (entry.kind, entry.licence) == ("metric", "Apache-2.0")

@@ -9,7 +9,6 @@ from torchvision.models import resnet18
 
 from vab.errors import WeightsError
 from vab.metrics.wav2clip import SAMPLE_RATE, WIDTH, Wav2Clip
-from vab.weights import find
 
 NOISE = 0.3 * torch.randn(1, 2 * SAMPLE_RATE, generator=torch.Generator().manual_seed(0))
 
@@ -83,9 +82,3 @@ def test_other_files_are_one_line(state: dict[str, torch.Tensor], tmp_path: Path
     torch.save({"state_dict": state}, path)
     with pytest.raises(WeightsError, match="not the state dict of Wav2CLIP"):
         Wav2Clip(path)
-
-
-def test_it_has_a_name_a_source_and_a_licence() -> None:
-    entry = find("wav2clip")
-    assert entry is not None
-    assert (entry.kind, entry.licence) == ("metric", "MIT")
