@@ -102,6 +102,11 @@ def _number(document: Document, rest: str) -> str:
             break
     else:
         value = _value(document, what)
+    return _shown(value, form)
+
+
+def _shown(value: Any, form: str) -> str:
+    """With a space before the sign of per cent."""
     return f"{value:{form}}".replace("%", " %")
 
 
@@ -143,7 +148,7 @@ def _conditions(document: Document) -> str:
 
 def _scores(row: Document) -> list[str]:
     forms = {"class": ".1%", "loudness": ".2f", "brightness": ".2f"}
-    return [f"{row[name]:{forms.get(name, '.3f')}}".replace("%", " %") for name in _NUMBERS if name in row]
+    return [_shown(row[name], forms.get(name, ".3f")) for name in _NUMBERS if name in row]
 
 
 def _heads(row: Document) -> list[str]:
@@ -218,7 +223,7 @@ def _ablation(documents: Sequence[Document]) -> Table:
 def _refinement(documents: Sequence[Document]) -> Table:
     def cells(numbers: Document, metric: str, form: str) -> list[str]:
         share = numbers.get(f"{metric}_gap_closed")
-        return [f"{numbers[metric]:{form}}", "" if share is None else f"{share:.0%}".replace("%", " %")]
+        return [_shown(numbers[metric], form), "" if share is None else _shown(share, ".0%")]
 
     return Table(
         ["", "log-mel distance, dB", "gap closed", "Frechet distance (MFCC)", "gap closed"],
@@ -237,9 +242,7 @@ def _tokens(documents: Sequence[Document]) -> Table:
         for prefix, masked in (("all_masked/", "all codes masked"), ("", "the paper's mask ratios")):
             for name, form in (("loss", ".3f"), ("accuracy", ".2%")):
                 values = (metrics[f"{prefix}{name}_{way}_vision"] for way in ("with", "without"))
-                rows.append(
-                    [f"{masked}: {name}", *(f"{value:{form}}".replace("%", " %") for value in values)]
-                )
+                rows.append([f"{masked}: {name}", *(_shown(value, form) for value in values)])
     return Table(["", "with frames", "without"], rows)
 
 
@@ -250,7 +253,7 @@ def _retrieval(documents: Sequence[Document]) -> Table:
             label = (
                 direction if direction == "chance" else f"{document['conditions']['weights']}: {direction}"
             )
-            recalls = [f"{100 * found[f'recall_{count}']:.1f} %" for count in (1, 5, 10)]
+            recalls = [_shown(found[f"recall_{count}"], ".1%") for count in (1, 5, 10)]
             median = found["median_rank"]
             rows.append([label, *recalls, "" if median is None else f"{median:g}"])
     return Table(["", "R@1", "R@5", "R@10", "median rank"], rows)
@@ -261,9 +264,8 @@ def _classification(documents: Sequence[Document]) -> Table:
         value, spread = (document[part].get(name) for part in ("mean", "standard_deviation"))
         if value is None:
             return ""
-        form = "{:.1f} %".format if name == "accuracy" else "{:.3f}".format
-        scale = 100 if name == "accuracy" else 1
-        return form(scale * value) + (f" ± {scale * spread:.2g}" if spread else "")
+        form, scale = (".1%", 100) if name == "accuracy" else (".3f", 1)
+        return _shown(value, form) + (f" ± {scale * spread:.2g}" if spread else "")
 
     return Table(
         ["", "from", "given", "accuracy", "mAP"],
@@ -330,7 +332,7 @@ def _extraction(documents: Sequence[Document]) -> Table:
             [
                 document["conditions"]["device"],
                 *(f"{rate:.2f}" for rate in document["clips_a_second"].values()),
-                *(f"{share:.0%}".replace("%", " %") for share in document["share_of"].values()),
+                *(_shown(share, ".0%") for share in document["share_of"].values()),
             ]
             for document in documents
         ],
@@ -341,7 +343,7 @@ def _layout(documents: Sequence[Document]) -> Table:
     return Table(
         ["an event", "so without the edit", "followed"],
         [
-            [name, *(f"{row[when]:.0%}".replace("%", " %") for when in ("before", "after"))]
+            [name, *(_shown(row[when], ".0%") for when in ("before", "after"))]
             for document in documents
             for name, row in document["edits"].items()
         ],
@@ -354,7 +356,7 @@ def _curation(documents: Sequence[Document]) -> Table:
     def cells(row: Document) -> list[str]:
         least = "all clips" if row["min_similarity"] is None else f"{row['min_similarity']:g} and more"
         shares = (row["precision"], row["recall"])
-        found = ("" if share is None else f"{share:.1%}".replace("%", " %") for share in shares)
+        found = ("" if share is None else _shown(share, ".1%") for share in shares)
         return [least, str(row["num_kept"]), *found, *_scores(row)]
 
     return Table(
