@@ -15,6 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column, Table
 
 from vab.training.replicas import RANK
 
@@ -37,6 +38,12 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """A line on the error stream, as long as it is."""
     errors.print(text, markup=False, soft_wrap=True)
+
+
+def numbers_table(title: str, *head: str, show_edge: bool = True) -> Table:
+    """A table without rows yet: words in its first column, numbers in the others."""
+    columns = (Column(each, justify="right") for each in head[1:])
+    return Table(head[0], *columns, title=title, title_justify="left", show_edge=show_edge)
 
 
 def progress_bar(unit: str) -> Progress:

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
 from tasks.classification.metrics import Scores, confusions, score
 from tasks.classification.predictions import Predictions
-from tasks.console import console, say
+from tasks.console import console, numbers_table, say
 from vab.files import write_atomically
 from vab.pictures import new_figure, png
 
@@ -108,10 +107,7 @@ def draw_confusions(predictions: Predictions, path: Path) -> None:
 
 
 def _print(scores: Mapping[str, Scores], title: str) -> None:
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    for name in ("clips", *METRICS.values()):
-        table.add_column(name, justify="right")
+    table = numbers_table(title, "", "clips", *METRICS.values())
     for name, one in scores.items():
         table.add_row(name or "test", str(one.num_clips), *(_cell(key, getattr(one, key)) for key in METRICS))
     if len(scores) > 1:

@@ -14,9 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
-from tasks.console import console, progress_bar, say
+from tasks.console import console, numbers_table, progress_bar, say
 from tasks.evaluation.listening_page import is_video, page
 from tasks.evaluation.options import AnswersOptions, ListeningOptions
 from vab import __version__, media
@@ -191,9 +189,7 @@ def _asked(groups: dict[tuple[str, ...], list[int]]) -> list[tuple[str, str]]:
 def _show_opinions(groups: dict[tuple[str, ...], list[int]]) -> list[dict[str, Any]]:
     results = []
     for question, title in _asked(groups):
-        table = Table(title=title, title_justify="left", show_edge=False)
-        for column in ("", "mean", "95 %", "deviation", "ratings"):
-            table.add_column(column, justify="right" if column else "left")
+        table = numbers_table(title, "", "mean", "95 %", "deviation", "ratings", show_edge=False)
         for (asked, system), ratings in groups.items():
             if asked == question:
                 opinion = mean_opinion(ratings)
@@ -207,9 +203,8 @@ def _show_opinions(groups: dict[tuple[str, ...], list[int]]) -> list[dict[str, A
 def _show_preferences(groups: dict[tuple[str, ...], list[int]]) -> list[dict[str, Any]]:
     results = []
     for question, title in _asked(groups):
-        table = Table(title=title, title_justify="left", show_edge=False)
-        for column in ("", "first", "of it strong", "none", "second", "of it strong", "p", "answers"):
-            table.add_column(column, justify="right" if column else "left")
+        head = ("", "first", "of it strong", "none", "second", "of it strong", "p", "answers")
+        table = numbers_table(title, *head, show_edge=False)
         for (asked, first, second), values in groups.items():
             if asked == question:
                 found = preference(values)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import torch
-from rich.table import Table
 
 import vab
-from tasks.console import console, progress_bar, warn
+from tasks.console import console, numbers_table, progress_bar, warn
 from tasks.evaluation.options import RetrievalOptions
 from tasks.options import command_line
 from tasks.record import conditions, of_pipeline, write_record
@@ -134,9 +133,7 @@ def _ranks_by_faiss(queries: Float[Tensor, "n P"], gallery: Float[Tensor, "n P"]
 
 
 def _show(summaries: dict[str, RankSummary], title: str) -> None:
-    table = Table(title=title, title_justify="left")
-    for column in ("", "R@1", "R@5", "R@10", "median rank"):
-        table.add_column(column, justify="left" if not column else "right")
+    table = numbers_table(title, "", "R@1", "R@5", "R@10", "median rank")
     for name, found in summaries.items():
         recalls = (f"{value:.1%}" for value in (found.recall_1, found.recall_5, found.recall_10))
         table.add_row(name, *recalls, f"{found.median_rank:g}")

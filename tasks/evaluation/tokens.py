@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from rich.table import Table
 
 import vab
-from tasks.console import console, progress_bar
+from tasks.console import console, numbers_table, progress_bar
 from tasks.evaluation.options import TokensOptions
 from tasks.options import command_line
 from tasks.record import conditions, of_pipeline, write_record
@@ -128,9 +127,7 @@ def _standard_error(gains: np.ndarray) -> float:
 
 
 def _show(metrics: dict[str, float], codebooks: range, title: str) -> None:
-    table = Table(title=title, title_justify="left")
-    for column in ("", "with vision", "without"):
-        table.add_column(column, justify="left" if not column else "right")
+    table = numbers_table(title, "", "with vision", "without")
     rows = [(f"accuracy, codebook {index}", f"/codebook_{index}") for index in codebooks]
     for name, suffix in [*rows, ("accuracy, all", "")]:
         with_vision, without = (metrics[f"accuracy_{way}_vision{suffix}"] for way in ("with", "without"))

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.table import Table
 
 import vab
-from tasks.console import console, progress_bar, say
+from tasks.console import console, numbers_table, progress_bar, say
 from tasks.options import command_line
 from tasks.record import conditions, of_pipeline, write_record
 from tasks.refinement.options import RefinementOptions
@@ -213,9 +212,7 @@ def _file(data: FeatureDataset, row: int, folder: str, output: Path) -> Path:
 
 
 def _show(metrics: dict[str, dict[str, float]], title: str) -> None:
-    table = Table(title=title, title_justify="left")
-    for column in ("", "log-mel, dB", "gap closed", "Frechet (MFCC)", "gap closed"):
-        table.add_column(column, justify="right" if column else "left")
+    table = numbers_table(title, "", "log-mel, dB", "gap closed", "Frechet (MFCC)", "gap closed")
     for name, numbers in metrics.items():
         cells = []
         for metric, form in (("log_mel", ".2f"), ("fdm", ".1f")):

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.table import Table
 
 import vab
-from tasks.console import console, progress_bar, say
+from tasks.console import console, numbers_table, progress_bar, say
 from tasks.demo.benchmark.ablation import measure, train_small
 from tasks.demo.benchmark.material import SPLIT, measured_on
 from tasks.demo.benchmark.scores import SHOWN
@@ -136,9 +135,8 @@ def _found(every: Sequence[str], kept: Sequence[str], swapped: set[str]) -> dict
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    table = Table(title="V-AURA on clips of a similarity and more", title_justify="left")
-    for column in ("similarity", "clips", "precision", "recall", *SHOWN.values()):
-        table.add_column(column, justify="right")
+    head = ("similarity", "clips", "precision", "recall", *SHOWN.values())
+    table = numbers_table("V-AURA on clips of a similarity and more", *head)
     for row in rows:
         least = "all" if row["min_similarity"] is None else f"{row['min_similarity']:g}"
         shares = ("" if row[name] is None else f"{row[name]:.3f}" for name in ("precision", "recall"))

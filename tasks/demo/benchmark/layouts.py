@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 import torchaudio
-from rich.table import Table
 
 import vab
-from tasks.console import console, say
+from tasks.console import console, numbers_table, say
 from tasks.demo.benchmark.material import BenchmarkClip, measured_on, read_clips
 from tasks.demo.benchmark.systems import generate, sounds_folder
 from tasks.demo.options import LayoutEditsOptions
@@ -133,9 +132,7 @@ def _share(
 
 
 def _show(rows: dict[str, dict[str, Any]], num_clips: int) -> None:
-    table = Table(title=f"one event of {num_clips} layouts", title_justify="left")
-    for column in ("", "so without the edit", "followed"):
-        table.add_column(column, justify="left" if not column else "right")
+    table = numbers_table(f"one event of {num_clips} layouts", "", "so without the edit", "followed")
     for name, row in rows.items():
         table.add_row(name, f"{row['before']:.0%}", f"{row['after']:.0%}")
     console.print(table)

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.table import Table
 
 import vab
-from tasks.console import console, say
+from tasks.console import console, numbers_table, say
 from tasks.demo.benchmark.classifier import ReferenceClassifier
 from tasks.demo.benchmark.codec import beside_opus, by_codebooks
 from tasks.demo.benchmark.material import (
@@ -154,16 +153,15 @@ def _mean_distance(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
 
 def _show(systems: dict[str, dict[str, Any]]) -> None:
     counts = next(iter(systems.values()))["num_clips"]
-    table = Table(title="Foley world, held-out clips with one visible source", title_justify="left")
-    table.add_column("")
-    for column in (
+    table = numbers_table(
+        "Foley world, held-out clips with one visible source",
+        "",
         f"events F1 ±50 ms\n{counts['f1']} clips",
         f"±100 ms\n{counts['f1']}",
         f"loudness r\n{counts['loudness']}",
         f"brightness r\n{counts['brightness']}",
         f"class\n{counts['class']}",
-    ):
-        table.add_column(column, justify="right")
+    )
     for name, row in systems.items():
         numbers = (row["f1_50ms"], row["f1_100ms"], row["loudness"], row["brightness"])
         table.add_row(name, *(f"{number:.3f}" for number in numbers), f"{row['class']:.1%}")

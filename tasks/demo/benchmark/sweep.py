@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 import vab
-from tasks.console import console, progress_bar, say
+from tasks.console import console, numbers_table, progress_bar, say
 from tasks.demo.benchmark.material import BenchmarkClip, measured_on, prepare_store, read_clips
 from tasks.demo.benchmark.run import train_classifier
 from tasks.demo.benchmark.scores import SHOWN, score
@@ -116,9 +114,8 @@ def best_first(
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    table = Table(title="one sampling option at a time, the others as the weights recommend")
-    for column in ("option", "value", "seconds", *SHOWN.values()):
-        table.add_column(column, justify="left" if column == "option" else "right")
+    title = "one sampling option at a time, the others as the weights recommend"
+    table = numbers_table(title, "option", "value", "seconds", *SHOWN.values())
     for row in rows:
         numbers = f"{row['value']:g}", f"{row['seconds']:.1f}"
         table.add_row(row["option"], *numbers, *(f"{row[column]:.3f}" for column in SHOWN))
