@@ -1,33 +1,17 @@
 """Classifiers as a library: distributions of sounds, and what is refused."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from tiny import tiny_config, write_tiny_clip, write_tiny_model
+from tiny import write_tiny_classifier, write_tiny_clip
 
 from vab.classification import Classifier
-from vab.config import to_dict
 from vab.errors import WeightsError
-from vab.models.files import load_model, save_model
-from vab.models.vab.classifier import MODEL_TYPE, Modality, VABClassifier, VABClassifierConfig
-
-
-def _write(folder: Path, modality: Modality) -> Path:
-    _, card = load_model(write_tiny_model(folder / "vab.safetensors"))
-    config = VABClassifierConfig(["dog", "rain", "hum"], modality, tiny_config())
-    torch.manual_seed(0)
-    model = VABClassifier(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    save_model(folder / "c.safetensors", model, replace(card, type=MODEL_TYPE, config=to_dict(config)))
-    return folder / "c.safetensors"
 
 
 def test_a_sound_is_a_distribution_and_its_file_the_same_but_for_scale(tmp_path: Path) -> None:
-    classifier = Classifier.load(_write(tmp_path, "audio"), device="cpu")
+    classifier = Classifier.load(write_tiny_classifier(tmp_path / "c.safetensors", "audio"), device="cpu")
     clip = write_tiny_clip(tmp_path / "clip.mp4", 2.3)
     sound = classifier.pipeline.codec.sample_rate
     assert sound == classifier.sample_rate
@@ -41,7 +25,7 @@ def test_a_sound_is_a_distribution_and_its_file_the_same_but_for_scale(tmp_path:
 
 
 def test_frames_are_missed_and_a_whole_vab_is_refused(tmp_path: Path) -> None:
-    classifier = Classifier.load(_write(tmp_path, "both"), device="cpu")
+    classifier = Classifier.load(write_tiny_classifier(tmp_path / "c.safetensors", "both"), device="cpu")
     with pytest.raises(WeightsError, match="looks at frames; fine-tune one with --modality audio"):
         classifier.probabilities(torch.zeros(1, 16000))
     with pytest.raises(WeightsError, match="a 'vab' names no classes"):

@@ -1,20 +1,33 @@
 """A whole system at toy size: random codec and tower by name, a small VAB, short rendered clips."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 
+from tasks import cli
 from vab.codecs import load_codec
 from vab.config import to_dict
 from vab.media import write_clip
-from vab.models.files import Component, ModelCard, save_model
+from vab.models.files import Component, ModelCard, load_model, save_model
+from vab.models.vab.classifier import MODEL_TYPE, Modality, VABClassifier, VABClassifierConfig
 from vab.models.vab.config import VABConfig
 from vab.models.vab.model import VAB
 from vab.visual import load_encoder
 
 VISUAL_FPS = 5.0
+Module = TypeVar("Module", bound=torch.nn.Module)
+
+
+def shaken(module: Module, scale: float = 0.2) -> Module:
+    """Away from its start, where much is symmetric or silent, so that every path matters."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(torch.randn_like(parameter) * scale)
+    return module
 
 
 def tiny_config(*, num_codebooks: int = 4) -> VABConfig:
@@ -50,10 +63,7 @@ def write_tiny_model(
 ) -> Path:
     """Random weights of a whole system in one file, for ``vab.load``."""
     torch.manual_seed(0)
-    model = VAB(config or tiny_config())
-    with torch.no_grad():  # far from uniform, so that frames and options matter
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
+    model = shaken(VAB(config or tiny_config()))
     card = ModelCard(
         type="vab",
         config=to_dict(model.config),
@@ -82,6 +92,30 @@ def write_tiny_refiner(path: Path) -> Path:
     )
     save_model(path, VAB(config), card)
     return path
+
+
+def write_tiny_classifier(
+    path: Path, modality: Modality = "both", classes: Sequence[str] = ("dog", "rain", "bell")
+) -> Path:
+    """Random weights of a classifier, and beside them ``vab.safetensors``, the tiny model whose inputs it has."""
+    _, card = load_model(write_tiny_model(path.with_name("vab.safetensors")))
+    torch.manual_seed(0)
+    config = VABClassifierConfig(list(classes), modality, tiny_config())
+    save_model(path, shaken(VABClassifier(config)), replace(card, type=MODEL_TYPE, config=to_dict(config)))
+    return path
+
+
+def model_words() -> list[str]:
+    """``tiny_config`` as options of ``vab pretrain``."""
+    return [f"--model.{name}={str(value).lower()}" for name, value in vars(tiny_config()).items()]
+
+
+def extract_tiny(source: Path, store: Path, seconds: float = 1.0, *more: str) -> Path:
+    """The store of what ``vab extract`` makes of a folder or a list by the tiny codec and the tiny tower."""
+    words = ["extract", str(source), "--store", str(store), "--codec", "tiny-encodec"]
+    words += ["--encoder", "tiny-clip", "--visual-fps", f"{VISUAL_FPS:g}", "--clip-seconds", f"{seconds:g}"]
+    assert cli.main([*words, "--device", "cpu", *more]) == 0
+    return store
 
 
 def write_tiny_clip(path: Path, seconds: float = 1.0, *, has_sound: bool = True, seed: int = 0) -> Path:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from tiny import shaken
 
 from vab.features.batch import FeatureBatch
 from vab.features.info import StreamSize
@@ -40,11 +41,7 @@ def tiny_maskvat_config(network: Any, **changes: Any) -> MaskVATConfig:
 def tiny_maskvat(network: Any, **changes: Any) -> MaskVAT:
     """Random weights, far from uniform, so that conditions and options matter."""
     torch.manual_seed(0)
-    model = MaskVAT(tiny_maskvat_config(network, **changes)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    return model
+    return shaken(MaskVAT(tiny_maskvat_config(network, **changes)).eval())
 
 
 def tiny_scav_config() -> SCAVConfig:

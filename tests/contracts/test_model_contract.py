@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import tiny_components, tiny_config
+from tiny import shaken, tiny_components, tiny_config
 from tiny_maskvat import tiny_maskvat_config, tiny_scav_config
 from tiny_tiva import tiny_predictor_config, tiny_tiva_config
 
@@ -90,11 +90,7 @@ def _card(name: str) -> ModelCard:
 
 def _model(name: str) -> Any:
     torch.manual_seed(0)
-    model = find_model(name).model(CONFIGS[name]).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    return model
+    return shaken(find_model(name).model(CONFIGS[name]).eval())
 
 
 @pytest.mark.parametrize("name", CONFIGS)

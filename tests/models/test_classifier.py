@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import shaken
 
 from vab.config import from_dict, to_dict
 from vab.features.batch import FeatureBatch
@@ -29,11 +30,7 @@ CLASSES = ["dog", "rain", "siren"]
 
 def _model(modality: Modality = "both") -> VABClassifier:
     torch.manual_seed(0)
-    model = VABClassifier(VABClassifierConfig(CLASSES, modality, ENCODER)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    return model
+    return shaken(VABClassifier(VABClassifierConfig(CLASSES, modality, ENCODER)).eval(), 0.1)
 
 
 def _batch(size: int = 3, num_steps: int = 40, seed: int = 1) -> FeatureBatch:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from tiny import VISUAL_FPS, tiny_components, tiny_config, write_tiny_clip, write_tiny_model
+from tiny import VISUAL_FPS, shaken, tiny_components, tiny_config, write_tiny_clip, write_tiny_model
 
 import vab
 from tasks.demo.benchmark.systems import encode_one, num_codebooks
@@ -39,11 +39,7 @@ OPTIONS = DecodingOptions(num_steps=3, cfg_scale=2.0, temperature=1.0)
 
 def _model(**changes: object) -> VAB:
     torch.manual_seed(0)
-    model = VAB(from_dict(VABConfig, {**TINY, **changes}, source="test")).eval()
-    with torch.no_grad():  # away from the symmetric start, so that every path matters
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    return model
+    return shaken(VAB(from_dict(VABConfig, {**TINY, **changes}, source="test")).eval(), 0.1)
 
 
 def _card(model: VAB, **changes: object) -> ModelCard:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny import shaken
 from tiny_tiva import tiny_predictor_config, tiny_tiva_config
 
 from vab.audio import load_autoencoder
@@ -33,11 +34,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "tiny-tiva.safetensors"
 def made(config: TiVAConfig) -> TiVA:
     """Seeded weights far from their start, where the last convolution is silent."""
     torch.manual_seed(0)
-    model = TiVA(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    return model
+    return shaken(TiVA(config).eval(), 0.1)
 
 
 def inputs(config: TiVAConfig, seconds: float = 1.0) -> dict[str, Tensor]:

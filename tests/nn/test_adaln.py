@@ -1,16 +1,14 @@
 """Conditioned blocks: what a condition changes, and that none, or a zero, leaves a plain block."""
 
 import torch
+from tiny import shaken
 
 from vab.nn.adaln import AdaLNResidual, ConditionedBlock
 
 
 def _shaken(block: ConditionedBlock) -> ConditionedBlock:
     torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in block.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.3)
-    return block.eval()
+    return shaken(block, 0.3).eval()
 
 
 def test_a_zero_condition_leaves_a_plain_block_and_any_other_does_not() -> None:

@@ -8,7 +8,7 @@ import torch
 import torch.distributed
 import torch.multiprocessing
 import torch.nn.functional as F
-from tiny import tiny_config, write_tiny_model
+from tiny import shaken, tiny_config, write_tiny_model
 
 from vab.errors import WeightsError
 from vab.features.batch import FeatureBatch
@@ -47,10 +47,7 @@ def _batch(rows: slice = slice(None), size: int = 6) -> FeatureBatch:
 
 def _objective(time_waves: int = 0, **options: object) -> ContrastiveAdaptation:
     torch.manual_seed(0)
-    encoder = VABEncoder(tiny_config()).with_time_waves(time_waves)
-    with torch.no_grad():
-        for parameter in encoder.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
+    encoder = shaken(VABEncoder(tiny_config()).with_time_waves(time_waves), 0.1)
     return ContrastiveAdaptation(encoder, ContrastiveOptions(**options))  # type: ignore[arg-type]
 
 

@@ -11,14 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny import tiny_config, write_tiny_clip
+from tiny import extract_tiny, model_words, write_tiny_clip
 
 from tasks import cli
 from vab import media
 from vab.checkpoint import load_tensors
 
 ROOT = Path(__file__).parents[2]
-SEED = ["--training.seed", "3"]
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +30,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows.append(f"clip{index},clip{index}.mp4,{split}")
     manifest = folder / "manifest.csv"
     manifest.write_text("\n".join(["id,path,split", *rows]) + "\n")
-    words = ["extract", str(manifest), "--store", str(folder / "store"), "--codec", "tiny-encodec"]
-    words += ["--encoder", "tiny-clip", "--visual-fps", "5", "--clip-seconds", "2", "--device", "cpu"]
-    assert cli.main(words) == 0
-    return folder / "store"
+    return extract_tiny(manifest, folder / "store", 2.0)
 
 
 def _pretrain(store: Path, out: Path, *more: str) -> list[str]:
-    config = {f"--model.{key}": str(value) for key, value in vars(tiny_config()).items()}
-    config |= {
+    config = {
+        "--training.seed": "3",
         "--training.max_steps": "30",
         "--training.batch_size": "4",
         "--training.learning_rate": "1e-2",
@@ -52,8 +48,8 @@ def _pretrain(store: Path, out: Path, *more: str) -> list[str]:
         "--sampling.num_steps": "2",
         "--device": "cpu",
     }
-    words = [word.lower() if word in ("True", "False") else word for pair in config.items() for word in pair]
-    return ["pretrain", "--store", str(store), "--out", str(out), *words, *SEED, *more]
+    words = [*model_words(), *(word for pair in config.items() for word in pair)]
+    return ["pretrain", "--store", str(store), "--out", str(out), *words, *more]
 
 
 def _curve(out: Path) -> list[tuple[str, str]]:
@@ -125,9 +121,7 @@ def test_trained_weights_generate_and_are_measured(store: Path, tmp_path: Path) 
 def test_a_model_that_does_not_fit_the_store_is_one_line(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = _pretrain(store, tmp_path / "run")
-    words[words.index("--model.visual_dim") + 1] = "999"
-    assert cli.main(words) == 2
+    assert cli.main(_pretrain(store, tmp_path / "run", "--model.visual_dim", "999")) == 2
     err = capsys.readouterr().err
     assert "model.visual_dim is 999" in err
     assert err.strip().count("\n") == 0

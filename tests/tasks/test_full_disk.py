@@ -25,8 +25,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import tiny_config, write_tiny_clip, write_tiny_model, write_tiny_refiner
-from tiny_studio import write_tiny_classifier
+from tiny import (
+    model_words,
+    write_tiny_classifier,
+    write_tiny_clip,
+    write_tiny_model,
+    write_tiny_refiner,
+)
 
 from tasks import cli
 
@@ -38,7 +43,7 @@ LARGEST = {"embed": 300, "index": 100, "extract": 300, "layout": 0, "curate": 0,
 """Bytes by command, 1500 by default: descriptions and lines of clips fit; features, weights, audio, frames do not."""
 ROOT = Path(__file__).parents[2]
 HAS_LANCEDB = find_spec("lancedb") is not None
-MODEL = " ".join(f"--model.{key} {str(value).lower()}" for key, value in vars(tiny_config()).items())
+MODEL = " ".join(model_words())
 TRAINING = "--training.batch_size 2 --training.num_workers 0 --device cpu"
 EXTRACT = (
     "extract {in}/list.csv --store {in}/store --codec tiny-encodec --encoder tiny-clip --visual-fps 5 "
@@ -114,7 +119,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "list.csv").write_text("\n".join(rows) + "\n")
     write_tiny_model(folder / "tiny.safetensors")
     write_tiny_refiner(folder / "fine.safetensors")
-    write_tiny_classifier(folder / "classes.safetensors", folder / "tiny.safetensors")
+    write_tiny_classifier(folder / "classes.safetensors")
     (folder / "vggsound.csv").write_text("---g-f_I2yQ,1,people marching,test\n")
     media = ["--systems", f"a={folder}/media", f"b={folder}/media", "-o", f"{folder}/listening"]
     first = [f"{folder}/0.mp4", "--weights", f"{folder}/tiny.safetensors", "--device", "cpu", "-o"]

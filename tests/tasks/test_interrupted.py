@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import tiny_config, write_tiny_clip, write_tiny_model
+from tiny import extract_tiny, model_words, write_tiny_clip, write_tiny_model
 
 import tasks.classification.finetune
 import tasks.evaluation.generation
@@ -67,16 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_tiny_clip(folder / f"{index}.mp4", 1.0, seed=index)
         rows.append(f"{index},{index}.mp4,{'train' if index < 6 else 'validation'},{'ab'[index % 2]}")
     (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
-    words = [
-        "extract",
-        str(folder / "manifest.csv"),
-        "--store",
-        str(folder / "store"),
-        "--codec",
-        "tiny-encodec",
-    ]
-    words += ["--encoder", "tiny-clip", "--visual-fps", "5", "--clip-seconds", "1", "--device", "cpu"]
-    assert cli.main(words) == 0
+    extract_tiny(folder / "manifest.csv", folder / "store")
     write_tiny_model(folder / "tiny.safetensors")
     return folder
 
@@ -97,11 +88,7 @@ def _words(command: str, folder: Path, out: Path) -> list[str]:
         training |= {"max_steps": STEPS, "validate_every": 8}
     if command == "pretrain":
         training |= {"ema_decay": 0.9}
-        config = {f"--model.{key}": str(value) for key, value in vars(tiny_config()).items()}
-        words += [
-            word.lower() if word in ("True", "False") else word for pair in config.items() for word in pair
-        ]
-        words += ["--data.num_logged_clips", "0"]
+        words += [*model_words(), "--data.num_logged_clips", "0"]
     if command == "adapt":
         words += ["--weights", str(folder / "tiny.safetensors")]
     return words + [word for key, value in training.items() for word in (f"--training.{key}", str(value))]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from tiny import write_tiny_clip
+from tiny import extract_tiny, write_tiny_clip
 from tiny_maskvat import tiny_maskvat_config
 
 from tasks import cli
@@ -38,10 +38,7 @@ def test_it_is_extracted_for_trained_generated_and_chosen(tmp_path: Path) -> Non
     torch.manual_seed(0)
     sync = S3DEncoder(S3D(S3DConfig((4, 6), 6, 10.0, 10, 16, 16)), name="tiny-sync")
     save_encoder(sync, tmp_path / "tiny-sync.safetensors", dtype=torch.float32)
-    store, cpu = str(tmp_path / "store"), ["--device", "cpu"]
-    extract = ["extract", str(tmp_path / "corpus"), "--store", store, "--codec", "tiny-encodec"]
-    extract += ["--encoder", "tiny-clip", "--visual-fps", "5", "--clip-seconds", "1.4"]
-    assert cli.main([*extract, *cpu]) == 0
+    store, cpu = str(extract_tiny(tmp_path / "corpus", tmp_path / "store", 1.4)), ["--device", "cpu"]
     added = ["extract", "--store", store, *cpu, "--add"]
     assert cli.main([*added, "sync", "--encoder", str(tmp_path / "tiny-sync.safetensors")]) == 0
     assert cli.main([*added, "demo-audio"]) == 0

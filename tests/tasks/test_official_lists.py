@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny import tiny_config, write_tiny_clip, write_tiny_model
+from tiny import model_words, write_tiny_clip, write_tiny_model
 
 from tasks import cli
 from vab.checkpoint import load_tensors
@@ -49,13 +49,19 @@ def stores(media: Path) -> list[str]:
 
 
 def pretrain(stores: list[str], out: Path, *more: str) -> list[str]:
-    sizes = [
-        f"--model.{key}={str(value).lower()}"
-        for key, value in vars(tiny_config()).items()
-        if value is not None
-    ]
     training = ["--training.max_steps=2", "--training.batch_size=2", "--training.precision=32"]
-    return ["pretrain", "--store", *stores, "--out", str(out), *sizes, *training, "--device", "cpu", *more]
+    return [
+        "pretrain",
+        "--store",
+        *stores,
+        "--out",
+        str(out),
+        *model_words(),
+        *training,
+        "--device",
+        "cpu",
+        *more,
+    ]
 
 
 SPLITS = ["--data.train_splits", "vggsound=train audioset=unbalanced_train,balanced_train"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import write_tiny_clip, write_tiny_model
+from tiny import extract_tiny, write_tiny_clip, write_tiny_model
 from tiny_tiva import TINY_LAYERS, tiny_tiva_config
 
 import vab
@@ -27,9 +27,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiva")
     for number in range(4):
         write_tiny_clip(folder / "clips" / f"clip{number}.mp4", 2.0, seed=number)
-    store = folder / "store"
-    first = ["--codec", "tiny-encodec", "--encoder", "tiny-clip", "--visual-fps", "5", "--clip-seconds", "2"]
-    assert cli.main(["extract", str(folder / "clips"), "--store", str(store), *first]) == 0
+    store = extract_tiny(folder / "clips", folder / "store", 2.0)
     for name, words in (
         ("latents", ["--maker.autoencoder", "tiny-spectral"]),
         ("layout", ["--maker.rate", "10"]),
@@ -51,18 +49,8 @@ def pretrain(store: Path, out: Path, type_: str, sizes: object, *words: str) -> 
     config.write_text(
         json.dumps({"type": type_, "model": sizes, "training": training, "data": {"crop_seconds": 1.0}})
     )
-    command = [
-        "pretrain",
-        "--config",
-        str(config),
-        "--store",
-        str(store),
-        "--out",
-        str(out),
-        "--device",
-        "cpu",
-    ]
-    assert cli.main([*command, *words]) == 0
+    command = ["pretrain", "--config", str(config), "--store", str(store), "--out", str(out)]
+    assert cli.main([*command, "--device", "cpu", *words]) == 0
     return out / "model.safetensors"
 
 

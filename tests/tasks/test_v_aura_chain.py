@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from test_chain import ROOT
-from tiny import tiny_config, write_tiny_clip
+from tiny import extract_tiny, tiny_config, write_tiny_clip
 
 from tasks import cli
 from vab import media
@@ -30,10 +30,8 @@ SIZES = {
 def test_it_is_extracted_for_trained_generated_and_evaluated(tmp_path: Path) -> None:
     for index in range(3):
         write_tiny_clip(tmp_path / "corpus" / f"clip{index}.mp4", 1.5, seed=index)
-    store, out, made = (str(tmp_path / name) for name in ("store", "run", "made"))
-    extract = ["extract", str(tmp_path / "corpus"), "--store", store, "--codec", "tiny-encodec"]
-    extract += ["--encoder", "tiny-clip", "--visual-fps", "5", "--clip-seconds", "1.4", "--device", "cpu"]
-    assert cli.main(extract) == 0
+    out, made = str(tmp_path / "run"), str(tmp_path / "made")
+    store = str(extract_tiny(tmp_path / "corpus", tmp_path / "store", 1.4))
     demo = read_yaml(ROOT / "configs/v_aura/demo.yaml")
     config = tmp_path / "v_aura.yaml"
     config.write_text(yaml.safe_dump({**demo, "model": {**demo["model"], **SIZES}}))

@@ -10,13 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny import tiny_config, write_tiny_clip
+from tiny import extract_tiny, model_words, write_tiny_clip
 
 from tasks import cli
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = {
-    **{f"model.{name}": value for name, value in vars(tiny_config()).items()},
     "training.batch_size": 4,
     "training.learning_rate": 0.01,
     "training.schedule": "constant",
@@ -36,14 +35,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("replicas")
     for number in range(10):
         write_tiny_clip(folder / "clips" / f"{number}.mp4", 1.5, seed=number)
-    words = ["extract", str(folder / "clips"), "--store", str(folder / "store"), "--codec", "tiny-encodec"]
-    words += ["--encoder", "tiny-clip", "--visual-fps", "5", "--clip-seconds", "1.5", "--device", "cpu"]
-    assert cli.main(words) == 0
-    return folder / "store"
+    return extract_tiny(folder / "clips", folder / "store", 1.5)
 
 
 def _pretrain(store: Path, out: Path, steps: int, accumulate: int) -> list[str]:
-    words = [f"--{name}={str(value).lower()}" for name, value in OPTIONS.items()]
+    words = [*model_words(), *(f"--{name}={str(value).lower()}" for name, value in OPTIONS.items())]
     words += [f"--training.max_steps={steps}", f"--training.accumulate={accumulate}", "--resume"]
     return ["pretrain", "--store", str(store), "--out", str(out), *words]
 

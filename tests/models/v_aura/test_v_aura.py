@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny import shaken
 
 from vab.decoding.options import AutoregressiveOptions
 from vab.decoding.patterns import Pattern
@@ -34,11 +35,7 @@ GREEDY = AutoregressiveOptions(cfg_scale=2.0, temperature=0.0)
 
 def model_of(**changes: Any) -> VAURA:
     torch.manual_seed(0)
-    model = VAURA(dataclasses.replace(CONFIG, **changes)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    return model
+    return shaken(VAURA(dataclasses.replace(CONFIG, **changes)).eval())
 
 
 def inputs(steps: int = 8, frames: int = 4, size: int = 2) -> tuple[torch.Tensor, torch.Tensor]:

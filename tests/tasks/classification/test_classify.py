@@ -2,34 +2,21 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from tiny import tiny_config, write_tiny_clip, write_tiny_model
+from tiny import extract_tiny, write_tiny_classifier, write_tiny_clip, write_tiny_model
 
 from tasks.cli import main
-from vab.config import to_dict
 from vab.media import write_audio
-from vab.models.files import load_model, save_model
-from vab.models.vab.classifier import MODEL_TYPE, Modality, VABClassifier, VABClassifierConfig
+from vab.models.vab.classifier import Modality
 
 CLASSES = ["dog", "rain", "siren", "wheel", "hum", "hiss", "bell"]
 
 
 def _write_classifier(folder: Path, modality: Modality) -> Path:
-    """Random weights, the codec and encoder those of the tiny model."""
-    _, card = load_model(write_tiny_model(folder / "vab.safetensors"))
-    torch.manual_seed(0)
-    config = VABClassifierConfig(CLASSES, modality, tiny_config())
-    model = VABClassifier(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    path = folder / f"{modality}.safetensors"
-    save_model(path, model, replace(card, type=MODEL_TYPE, config=to_dict(config)))
-    return path
+    return write_tiny_classifier(folder / f"{modality}.safetensors", modality, CLASSES)
 
 
 @pytest.fixture(scope="module")
@@ -114,11 +101,7 @@ def test_an_esc_folder_with_missing_and_broken_files(
             (root / "audio" / name).write_bytes(b"RIFF broken")
     (root / "meta").mkdir()
     (root / "meta" / "esc50.csv").write_text("\n".join(rows) + "\n")
-    store = tmp_path / "store"
-    words = ["extract", str(root), "--store", str(store), "--codec", "tiny-encodec", "--encoder", "tiny-clip"]
-    assert (
-        main([*words, "--visual-fps", "5", "--clip-seconds", "1", "--device", "cpu", "--workers", "1"]) == 0
-    )
+    store = extract_tiny(root, tmp_path / "store", 1.0, "--workers", "1")
     assert (store / "missing.txt").read_text() == "1-4-A-1\n"
     weights = write_tiny_model(tmp_path / "tiny.safetensors")
     words = ["finetune", "--store", str(store), "--init", str(weights), "--out", str(tmp_path / "out")]
@@ -155,11 +138,7 @@ def test_the_real_esc10_has_folds_to_learn_from(shared_data: Path, tmp_path: Pat
             shutil.copy(shared_data / "esc10" / "audio" / cells[0], root / "audio" / cells[0])
     lines = [header, *(row for some in chosen.values() for row in some)]
     (root / "meta" / "esc50.csv").write_text("\n".join(lines) + "\n")
-    store = tmp_path / "store"
-    words = ["extract", str(root), "--store", str(store), "--codec", "tiny-encodec", "--encoder", "tiny-clip"]
-    assert (
-        main([*words, "--visual-fps", "5", "--clip-seconds", "1", "--device", "cpu", "--workers", "1"]) == 0
-    )
+    store = extract_tiny(root, tmp_path / "store", 1.0, "--workers", "1")
     words = ["finetune", "--store", str(store), "--out", str(tmp_path / "out"), "--baseline", "forest"]
     words += ["--data.folds", '["fold1", "fold2"]', "--training.epochs", "1"]
     assert main(words) == 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import write_tiny_model
+from tiny import extract_tiny, write_tiny_model
 from tiny_tiva import TINY_LAYERS, tiny_predictor_config, tiny_tiva_config, write_tiny_tiva
 
 from tasks import cli
@@ -26,10 +26,9 @@ from vab.models.files import Component, ModelCard, save_model
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("foley")
-    corpus, store = folder / "corpus", folder / "store"
+    corpus = folder / "corpus"
     assert cli.main(["demo", "corpus", "--clips", "4", "--split", "test", "-o", str(corpus)]) == 0
-    words = ["--codec", "tiny-encodec", "--encoder", "tiny-clip", "--visual-fps", "5", "--clip-seconds", "10"]
-    assert cli.main(["extract", str(corpus / "manifest.csv"), "--store", str(store), *words]) == 0
+    store = extract_tiny(corpus / "manifest.csv", folder / "store", 10.0)
     words = ["--add", "clip-layers", "--encoder", TINY_LAYERS, "--visual-fps", "5"]
     assert cli.main(["extract", "--store", str(store), *words]) == 0
     for name in ("layout", "onset-curve", "onsets"):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from tiny import VISUAL_FPS, write_tiny_clip, write_tiny_model
+from tiny import extract_tiny, write_tiny_clip, write_tiny_model
 
 from tasks import cli
 from tasks.retrieval.options import AdaptOptions
@@ -190,7 +190,7 @@ def test_several_indexes_are_searched_as_one(
 def test_adapt_then_evaluate(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = tmp_path / "store"
     weights = str(place / "tiny.safetensors")
-    _extract(place / "clips", store)
+    extract_tiny(place / "clips", store)
     arguments = [
         "--store",
         str(store),
@@ -252,12 +252,6 @@ def test_adapt_then_evaluate(place: Path, tmp_path: Path, capsys: pytest.Capture
         == 2
     )
     assert "makes no" in capsys.readouterr().err
-
-
-def _extract(clips: Path, store: Path) -> None:
-    arguments = [str(clips), "--store", str(store), "--codec", "tiny-encodec", "--encoder", "tiny-clip"]
-    rates = ["--visual-fps", str(VISUAL_FPS), "--clip-seconds", "1.0", "--workers", "1"]
-    assert cli.main(["extract", *arguments, *rates]) == 0
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
