@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,10 +98,15 @@ class BEATsMaker(StreamMaker):
 
 
 @dataclass(frozen=True)
-class LayoutMaker(StreamMaker):
-    """Audio layouts (TiVA section 3.1); a clip is followed by silence to full length."""
+class RowsMaker(StreamMaker):
+    """Layouts (TiVA section 3.1), or onsets in their place (section 4.3); silence follows a clip to full length."""
 
+    name: str
+    of: Callable[[Float[Tensor, "1 L"]], Float[Tensor, "M C"]]
+    """The rows of a waveform."""
     resolution: LayoutResolution
+    settings: dict[str, Any]
+    """What tells its rows from others of the same shape."""
 
     @property
     @override
@@ -114,8 +121,8 @@ class LayoutMaker(StreamMaker):
             source="audio",
             rate=float(self.resolution.rate),
             shape=(self.resolution.num_bands,),
-            maker="layout",
-            fingerprint=checkpoint.fingerprint(dataclasses.asdict(self.resolution), []),
+            maker=self.name,
+            fingerprint=checkpoint.fingerprint(self.settings, []),
         )
 
     @override
@@ -124,44 +131,8 @@ class LayoutMaker(StreamMaker):
 
     @override
     def encode(self, clips: Sequence[Tensor], clip_seconds: float) -> tuple[Tensor, Int[Tensor, " B"]]:
-        batch, lengths = _padded(clips, clip_seconds, self.describe("layout"), SAMPLE_RATE)
-        return torch.stack([layout_of(waveform, self.resolution) for waveform in batch]), lengths
-
-
-@dataclass(frozen=True)
-class OnsetsMaker(StreamMaker):
-    """Onsets in place of a layout (TiVA section 4.3), a number a row; a clip is followed by silence to full length."""
-
-    of: Callable[[Float[Tensor, "1 L"], float], Float[Tensor, "M 1"]]
-    """From a waveform and rows a second."""
-    rate: float = LayoutResolution().rate
-    """Rows a second."""
-
-    @property
-    @override
-    def reads(self) -> AudioInput:
-        return AudioInput(SAMPLE_RATE)
-
-    @override
-    def describe(self, name: str) -> StreamInfo:
-        return StreamInfo(
-            name,
-            kind="vectors",
-            source="audio",
-            rate=self.rate,
-            shape=(1,),
-            maker=name,
-            fingerprint=checkpoint.fingerprint({"of": self.of.__name__, "rate": self.rate}, []),
-        )
-
-    @override
-    def prepare(self, decoded: np.ndarray) -> Float[Tensor, "1 L"]:
-        return torch.from_numpy(decoded)
-
-    @override
-    def encode(self, clips: Sequence[Tensor], clip_seconds: float) -> tuple[Tensor, Int[Tensor, " B"]]:
-        batch, lengths = _padded(clips, clip_seconds, self.describe("onsets"), SAMPLE_RATE)
-        return torch.stack([self.of(waveform, self.rate) for waveform in batch]), lengths
+        batch, lengths = _padded(clips, clip_seconds, self.describe(self.name), SAMPLE_RATE)
+        return torch.stack([self.of(waveform) for waveform in batch]), lengths
 
 
 def latents_maker(device: str, *, autoencoder: str = "spectral-16khz") -> LatentsMaker:
@@ -174,19 +145,25 @@ def beats_maker(device: str, *, weights: str) -> BEATsMaker:
     return BEATsMaker(load_beats(Path(weights).expanduser(), device=device))
 
 
-def layout_maker(device: str, **resolution: float) -> LayoutMaker:
+def layout_maker(device: str, **resolution: float) -> RowsMaker:
     """What ``vab extract --add layout`` uses; ``resolution`` are numbers of ``LayoutResolution``."""
-    return LayoutMaker(from_dict(LayoutResolution, resolution, source="--maker"))
+    size = from_dict(LayoutResolution, resolution, source="--maker")
+    return RowsMaker("layout", partial(layout_of, resolution=size), size, dataclasses.asdict(size))
 
 
-def onset_curve_maker(device: str) -> OnsetsMaker:
+def onset_curve_maker(device: str) -> RowsMaker:
     """What ``vab extract --add onset-curve`` uses."""
-    return OnsetsMaker(onset_curve_of)
+    return _onsets_maker("onset-curve", onset_curve_of)
 
 
-def onsets_maker(device: str) -> OnsetsMaker:
+def onsets_maker(device: str) -> RowsMaker:
     """What ``vab extract --add onsets`` uses."""
-    return OnsetsMaker(onsets_of)
+    return _onsets_maker("onsets", onsets_of)
+
+
+def _onsets_maker(name: str, of: Callable[..., Float[Tensor, "M 1"]]) -> RowsMaker:
+    size = LayoutResolution(num_bands=1)
+    return RowsMaker(name, partial(of, rate=size.rate), size, {"of": of.__name__, "rate": size.rate})
 
 
 def _padded(
