@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import soxr
 import torch
 
 from vab.errors import MediaError
-from vab.media.container import first_frame, frames_from, open_input, require_stream, warn_once
+from vab.media.container import frames_from, nothing_decodes, open_input, require_stream, warn_once
 from vab.shapes import Float, Tensor
 from vab.timing import num_samples
 
@@ -28,8 +29,7 @@ MIN_RATE, MAX_RATE = 1_000, 768_000
 # Fold-down of ITU-R BS.775 to stereo, then the mean of left and right: the centre reaches both sides, so
 # it counts 0.707 twice; surrounds 0.707 once; the effects channel is left out, as in every player. A plain
 # mean would bury the speech of a 5.1 film under its often silent other channels.
-CHANNEL_WEIGHTS = {"FC": 2**0.5, "LFE": 0.0, "LFE2": 0.0}
-FRONT_CHANNELS = {"FL", "FR", "DL", "DR"}
+CHANNEL_WEIGHTS = {"FL": 1.0, "FR": 1.0, "DL": 1.0, "DR": 1.0, "FC": 2**0.5, "LFE": 0.0, "LFE2": 0.0}
 OTHER_CHANNEL_WEIGHT = 0.5**0.5
 # A decoder of lossy sound overshoots by a few dB; what is stored as numbers does so only when made wrong.
 MAX_LOSSY_PEAK, MAX_STORED_PEAK = 2.0, 1.01
@@ -128,9 +128,12 @@ def find_sample_faults(
 
 def _stored_rate(path: Path) -> int:
     """Samples per second that the decoder gives; the header of an HE-AAC file may say half of it."""
-    rate = first_frame(path, "audio").rate
-    _check_rate(rate, path)
-    return rate
+    with closing(frames_from(path, "audio")) as frames:
+        first = next(frames, None)
+    if first is None:
+        raise nothing_decodes(path, "audio")
+    _check_rate(first[1].rate, path)
+    return first[1].rate
 
 
 def _check_rate(rate: int, path: Path) -> None:
@@ -234,13 +237,7 @@ def _stored_samples(frame: Any) -> np.ndarray:
 def _channel_weights(frame: Any) -> np.ndarray:
     """Share of each channel in the mono sound, summing to 1 so that nothing clips."""
     names = [channel.name for channel in frame.layout.channels]
-    weights = np.array(
-        [
-            1.0 if name in FRONT_CHANNELS else CHANNEL_WEIGHTS.get(name, OTHER_CHANNEL_WEIGHT)
-            for name in names
-        ],
-        dtype=np.float32,
-    )
+    weights = np.array([CHANNEL_WEIGHTS.get(name, OTHER_CHANNEL_WEIGHT) for name in names], np.float32)
     return weights / weights.sum() if weights.any() else np.full(len(names), 1 / len(names), np.float32)
 
 
@@ -252,17 +249,13 @@ def fit(blocks: Iterator[np.ndarray], length: int, max_block: int) -> Iterator[n
     """
     shape: tuple[int, ...] = ()
     missing = length
-    while missing > 0:
-        block = next(blocks, None)
-        if block is None:
-            break
+    while missing > 0 and (block := next(blocks, None)) is not None:
         shape = block.shape[:-1]
         yield block[..., :missing]
         missing -= block.shape[-1]
     while missing > 0:
-        silence = np.zeros((*shape, min(missing, max_block)), np.float32)
-        yield silence
-        missing -= silence.shape[-1]
+        yield np.zeros((*shape, min(missing, max_block)), np.float32)
+        missing -= max_block
 
 
 def regroup(blocks: Iterator[np.ndarray], chunk_length: int) -> Iterator[np.ndarray]:

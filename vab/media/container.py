@@ -74,21 +74,14 @@ def open_input(path: Path) -> Iterator[InputContainer]:
             raise MediaError(f"{path}: needs more memory than there is; give a smaller file") from error
 
 
-def find_video_stream(container: InputContainer) -> av.VideoStream | None:
-    """The video stream a player would show, never a cover picture, or None."""
+def find_stream(container: InputContainer, kind: Kind) -> Any:
+    """The stream of that kind that a player would show or play, never a cover picture, or None."""
     candidates = [
         stream
-        for stream in container.streams.video
+        for stream in getattr(container.streams, kind)
         if stream.codec_context and not stream.disposition & av.stream.Disposition.attached_pic
     ]
-    best = container.streams.best("video")
-    return best if best in candidates else next(iter(candidates), None)
-
-
-def find_audio_stream(container: InputContainer) -> av.AudioStream | None:
-    """The audio stream a player would play, or None."""
-    candidates = [stream for stream in container.streams.audio if stream.codec_context]
-    best = container.streams.best("audio")
+    best = container.streams.best(kind)
     return best if best in candidates else next(iter(candidates), None)
 
 
@@ -103,7 +96,7 @@ def time_zero(container: InputContainer) -> float:
 
 def require_stream(container: InputContainer, path: Path, kind: Kind) -> Any:
     """The stream of that kind, or :class:`MediaError` when there is none that can be decoded."""
-    stream = find_video_stream(container) if kind == "video" else find_audio_stream(container)
+    stream = find_stream(container, kind)
     if stream is None:
         raise no_stream(path, kind)
     return stream
@@ -111,9 +104,8 @@ def require_stream(container: InputContainer, path: Path, kind: Kind) -> Any:
 
 def no_stream(path: Path, kind: Kind) -> MediaError:
     """The error for a file without sound or without frames."""
-    if kind == "video":
-        return MediaError(f"{path}: has no video stream that can be decoded; give a file with pictures")
-    return MediaError(f"{path}: has no audio stream that can be decoded; give a file with sound")
+    wanted = "pictures" if kind == "video" else "sound"
+    return MediaError(f"{path}: has no {kind} stream that can be decoded; give a file with {wanted}")
 
 
 def nothing_decodes(path: Path, kind: Kind) -> MediaError:
@@ -172,17 +164,6 @@ def frames_from(path: Path, kind: Kind, seconds: float = 0.0) -> Generator[tuple
                 yield first
                 yield from timed
                 return
-
-
-def first_frame(path: Path, kind: Kind) -> Any:
-    """The first frame of a stream; :class:`MediaError` when there is no stream or nothing of it decodes."""
-    frames = frames_from(path, kind)
-    try:
-        return next(frames)[1]
-    except StopIteration:
-        raise nothing_decodes(path, kind) from None
-    finally:
-        frames.close()
 
 
 def read_packets(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:

@@ -27,13 +27,12 @@ def _expand(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        found = _videos_below(path)
-        if not found:
-            raise MediaError(f"{path}: no video in this folder; known suffixes: {_known_suffixes()}")
-        return found
-    if not glob.has_magic(str(path)):
+        matches, problem = [path], "no video in this folder"
+    elif glob.has_magic(str(path)):
+        matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207
+        problem = "no video matches this pattern"
+    else:
         raise MediaError(f"{path}: no such file or folder; check the name")
-    matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207
     found = [
         video
         for match in matches
@@ -41,7 +40,7 @@ def _expand(path: Path) -> list[Path]:
         if video.suffix.lower() in VIDEO_SUFFIXES
     ]
     if not found:
-        raise MediaError(f"{path}: no video matches this pattern; known suffixes: {_known_suffixes()}")
+        raise MediaError(f"{path}: {problem}; known suffixes: {' '.join(sorted(VIDEO_SUFFIXES))}")
     return found
 
 
@@ -53,7 +52,3 @@ def _videos_below(folder: Path) -> list[Path]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     )
-
-
-def _known_suffixes() -> str:
-    return " ".join(sorted(VIDEO_SUFFIXES))

@@ -1,6 +1,7 @@
 """Frames of a video at a steady rate, streamed: each is the picture on display at its moment."""
 
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -62,66 +63,37 @@ def iter_frames(
     if duration <= 0:
         raise ValueError(f"{path}: nothing to show: {duration:.3f} s are left after start={start}")
     times = (start + (index + 0.5) / fps for index in range(num_frames(duration, fps)))
-    return _batches(path, times, max_size, batch_size)
+    return _batches(_images_at(path, times, max_size), batch_size)
 
 
-def _batches(
-    path: Path, times: Iterator[float], max_size: int | None, batch_size: int
-) -> Iterator[np.ndarray]:
-    batch: list[np.ndarray] = []
-    for image in _images_at(path, times, max_size):
-        batch.append(image)
-        if len(batch) == batch_size:
-            yield np.stack(batch)
-            batch = []
-    if batch:
+def _batches(images: Iterator[np.ndarray], batch_size: int) -> Iterator[np.ndarray]:
+    while batch := list(islice(images, batch_size)):
         yield np.stack(batch)
 
 
 def _images_at(path: Path, times: Iterator[float], max_size: int | None) -> Iterator[np.ndarray]:
-    """The picture on display at each of the rising ``times``."""
-    converter = _Converter(max_size)
-    wanted: float | None = next(times)
-    assert wanted is not None, "there is always one frame"
-    on_display = None
-    for seconds, frame in frames_from(path, "video", wanted):
-        while wanted is not None and on_display is not None and wanted < seconds - TICK_SECONDS:
-            yield converter.image(on_display)
-            wanted = next(times, None)
-        if wanted is None:
-            return
-        on_display = frame
-    if on_display is None:
+    """The picture on display at each of the rising ``times``, upright, all in the size of the first."""
+    first = next(times)
+    shown = frames_from(path, "video", first)
+    reformatter = VideoReformatter()
+    size: tuple[int, int] | None = None
+    image: np.ndarray | None = None
+    on_display: Any = None
+    following = next(shown, None)
+    if following is None:
         raise nothing_decodes(path, "video")
-    while wanted is not None:
-        yield converter.image(on_display)
-        wanted = next(times, None)
-
-
-class _Converter:
-    """Decoded frames to upright RGB, all in the size of the first, each converted once."""
-
-    def __init__(self, max_size: int | None) -> None:
-        self.max_size = max_size
-        self.size: tuple[int, int] | None = None
-        self.reformatter = VideoReformatter()
-        self.latest: tuple[Any, np.ndarray] | None = None
-
-    def image(self, frame: Any) -> np.ndarray:
-        """Upright RGB picture [height, width, 3] of a frame."""
-        if self.latest is None or self.latest[0] is not frame:
-            self.latest = (frame, self._convert(frame))
-        return self.latest[1]
-
-    def _convert(self, frame: Any) -> np.ndarray:
-        if self.size is None:
-            self.size = _shrink(*upright_size(frame), self.max_size)
-        # The scaler works on the picture as stored, so a picture on its side is scaled to swapped sides.
-        width, height = self.size[::-1] if quarter_turns(frame) % 2 else self.size
-        rgb = self.reformatter.reformat(
-            frame, width=width, height=height, format="rgb24", interpolation=SCALING, threads=1
-        )
-        return stand_upright(rgb.to_ndarray(), frame)
+    for time in chain([first], times):
+        while following is not None and (on_display is None or following[0] - TICK_SECONDS <= time):
+            on_display, following, image = following[1], next(shown, None), None
+        if image is None:
+            size = size or _shrink(*upright_size(on_display), max_size)
+            # The scaler works on the picture as stored, so a picture on its side is scaled to swapped sides.
+            width, height = size[::-1] if quarter_turns(on_display) % 2 else size
+            rgb = reformatter.reformat(
+                on_display, width=width, height=height, format="rgb24", interpolation=SCALING, threads=1
+            )
+            image = stand_upright(rgb.to_ndarray(), on_display)
+        yield image
 
 
 def _shrink(width: int, height: int, max_size: int | None) -> tuple[int, int]:

@@ -49,7 +49,7 @@ def decode_limited(
     try:
         if not receiver.poll(seconds):
             raise MediaError(f"{path}: decoding took more than {seconds:g} s; give a shorter file")
-        result, message = receiver.recv()
+        result, problem = receiver.recv()
     except (EOFError, OSError):
         process.join()
         raise MediaError(
@@ -59,8 +59,8 @@ def decode_limited(
         process.kill()
         process.join()
         receiver.close()
-    if message is not None:
-        raise MediaError(message)
+    if problem:
+        raise MediaError(problem)
     return result
 
 
@@ -73,18 +73,18 @@ def _work(
     megabytes: int,
 ) -> None:
     _limit(seconds, megabytes)
-    answer: tuple[Any, str | None]
+    result, problem = None, ""
     try:
-        answer = (decode(path, *arguments), None)
+        result = decode(path, *arguments)
     except MediaError as error:
-        answer = (None, str(error))
+        problem = str(error)
     except MemoryError:
-        answer = (None, f"{path}: needs more than {megabytes} MB to decode; give a shorter or smaller file")
+        problem = f"{path}: needs more than {megabytes} MB to decode; give a shorter or smaller file"
     except Exception as error:
-        answer = (None, f"{path}: cannot be decoded ({describe(error)}); convert the file")
+        problem = f"{path}: cannot be decoded ({describe(error)}); convert the file"
     # Nobody may be listening any more.
     with contextlib.suppress(OSError):
-        sender.send(answer)
+        sender.send((result, problem))
 
 
 def _limit(seconds: float, megabytes: int) -> None:

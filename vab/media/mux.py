@@ -11,29 +11,26 @@ from vab.errors import MediaError
 from vab.media.audio import fit, regroup
 from vab.media.container import open_input
 from vab.media.encode import (
+    FAST_AAC,
     add_audio_stream,
     checked_blocks,
-    complete_media_file,
+    decoding_time,
     encode_blocks,
     encoder_rate,
+    open_output,
     resample_blocks,
 )
-from vab.media.pictures import copy_pictures
+from vab.media.pictures import copy_pictures, encode_pictures
 from vab.media.probe import probe
-from vab.media.transcode import encode_pictures
 from vab.shapes import Float, Tensor
 from vab.timing import num_samples
 
 # Matroska cannot cut AAC short inside its last block of samples; Opus in it ends on the sample.
 SOUND_CODECS = {".mp4": "aac", ".m4v": "aac", ".mov": "aac", ".mkv": "libopus", ".webm": "libopus"}
 MUX_SUFFIXES = tuple(SOUND_CODECS)
-MOV_FAMILY = {".mp4", ".m4v", ".mov"}
 FORMATS = {".mp4": "mp4", ".m4v": "ipod", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 # Per channel. Six bits a sample is the most that AAC allows, and FFmpeg's encoder needs much.
 BITS_PER_SAMPLE, MAX_BITS_PER_SECOND = 6, 192_000
-# FFmpeg's default search puts noise for sound and overshoots peaks; on real clips this one comes 5 dB or
-# more closer to the waveform at every rate tried.
-ENCODER_OPTIONS = {"aac": {"aac_coder": "fast"}, "libopus": {}}
 
 
 def mux(
@@ -79,35 +76,32 @@ def mux(
     blocks = resample_blocks(blocks, num_channels, sample_rate, rate)
     blocks = regroup(fit(blocks, num_samples(duration, rate), rate), rate)
     options = {"fflags": "+bitexact"}  # without the random numbers by which Matroska tells its files apart
-    if suffix in MOV_FAMILY:
+    encoder_options: dict[str, str] = {}
+    if codec_name == "aac":
         # The end of the sound is written on the movie's clock, by default in milliseconds: too coarse.
         options |= {"movie_timescale": str(rate), "movflags": "+faststart"}
-    with complete_media_file(out) as partial, open_input(video) as source:
-        try:
-            with av.open(str(partial), "w", container_options=options) as output:
-                if transcode:
-                    pictures = encode_pictures(video, output, start, duration)
-                else:
-                    pictures = copy_pictures(source, output, video, out)
-                stream = add_audio_stream(
-                    output,
-                    codec_name,
-                    rate,
-                    num_channels,
-                    bit_rate=num_channels * min(BITS_PER_SAMPLE * rate, MAX_BITS_PER_SECOND),
-                    options=ENCODER_OPTIONS[codec_name],
-                )
-                output.start_encoding()
-                # In order of time, so that the muxer never has to hold one stream to wait for the other.
-                for packet in merge(pictures, encode_blocks(stream, blocks), key=_decoding_time):
-                    output.mux_one(packet)
-            if on_complete:
-                on_complete()
-        except av.FFmpegError as error:
-            raise MediaError(
-                f"{out}: cannot be written ({error.strerror}); check the folder and the disk, "
-                f"or convert {video.name} to .mp4 first"
-            ) from error
+        encoder_options = FAST_AAC
+    remedy = f"check the folder and the disk, or convert {video.name} to .mp4 first"
+    with (
+        open_output(out, remedy, on_complete=on_complete, container_options=options) as output,
+        open_input(video) as source,
+    ):
+        if transcode:
+            pictures = encode_pictures(video, output, start, duration)
+        else:
+            pictures = copy_pictures(source, output, video, out)
+        stream = add_audio_stream(
+            output,
+            codec_name,
+            rate,
+            num_channels,
+            bit_rate=num_channels * min(BITS_PER_SAMPLE * rate, MAX_BITS_PER_SECOND),
+            options=encoder_options,
+        )
+        output.start_encoding()
+        # In order of time, so that the muxer never has to hold one stream to wait for the other.
+        for packet in merge(pictures, encode_blocks(stream, blocks), key=decoding_time):
+            output.mux_one(packet)
 
 
 def check_mux(video: Path, out: Path) -> None:
@@ -127,8 +121,3 @@ def _checked_suffix(out: Path) -> str:
     if suffix not in SOUND_CODECS:
         raise MediaError(f"{out}: cannot write {suffix or 'no suffix'}; use one of {' '.join(SOUND_CODECS)}")
     return suffix
-
-
-def _decoding_time(packet: av.Packet) -> float:
-    assert packet.dts is not None, "packets to write carry times"
-    return float(packet.dts * packet.time_base)

@@ -1,5 +1,6 @@
 """What a file holds: its streams, their size, orientation and rates, and how long it truly lasts."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,7 @@ from vab.media.container import (
     can_seek,
     check_seconds,
     decode,
-    find_audio_stream,
-    find_video_stream,
+    find_stream,
     no_stream,
     nominal_length,
     nothing_decodes,
@@ -84,18 +84,12 @@ def probe(path: str | Path) -> MediaInfo:
     """
     path = Path(path)
     with open_input(path) as container:
-        video_stream, audio_stream = find_video_stream(container), find_audio_stream(container)
-        stream = video_stream or audio_stream
-        if stream is None:
+        pictures, sound = find_stream(container, "video"), find_stream(container, "audio")
+        if not pictures and not sound:
             raise MediaError(f"{path}: holds neither video nor sound; give a sound or video file")
-        audio = _audio_info(audio_stream) if audio_stream else None
-        video = _video_info(container, video_stream, path) if video_stream else None
-        duration = _duration(container, stream, path)
-    return MediaInfo(path, duration, video, audio)
-
-
-def _audio_info(stream: Any) -> AudioInfo:
-    return AudioInfo(sample_rate=stream.codec_context.sample_rate, channels=stream.codec_context.channels)
+        audio = AudioInfo(sound.codec_context.sample_rate, sound.codec_context.channels) if sound else None
+        video = _video_info(container, pictures, path) if pictures else None
+        return MediaInfo(path, _duration(container, pictures or sound, path), video, audio)
 
 
 def _video_info(container: InputContainer, stream: Any, path: Path) -> VideoInfo:
@@ -110,25 +104,23 @@ def _video_info(container: InputContainer, stream: Any, path: Path) -> VideoInfo
 def _duration(container: InputContainer, stream: Any, path: Path) -> float:
     """Seconds from time zero to the end of the stream's last intact packet."""
     promised = _promised_end(container, stream)
+    zero = time_zero(container)
     end = None
     if promised is not None and can_seek(container):
-        try:
+        with contextlib.suppress(av.FFmpegError, OverflowError):
             container.seek(int(promised / stream.time_base), stream=stream)
             end = _last_end(container, stream, path)
-        except (av.FFmpegError, OverflowError):
-            end = None
     if end is None:
         with open_input(path) as again:
             end = _last_end(again, again.streams[stream.index], path)
-    if end is None or end <= time_zero(container):
+    if end is None or end <= zero:
         raise nothing_decodes(path, stream.type)
-    check_seconds(end - time_zero(container), path)
+    check_seconds(end - zero, path)
     if promised is not None and promised - end > MISSING_SECONDS:
-        zero = time_zero(container)
         warn_once(
             f"{path}: cut off, {end - zero:.2f} s of the {promised - zero:.2f} s it announces are there"
         )
-    return end - time_zero(container)
+    return end - zero
 
 
 def _promised_end(container: InputContainer, stream: Any) -> float | None:

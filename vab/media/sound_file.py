@@ -14,11 +14,12 @@ from vab.errors import MediaError
 from vab.media.audio import regroup
 from vab.media.encode import (
     COMMON_RATE,
+    FAST_AAC,
     add_audio_stream,
     checked_blocks,
-    complete_media_file,
     encode_blocks,
     encoder_rate,
+    open_output,
     resample_blocks,
 )
 from vab.shapes import Float, Tensor
@@ -29,7 +30,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "pcm_s16le": {"format": "s16"},
     "flac": {"format": "s16"},
     "libmp3lame": {"bit_rate": 192_000},
-    "aac": {"bit_rate": 192_000, "options": {"aac_coder": "fast"}},
+    "aac": {"bit_rate": 192_000, "options": FAST_AAC},
 }
 LEAST_BITS_A_SECOND = 6000
 """The least Opus is made for (RFC 6716, section 2.1.1)."""
@@ -56,32 +57,21 @@ def write_audio(
     if codec_name is None:
         raise MediaError(f"{path}: sound alone is written as one of {' '.join(CODECS)}; change the suffix")
     num_channels, blocks = checked_blocks(waveform)
-    is_lossless = path.suffix.lower() in (".wav", ".flac")
-    rate = sample_rate if is_lossless else encoder_rate(codec_name, sample_rate)
+    rate = encoder_rate(codec_name, sample_rate)
     blocks = resample_blocks(blocks, num_channels, sample_rate, rate)
-    with complete_media_file(path) as partial:
-        try:
-            with av.open(str(partial), "w") as output:
-                stream = add_audio_stream(output, codec_name, rate, num_channels, **SETTINGS[codec_name])
-                for packet in encode_blocks(stream, regroup(blocks, rate)):
-                    output.mux_one(packet)
-            if on_complete:
-                on_complete()
-        except av.FFmpegError as error:
-            raise MediaError(
-                f"{path}: cannot be written ({error.strerror}); check the folder and the disk"
-            ) from error
+    with open_output(path, "check the folder and the disk", on_complete=on_complete) as output:
+        stream = add_audio_stream(output, codec_name, rate, num_channels, **SETTINGS[codec_name])
+        for packet in encode_blocks(stream, regroup(blocks, rate)):
+            output.mux_one(packet)
 
 
-def through_opus(
-    waveform: Float[Tensor, "1 L"], sample_rate: int, *, bit_rate: int = LEAST_BITS_A_SECOND
-) -> tuple[Float[Tensor, "1 L"], float]:
-    """The sound after Opus at a variable rate around ``bit_rate``, and the bits a second it took without container."""
+def through_opus(waveform: Float[Tensor, "1 L"], sample_rate: int) -> tuple[Float[Tensor, "1 L"], float]:
+    """The sound after Opus at a variable rate around the least, and the bits a second it took without container."""
     samples = soxr.resample(waveform[0].numpy(), sample_rate, COMMON_RATE)
     file = io.BytesIO()
     with av.open(file, "w", format="ogg") as container:
         stream = container.add_stream("libopus", rate=COMMON_RATE, layout="mono")
-        stream.bit_rate = bit_rate
+        stream.bit_rate = LEAST_BITS_A_SECOND
         frame = av.AudioFrame.from_ndarray(samples[None].astype(np.float32), format="flt", layout="mono")
         frame.sample_rate = COMMON_RATE
         packets = [*stream.encode(frame), *stream.encode(None)]
