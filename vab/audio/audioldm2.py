@@ -29,17 +29,12 @@ CONTEXT_STEPS = 16
 
 
 class AudioLDM2Autoencoder:
-    """The mel autoencoder and the vocoder behind the ``AudioAutoencoder`` protocol.
-
-    Args:
-        vae: a ``diffusers.AutoencoderKL`` of one channel.
-        vocoder: a ``transformers.SpeechT5HifiGan``.
-        name: what it was loaded as.
-    """
+    """The mel autoencoder and the vocoder behind the ``AudioAutoencoder`` protocol."""
 
     sample_rate = SAMPLE_RATE
 
     def __init__(self, vae: Any, vocoder: Any, name: str) -> None:
+        """Of a ``diffusers.AutoencoderKL`` of one channel and a ``transformers.SpeechT5HifiGan``."""
         self.vae, self.vocoder, self.name = vae, vocoder, name
         self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
         """By which the autoencoder shrinks the mel in time and in frequency."""
@@ -52,11 +47,7 @@ class AudioLDM2Autoencoder:
     @cached_property
     def fingerprint(self) -> str:
         """First 16 hex digits of the SHA-256 over configuration and weights."""
-        state = {
-            f"{part}.{key}": value
-            for part in ("vae", "vocoder")
-            for key, value in getattr(self, part).state_dict().items()
-        }
+        state = {**self.vae.state_dict(prefix="vae."), **self.vocoder.state_dict(prefix="vocoder.")}
         description = {"type": "audioldm2", "scaling_factor": self.vae.config.scaling_factor}
         return checkpoint.fingerprint(description, state.items())
 
@@ -108,10 +99,9 @@ def load_audioldm2(folder: Path, *, device: str | torch.device = "cpu") -> Audio
             f"{folder}: AudioLDM2 needs diffusers and transformers: pip install 'vab[tiva]' ({error})"
         ) from error
     try:
-        vae = AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True, use_safetensors=True)
-        vocoder = SpeechT5HifiGan.from_pretrained(
-            folder / "vocoder", local_files_only=True, use_safetensors=True
-        )
+        how = {"local_files_only": True, "use_safetensors": True}
+        vae = AutoencoderKL.from_pretrained(folder / "vae", **how)
+        vocoder = SpeechT5HifiGan.from_pretrained(folder / "vocoder", **how)
     except Exception as error:  # both libraries have several
         raise WeightsError(
             f"{folder}: no AudioLDM2 with 'vae' and 'vocoder' in it ({checkpoint.one_line(error)})"

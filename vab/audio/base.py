@@ -24,15 +24,12 @@ class AudioAutoencoder(Protocol):
     @property
     def fingerprint(self) -> str:
         """First 16 hex digits of the SHA-256 over configuration and weights: ties stores to autoencoders."""
-        ...
 
     def encode(self, waveform: Float[Tensor, "B 1 L"]) -> Float[Tensor, "B S ..."]:
         """Latents of about unit variance, S = ceil(L / sample_rate * rate); the tail is zero-padded."""
-        ...
 
     def decode_pieces(self, latents: Float[Tensor, "B S ..."]) -> Iterator[Float[Tensor, "B 1 l"]]:
         """The sound in consecutive pieces, S / rate seconds in all."""
-        ...
 
 
 @dataclass(frozen=True)

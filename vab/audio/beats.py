@@ -49,14 +49,14 @@ class BEATs(nn.Module):
         num_buckets: int,
         max_distance: int,
     ) -> None:
-        """Build it; ``load_beats`` reads the sizes from the file."""
+        """``load_beats`` reads the sizes from the file."""
         super().__init__()
         self.patch, self.num_heads = patch, num_heads
         self.num_buckets, self.max_distance = num_buckets, max_distance
         self.patch_embedding = nn.Conv2d(1, patch_width, patch, stride=patch, bias=False)
         self.layer_norm = nn.LayerNorm(patch_width)
         self.post_extract_proj = nn.Linear(patch_width, width)
-        self.encoder = nn.Module()
+        self.encoder: Any = nn.Module()
         self.encoder.pos_conv = nn.Sequential(
             nn.Conv1d(width, width, position_kernel, padding=position_kernel // 2, groups=position_groups)
         )
@@ -71,7 +71,7 @@ class BEATs(nn.Module):
         patches = self.patch_embedding(bands[:, None])
         num_bands = patches.shape[3]
         x = self.post_extract_proj(self.layer_norm(patches.flatten(2).transpose(1, 2)))
-        encoder: Any = self.encoder
+        encoder = self.encoder
         positions = encoder.pos_conv(x.transpose(1, 2))[:, :, : x.shape[1]]
         x = encoder.layer_norm(x + F.gelu(positions).transpose(1, 2))
         place = torch.arange(x.shape[1], device=x.device)
@@ -149,14 +149,7 @@ class BEATsEncoder:
         length = -(-waveform.shape[2] // step) * step + _WINDOW - _SHIFT
         padded = F.pad(waveform.cpu(), (0, length - waveform.shape[2]))
         bands = [
-            kaldi.fbank(
-                each * 2**15,
-                num_mel_bins=_NUM_MELS,
-                sample_frequency=SAMPLE_RATE,
-                frame_length=25,
-                frame_shift=10,
-            )
-            for each in padded
+            kaldi.fbank(each * 2**15, num_mel_bins=_NUM_MELS, sample_frequency=SAMPLE_RATE) for each in padded
         ]
         return self.network((torch.stack(bands).to(device) - _MEAN) / (2 * _STD))
 
@@ -186,9 +179,8 @@ def load_beats(path: Path, *, device: str | torch.device = "cpu") -> BEATsEncode
             max_distance=int(settings.get("max_distance", 800)),
         )
     except (KeyError, AttributeError, IndexError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"{path}: holds no BEATs; use a file of github.com/microsoft/unilm, beats"
-        ) from error
+        remedy = "use a file of github.com/microsoft/unilm, beats"
+        raise WeightsError(f"{path}: holds no BEATs; {remedy}") from error
     checkpoint.load_state(network, state, path)
     return BEATsEncoder(network.eval().requires_grad_(False).to(device), path.stem)
 
@@ -201,9 +193,8 @@ def _own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for key, value in state.items()
         if not key.startswith(("predictor", "encoder.pos_conv.0.weight_")) and not re.fullmatch(shared, key)
     }
-    own["encoder.relative_attention_bias.weight"] = state[
-        "encoder.layers.0.self_attn.relative_attention_bias.weight"
-    ]
+    bias = "relative_attention_bias.weight"
+    own[f"encoder.{bias}"] = state[f"encoder.layers.0.self_attn.{bias}"]
     direction = state["encoder.pos_conv.0.weight_v"]
     length = direction.norm(dim=(0, 1), keepdim=True)
     own["encoder.pos_conv.0.weight"] = state["encoder.pos_conv.0.weight_g"] * direction / length

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
+from vab.checkpoint import one_line
 from vab.config import check_ranges
 from vab.errors import VABError
 from vab.files import write_atomically
@@ -127,9 +128,8 @@ class Layout:
         """
         first, last = max(0, round(start * self.rate)), min(len(self.values), round(stop * self.rate))
         if first >= last:
-            raise ValueError(
-                f"{start:g} to {stop:g} s holds no row of a layout of {len(self.values) / self.rate:g} s"
-            )
+            seconds = len(self.values) / self.rate
+            raise ValueError(f"{start:g} to {stop:g} s holds no row of a layout of {seconds:g} s")
         return first, last
 
     @classmethod
@@ -152,6 +152,5 @@ class Layout:
             if not ((values >= 0) & (values <= 1)).all():
                 raise ValueError("numbers must be in [0, 1]")
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise VABError(f"{path}: not a layout ({reason}); 'vab layout' makes one") from error
+            raise VABError(f"{path}: not a layout ({one_line(error)}); 'vab layout' makes one") from error
         return cls(values, rate)
