@@ -28,10 +28,8 @@ def duck(
         return own
     level = F.avg_pool1d(new.float().square()[None], hop, ceil_mode=True)[0, 0].clamp_min(1e-12).log10() * 10
     is_heard = (level > level.max() - _BELOW_LOUDEST_DB) & (level > SILENCE_DB)
-    hold, fade = (
-        round((_HOLD_SECONDS + _FADE_SECONDS / 2) / _HOP_SECONDS),
-        round(_FADE_SECONDS / _HOP_SECONDS),
-    )
+    hold = round((_HOLD_SECONDS + _FADE_SECONDS / 2) / _HOP_SECONDS)
+    fade = round(_FADE_SECONDS / _HOP_SECONDS)
     held = F.max_pool1d(is_heard.float()[None, None], 2 * hold + 1, stride=1, padding=hold)
     share = F.avg_pool1d(F.pad(held, (fade // 2, fade // 2), mode="replicate"), fade // 2 * 2 + 1, stride=1)
     at_samples = F.interpolate(share, size=own.shape[1], mode="linear", align_corners=True)[0]

@@ -18,20 +18,15 @@ MOST_CLASSES = 12
 """Rows of a timeline."""
 _LOUDEST_DB = -20.0
 """A band of sound that is not a pure tone has little of full scale."""
+_SOUND_IMAGE: dict[str, Any] = {"origin": "lower", "aspect": "auto", "cmap": "magma"}
 
 
 def draw_spectrogram(axes: Any, waveform: Float[Tensor, "1 L"], sample_rate: int, *, title: str) -> None:
     """Mel spectrogram over seconds on matplotlib axes."""
     seconds = waveform.shape[1] / sample_rate
-    axes.imshow(
-        log_mel(waveform, sample_rate).numpy(),
-        origin="lower",
-        aspect="auto",
-        extent=(0, seconds, 0, sample_rate / 2000),
-        cmap="magma",
-        vmin=FLOOR_DB,
-        vmax=_LOUDEST_DB,
-    )
+    extent = (0, seconds, 0, sample_rate / 2000)
+    level = log_mel(waveform, sample_rate).numpy()
+    axes.imshow(level, extent=extent, vmin=FLOOR_DB, vmax=_LOUDEST_DB, **_SOUND_IMAGE)
     axes.set_title(title, loc="left", fontsize=9)
     axes.set_ylabel("mel, to kHz", fontsize=8)
     axes.tick_params(labelsize=7)
@@ -68,14 +63,14 @@ def draw_timeline(
     sample_rate: int,
     title: str,
 ) -> bytes:
-    """A PNG: the classes that are likeliest anywhere, the likeliest at the top.
+    """A PNG: the classes that are likeliest anywhere, the likeliest at the top, under a file's sound where it has any.
 
     Args:
         probabilities: one row for each ``every`` seconds.
         names: of the classes.
         every: seconds a row stands for.
         seconds: length of the file.
-        sound: of the file, where it has any.
+        sound: at ``sample_rate``.
         sample_rate: of the sound.
         title: of the picture.
     """
@@ -85,15 +80,9 @@ def draw_timeline(
         draw_spectrogram(axes[0], sound, sample_rate, title=title)
         axes[0].set_xlim(0, seconds)
     below = axes[-1]
-    image = below.imshow(
-        probabilities[:, shown].T.numpy(),
-        aspect="auto",
-        interpolation="nearest",
-        extent=(0, len(probabilities) * every, len(shown) - 0.5, -0.5),
-        cmap="viridis",
-        vmin=0,
-        vmax=1,
-    )
+    extent = (0, len(probabilities) * every, len(shown) - 0.5, -0.5)
+    style = {"aspect": "auto", "interpolation": "nearest", "cmap": "viridis"}
+    image = below.imshow(probabilities[:, shown].T.numpy(), extent=extent, vmin=0, vmax=1, **style)
     below.set_xlim(0, seconds)
     below.set_yticks(range(len(shown)), [names[number] for number in shown], fontsize=7)
     below.tick_params(axis="x", labelsize=7)
@@ -119,16 +108,8 @@ def draw_layout(layout: Float[Tensor, "M C"], rate: float, frames: np.ndarray | 
         strip = np.concatenate(list(frames), axis=1)
         axes[0].imshow(strip, aspect="auto", extent=(0, seconds, 0, 1))
         axes[0].set_axis_off()
-    axes[-1].imshow(
-        layout.T.numpy(),
-        origin="lower",
-        aspect="auto",
-        extent=(0, seconds, 0, bands),
-        cmap="magma",
-        vmin=0.0,
-        vmax=1.0,
-        interpolation="nearest",
-    )
+    extent = (0, seconds, 0, bands)
+    axes[-1].imshow(layout.T.numpy(), extent=extent, vmin=0, vmax=1, interpolation="nearest", **_SOUND_IMAGE)
     axes[-1].set_xlabel("seconds", fontsize=8)
     axes[-1].set_ylabel("band", fontsize=8)
     return png(figure, dpi=100)

@@ -29,12 +29,13 @@ def num_frames(seconds: float, visual_fps: float) -> int:
 
 def step_times(num_steps: int, frame_rate: float) -> Float[Tensor, " S"]:
     """Centre of each codec step in seconds, ``(s + 0.5) / frame_rate``: float32 [S]."""
-    return _centres(num_steps, frame_rate)
+    # Computed in float64: in float32 the index of a step late in a long file would already be rounded.
+    return ((torch.arange(num_steps, dtype=torch.float64) + 0.5) / frame_rate).float()
 
 
 def frame_times(num_frames: int, visual_fps: float) -> Float[Tensor, " F"]:
     """Centre of each visual frame's share of time in seconds, ``(f + 0.5) / visual_fps``: float32 [F]."""
-    return _centres(num_frames, visual_fps)
+    return step_times(num_frames, visual_fps)
 
 
 def nearest_steps(num_steps: int, frame_rate: float, count: int, rate: float) -> Int[Tensor, " S"]:
@@ -48,8 +49,3 @@ def nearest_steps(num_steps: int, frame_rate: float, count: int, rate: float) ->
     """
     centres = (torch.arange(num_steps, dtype=torch.float64) + 0.5) / frame_rate
     return (centres * rate + 1e-6).long().clamp(max=count - 1)
-
-
-def _centres(count: int, rate: float) -> Tensor:
-    # Computed in float64: in float32 the index of a step late in a long file would already be rounded.
-    return ((torch.arange(count, dtype=torch.float64) + 0.5) / rate).float()
