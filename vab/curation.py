@@ -13,7 +13,7 @@ from vab.errors import MediaError
 from vab.features.manifest import Clip
 from vab.features.read import start_in_file
 from vab.features.store import FeatureStore, StoredClip
-from vab.metrics.joint import PictureEmbedder
+from vab.metrics.imagebind import ImageBind
 from vab.pipeline import Pipeline
 from vab.retrieval.sources import find_sources
 
@@ -44,7 +44,7 @@ def match_by_agreement(store: FeatureStore, pipeline: Pipeline) -> Iterator[Matc
 
 
 def match_by_files(
-    store: FeatureStore, model: PictureEmbedder, on_error: Callable[[str], None]
+    store: FeatureStore, model: ImageBind, on_error: Callable[[str], None]
 ) -> Iterator[Match | StoredClip]:
     """Each clip by a published network such as ImageBind, from the files; a clip that cannot be read as it is."""
     for clip in store.clips:

@@ -24,7 +24,7 @@ from vab.files import check_outputs, write_atomically
 from vab.metrics.clap import Clap
 from vab.metrics.evaluation import EvaluationError, Report, evaluate
 from vab.metrics.imagebind import ImageBind
-from vab.metrics.joint import ClapScorer, ImageBindScorer, Wav2ClipScorer
+from vab.metrics.joint import ClapScorer, ImageBindScorer, SynchronyScorer, Wav2ClipScorer
 from vab.metrics.pairing import Problem
 from vab.metrics.panns import PannsTagger
 from vab.metrics.passt import PasstTagger
@@ -41,7 +41,6 @@ from vab.metrics.scorers import (
     VGGishScorer,
 )
 from vab.metrics.synchformer import Synchformer
-from vab.metrics.synchrony import SynchronyScorer
 from vab.metrics.vggish import VGGishFeatures
 from vab.metrics.wav2clip import Wav2Clip
 from vab.provenance import made_with

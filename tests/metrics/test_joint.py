@@ -11,16 +11,18 @@ import torch
 from vab.errors import WeightsError
 from vab.features.manifest import Clip
 from vab.media import write_audio, write_clip
+from vab.metrics.clap import Clap
+from vab.metrics.imagebind import ImageBind
 from vab.metrics.joint import ClapScorer, ImageBindScorer, Wav2ClipScorer
 from vab.metrics.pairing import Pair, PairedSound
-from vab.metrics.wav2clip import WIDTH
+from vab.metrics.wav2clip import WIDTH, Wav2Clip
 
 RATE = 16_000
 SLANT = 0.6
 """Cosine that the generated sound has with everything of the true clip; the true sound has 1."""
 
 
-class Space:
+class Space(Clap, ImageBind, Wav2Clip):
     """A loud sound lies on the first axis, as pictures and words do; a soft one slants to the second."""
 
     sample_rate = RATE

@@ -9,12 +9,13 @@ import torch
 from vab.errors import MediaError
 from vab.features.manifest import Clip
 from vab.media import write_audio, write_clip
+from vab.metrics.joint import SynchronyScorer
 from vab.metrics.pairing import Pair, PairedSound
+from vab.metrics.synchformer import Synchformer
 from vab.metrics.synchformer_inputs import AV_BENCHMARK, SAMPLE_RATE, V_AURA, View
-from vab.metrics.synchrony import SynchronyScorer
 
 
-class Known:
+class Known(Synchformer):
     """A loud sound is on time; a soft one is 0.4 s early at first and 1.2 s late at last, or for V-AURA 0.6 s late."""
 
     def __init__(self) -> None:

@@ -31,12 +31,7 @@ class Clap:
     """CLAP with its weights; longer sounds than its window are heard in pieces side by side."""
 
     def __init__(self, folder: str | Path, *, device: str = "cpu") -> None:
-        """Load a folder, safetensors only.
-
-        Args:
-            folder: ``config.json``, ``model.safetensors``, ``preprocessor_config.json`` and the tokenizer's files, such
-                as ``laion/clap-htsat-unfused`` downloaded.
-            device: cpu or cuda.
+        """Load a folder such as ``laion/clap-htsat-unfused`` downloaded, safetensors only.
 
         Raises:
             ConfigError: the package ``transformers`` is not installed.
@@ -46,14 +41,11 @@ class Clap:
             raise ConfigError("CLAP needs the package transformers: python -m pip install 'vab[clap]'")
         folder = Path(folder).expanduser()
         if not folder.is_dir():
-            raise WeightsError(
-                f"{folder}: no such folder; give one with {', '.join(_NEEDED)} and a tokenizer"
-            )
-        for name in _NEEDED:
-            if not (folder / name).is_file():
-                raise WeightsError(
-                    f"{folder / name}: no such file; CLAP's folder has it in Hugging Face's format"
-                )
+            content = f"{', '.join(_NEEDED)} and a tokenizer"
+            raise WeightsError(f"{folder}: no such folder; give one with {content}")
+        for path in (folder / name for name in _NEEDED):
+            if not path.is_file():
+                raise WeightsError(f"{path}: no such file; CLAP's folder has it in Hugging Face's format")
         with _quiet():
             self._features, self._tokenizer, self._model = _load(folder)
         self._model.eval().requires_grad_(False).to(device)

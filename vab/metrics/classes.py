@@ -40,7 +40,6 @@ class InceptionScore(Metric):
     """Inception score over clips that come one by one."""
 
     higher_is_better = True
-    is_differentiable = False
     full_state_update = False
     probabilities: list[Tensor]
 

@@ -11,22 +11,21 @@ from vab.shapes import Float, Tensor
 
 _CENTROID_WINDOW = 2048
 """Samples."""
+_KERNEL_SECONDS = 0.5
+"""Reach of the novelty curve's checkerboard to either side."""
 
 
-def wasserstein_seconds(
-    first: Float[Tensor, " T"], second: Float[Tensor, " U"], *, rate: float = CURVE_RATE
-) -> float:
+def wasserstein_seconds(first: Float[Tensor, " T"], second: Float[Tensor, " U"]) -> float:
     """Seconds by which onset strength has to move, on average, to turn one curve into the other.
 
     The first Wasserstein distance of the curves as distributions over time, each of mass 1, so blind to loudness.
     A curve that is zero throughout has nothing to move: 0 to another such, else the length of the clip, the worst.
     """
     _check_same_length(first, second)
-    masses = [curve.double().sum() for curve in (first, second)]
-    if not all(mass > 0 for mass in masses):
-        return 0.0 if masses[0] == masses[1] else len(first) / rate
-    shares = [curve.double() / mass for curve, mass in zip((first, second), masses, strict=True)]
-    return ((shares[0] - shares[1]).cumsum(0).abs().sum() / rate).item()
+    a, b = first.double(), second.double()
+    if not (a.sum() > 0 and b.sum() > 0):
+        return 0.0 if a.sum() == b.sum() else len(first) / CURVE_RATE
+    return ((a / a.sum() - b / b.sum()).cumsum(0).abs().sum() / CURVE_RATE).item()
 
 
 def dtw_distance(first: Float[Tensor, " T"], second: Float[Tensor, " U"]) -> float:
@@ -35,9 +34,9 @@ def dtw_distance(first: Float[Tensor, " T"], second: Float[Tensor, " U"]) -> flo
     Steps are one forward in either or both. The path may linger, so a constant shift costs nearly nothing: read it
     beside :func:`wasserstein_seconds`.
     """
-    a, b = (_to_maximum_one(curve) for curve in (first, second))
-    if not len(a) or not len(b):
+    if not len(first) or not len(second):
         raise ValueError("an empty curve cannot be warped")
+    a, b = ((curve.double() / (curve.max().item() or 1)).numpy() for curve in (first, second))
     # Cells whose indices sum to ``total`` depend on the two antidiagonals before them only: each is one array step.
     last = np.full(len(a) + 1, np.inf)
     before_last = last.copy()
@@ -51,21 +50,18 @@ def dtw_distance(first: Float[Tensor, " T"], second: Float[Tensor, " U"]) -> flo
     return float(np.sqrt(last[len(a)]))
 
 
-def novelty(
-    features: Float[Tensor, "T E"], *, rate: float, kernel_seconds: float = 0.5
-) -> Float[Tensor, " t"]:
+def novelty(features: Float[Tensor, "T E"], *, rate: float) -> Float[Tensor, " t"]:
     """How much each moment parts what is before it from what is after it; peaks at changes (Foote, ICME 2000).
 
-    A checkerboard with Gaussian taper, ``kernel_seconds`` to either side, runs along the diagonal of the features'
-    cosine self-similarity. Only where it fits: value i is the boundary before row i + radius. At its ends every clip
-    changes, and two clips would correlate by that alone. Empty where it fits nowhere.
+    A checkerboard with Gaussian taper, half a second to either side, runs along the diagonal of the features' cosine
+    self-similarity. Only where it fits: value i is the boundary before row i + radius. At its ends every clip changes,
+    and two clips would correlate by that alone. Empty where it fits nowhere.
 
     Args:
         features: one row a moment.
         rate: moments a second.
-        kernel_seconds: reach to either side.
     """
-    radius = max(1, round(kernel_seconds * rate))
+    radius = max(1, round(_KERNEL_SECONDS * rate))
     if len(features) < 2 * radius:
         return torch.zeros(0, dtype=torch.float64)
     offsets = torch.arange(-radius, radius, dtype=torch.float64) + 0.5
@@ -102,14 +98,6 @@ def correlation(first: Float[Tensor, " T"], second: Float[Tensor, " U"]) -> floa
     return (a @ b / (a.norm() * b.norm())).clamp(-1, 1).item()
 
 
-def _to_maximum_one(curve: Tensor) -> np.ndarray:
-    values = curve.double().numpy()
-    top = values.max(initial=0.0)
-    return values / top if top > 0 else values
-
-
 def _check_same_length(first: Tensor, second: Tensor) -> None:
     if len(first) != len(second):
-        raise ValueError(
-            f"the curves have {len(first)} and {len(second)} values; cut the clips to one length"
-        )
+        raise ValueError(f"curves of {len(first)} and {len(second)} values; cut the clips to one length")

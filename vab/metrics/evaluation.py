@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-import numpy as np
+from scipy.stats import sem
 
 from vab.errors import MediaError, VABError, describe
 from vab.metrics.loudness import Loudness, loudness
@@ -95,11 +94,8 @@ def evaluate(
     for pair in pairing.pairs:
         inspections.append(inspect(pair))
         tell("looking", len(inspections), len(pairing.pairs))
-    problems = [
-        *pairing.problems,
-        *(problem for each in inspections for problem in each.problems),
-        *unusual_rates(inspections),
-    ]
+    found = [problem for each in inspections for problem in each.problems]
+    problems = [*pairing.problems, *found, *unusual_rates(inspections)]
     measurable = [each.pair for each in inspections if each.pair is not None]
     clips: list[ClipReport] = []
     counts: Counter[Scorer] = Counter()
@@ -132,7 +128,7 @@ def _measure(
     numbers: dict[str, float] = {}
     problems: list[Problem] = []
     try:
-        levels = [loudness(each(SOUND_RATE), SOUND_RATE) for each in (sound.generated, sound.reference)]
+        levels = [loudness(each, SOUND_RATE) for each in sound.both(SOUND_RATE)]
     except Exception as error:
         return None, [Problem(pair.id, "not measured", "generated", describe(error))]
     for scorer in scorers:
@@ -168,16 +164,14 @@ def _numbers(
 
 def _interval(values: Sequence[float]) -> float | None:
     """Half width by the normal approximation: clips are the sample."""
-    return 1.96 * float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
+    return 1.96 * float(sem(values)) if len(values) > 1 else None
 
 
 def _one_line(problems: Sequence[Problem], num_expected: int, can_measure: bool) -> str:
     counts = Counter(f"{problem.kind} ({problem.side})" for problem in problems)
-    first = problems[0]
+    all_kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    first = ", ".join(filter(None, (problems[0].kind, problems[0].detail)))
     remedy = (
         "mend them, or measure the rest with --on-problem count" if can_measure else "no clip can be measured"
     )
-    return (
-        f"of {num_expected} clips: {', '.join(f'{count} {kind}' for kind, count in counts.items())}; "
-        f"first: {first.id}: {first.kind}{f', {first.detail}' if first.detail else ''}; {remedy}"
-    )
+    return f"of {num_expected} clips: {all_kinds}; first: {problems[0].id}: {first}; {remedy}"

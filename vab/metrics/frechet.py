@@ -93,11 +93,9 @@ def extrapolate(
 
     Args:
         generated: moments of each clip, or of bags of clips: frames of one clip are alike, so clips are what is drawn.
+            Of fewer than 10 no line can be told: None.
         reference: of all reference clips; its own bias stays.
         generator: of the draws.
-
-    Returns:
-        None for fewer than 10 clips, where no line can be told.
     """
     if len(generated) < 10:
         return None
@@ -119,11 +117,15 @@ def pool(moments: Sequence[Moments]) -> Moments:
     return sum(others, start=first)
 
 
+def too_few(name: str, clips: str) -> str:
+    """The warning that a distance, called ``name``, is mostly bias."""
+    return f"{name}: {clips}: too large by an unknown amount; compare sets of the same clips only"
+
+
 class FrechetDistance(Metric):
     """Frechet distance over clips that come one by one; memory does not grow with their number."""
 
     higher_is_better = False
-    is_differentiable = False
     full_state_update = False
     generated_clips: Tensor
 
@@ -155,9 +157,9 @@ class FrechetDistance(Metric):
         """The distance between all generated and all reference clips."""
         return frechet_distance(pool(self._bags("generated")), pool(self._bags("reference")))
 
-    def extrapolate(self, *, seed: int = 0) -> Extrapolation | None:
+    def extrapolate(self) -> Extrapolation | None:
         """At infinitely many generated clips: see :func:`extrapolate`."""
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(0)
         return extrapolate(self._bags("generated"), pool(self._bags("reference")), generator=generator)
 
     def _bags(self, side: str) -> list[Moments]:
@@ -175,7 +177,6 @@ class ClipFrechetDistance(Metric):
     """
 
     higher_is_better = False
-    is_differentiable = False
     full_state_update = False
     generated: list[Tensor]
     reference: list[Tensor]
@@ -193,15 +194,9 @@ class ClipFrechetDistance(Metric):
     def few(self, name: str) -> list[str]:
         """A warning where the covariance has fewer rows than columns: directions that no clip was seen in."""
         num_clips, width = len(self.generated), self.generated[0].shape[1] if self.generated else 0
-        if num_clips > width:
-            return []
-        return [
-            f"{name}: {num_clips} clips for {width} features: too large by an unknown amount; "
-            "compare sets of the same clips only"
-        ]
+        return [too_few(name, f"{num_clips} clips for {width} features")] if num_clips <= width else []
 
     def compute(self) -> float:
         """The distance between all generated and all reference clips."""
-        return frechet_distance(
-            *(Moments.of(dim_zero_cat(side)) for side in (self.generated, self.reference))
-        )
+        sides = (self.generated, self.reference)
+        return frechet_distance(*(Moments.of(dim_zero_cat(side)) for side in sides))

@@ -10,57 +10,60 @@ import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vab.checkpoint import load_state, load_torch_state
-from vab.errors import WeightsError
 from vab.metrics.imagebind_inputs import NUM_MELS, NUM_WINDOWS, SAMPLE_RATE, mel_pieces, picture_pieces
+from vab.metrics.published import load_published
 from vab.shapes import Float, Tensor
-from vab.weights import resolve
 
 _SOUND_PATCH, _SOUND_STRIDE = 16, 10
 _HEADS = {"vision": 16, "audio": 12}
 """The one size of a tower that its weights do not show."""
-_STEMS = {"vision": "preprocessors.rgbt_stem.proj.1", "audio": "preprocessors.rgbt_stem.proj"}
 _EPS = 1e-6
 
 
 class Tower(nn.Module):
-    """Patches to one embedding; names of its parts are those of the file, without the modality's."""
+    """Patches to one embedding."""
 
-    def __init__(
-        self,
-        patches: nn.Module,
-        after_patches: nn.Module,
-        before_blocks: nn.Module,
-        blocks: list[nn.Module],
-        *,
-        num_tokens: int,
-        width: int,
-        joint_width: int,
-    ) -> None:
-        """Put it together.
+    def __init__(self, modality: str, state: Mapping[str, Tensor]) -> None:
+        """Of the sizes that its weights have, which ``state`` holds under ``vision.`` and ``audio.``.
 
-        Args:
-            patches: convolution over frames or over mel bands.
-            after_patches: norm of its outputs, or nothing.
-            before_blocks: norm of all tokens, or nothing.
-            blocks: of the transformer.
-            num_tokens: patches and one for the whole.
-            width: of a token.
-            joint_width: P, of the embedding.
+        Raises:
+            KeyError: a tensor that tells a size is missing.
+            ValueError: the width does not fit the heads.
+            IndexError: a tensor has too few axes.
         """
         super().__init__()
-        positions = nn.ParameterDict({"pos_embed": torch.zeros(1, num_tokens, width)})
-        stem = nn.ModuleDict({"proj": patches, "norm_layer": after_patches})
-        self.preprocessors = nn.ModuleDict({"rgbt_stem": stem, "pos_embedding_helper": positions})
-        self.preprocessors.register_parameter("cls_token", nn.Parameter(torch.zeros(1, 1, width)))
-        self.trunks = nn.ModuleDict(
-            {"pre_transformer_layer": nn.Sequential(before_blocks), "blocks": nn.Sequential(*blocks)}
-        )
+        joint_width, width = state[f"{modality}.heads.2.weight"].shape
+        num_heads = _HEADS[modality]
+        if width % num_heads:
+            raise ValueError(f"{width} channels do not make {num_heads} heads")
+        self.proj: nn.Module
+        self.norm_layer: nn.Module
+        if modality == "vision":
+            kernel = state["vision.proj.1.weight"].shape
+            patch = (kernel[2], kernel[3], kernel[4])
+            side = math.isqrt(state["vision.pos_embed"].shape[1])
+            self.image_size = patch[-1] * side
+            num_patches = side**2
+            convolution = nn.Conv3d(3, width, patch, stride=patch, bias=False)
+            self.proj = nn.Sequential(nn.Identity(), convolution)
+            self.norm_layer = nn.Identity()
+            self.pre_transformer_layer = nn.Sequential(nn.LayerNorm(width, eps=_EPS))
+        else:
+            extents = (NUM_MELS, NUM_WINDOWS)
+            num_patches = math.prod((each - _SOUND_PATCH) // _SOUND_STRIDE + 1 for each in extents)
+            self.proj = nn.Conv2d(1, width, _SOUND_PATCH, stride=_SOUND_STRIDE, bias=False)
+            self.norm_layer, self.pre_transformer_layer = nn.LayerNorm(width), nn.Sequential()
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, num_patches + 1, width))
+        depth = len({name.split(".")[2] for name in state if name.startswith(f"{modality}.blocks.")})
+        blocks = (_Block(width, num_heads, bias_tokens=modality == "audio") for _ in range(depth))
+        self.blocks = nn.Sequential(*blocks)
         # The authors pick the first token in between, where this has nothing: it is picked before.
         self.heads = nn.Sequential(
             nn.LayerNorm(width, eps=_EPS), nn.Identity(), nn.Linear(width, joint_width, bias=False)
@@ -68,13 +71,9 @@ class Tower(nn.Module):
 
     def forward(self, inputs: Tensor) -> Float[Tensor, "B P"]:
         """Unit-norm embeddings of pairs of frames [B, 3, 2, H, W] or of mel bands [B, 1, M, T]."""
-        stem = self.preprocessors.get_submodule("rgbt_stem")
-        patches = stem.get_submodule("proj")(inputs).flatten(2).transpose(1, 2)
-        whole = self.preprocessors.get_parameter("cls_token").expand(len(inputs), -1, -1)
-        tokens = torch.cat([whole, stem.get_submodule("norm_layer")(patches)], dim=1)
-        tokens = tokens + self.preprocessors.get_parameter("pos_embedding_helper.pos_embed")
-        for name in ("pre_transformer_layer", "blocks"):
-            tokens = self.trunks.get_submodule(name)(tokens)
+        patches = self.norm_layer(self.proj(inputs).flatten(2).transpose(1, 2))
+        tokens = torch.cat([self.cls_token.expand(len(inputs), -1, -1), patches], dim=1)
+        tokens = self.blocks(self.pre_transformer_layer(tokens + self.pos_embed))
         return F.normalize(self.heads(tokens[:, 0]), dim=-1)
 
 
@@ -84,31 +83,8 @@ class ImageBind:
     sample_rate = SAMPLE_RATE
 
     def __init__(self, weights: str | Path = "imagebind", *, device: str = "cpu") -> None:
-        """Load the official file; its towers of words, depth, heat and motion are left out.
-
-        Args:
-            weights: its registered name, downloaded once, or a path.
-            device: cpu or cuda.
-
-        Raises:
-            WeightsError: the file is absent, damaged or another.
-        """
-        path = resolve(weights)
-        content = load_torch_state(path, "ImageBind; use the file that 'vab info' names")
-        self._towers: dict[str, Tower] = {}
-        for modality in _HEADS:
-            state = _of_modality(content, modality)
-            try:
-                tower = _build(modality, state)
-            except (KeyError, ValueError, IndexError) as error:
-                raise WeightsError(
-                    f"{path}: holds no tower of ImageBind for {modality}; use the file that 'vab info' names"
-                ) from error
-            load_state(tower, state, path)
-            self._towers[modality] = tower.eval().requires_grad_(False).to(device)
-        patch = self._towers["vision"].get_parameter(f"{_STEMS['vision']}.weight").shape[-1]
-        positions = self._towers["vision"].get_parameter("preprocessors.pos_embedding_helper.pos_embed")
-        self._image_size = patch * math.isqrt(positions.shape[1])
+        """Load the official file without its towers of words, depth, heat and motion: see :func:`load_published`."""
+        self._towers: Any = load_published("ImageBind", weights, _build, device=device, rename=_own_name)
         self._device = device
 
     def embed_audio(self, audio: Float[Tensor, "1 L"]) -> Float[Tensor, " P"]:
@@ -121,7 +97,9 @@ class ImageBind:
         Raises:
             MediaError: the file cannot be read or has no video.
         """
-        return self._embed("vision", picture_pieces(Path(video), self._image_size, start, duration))
+        return self._embed(
+            "vision", picture_pieces(Path(video), self._towers["vision"].image_size, start, duration)
+        )
 
     @torch.inference_mode()
     def _embed(self, modality: str, pieces: Tensor) -> Tensor:
@@ -129,42 +107,24 @@ class ImageBind:
         return F.normalize(embeddings.mean(dim=0), dim=0).cpu()
 
 
-def _of_modality(content: Mapping[str, Tensor], modality: str) -> dict[str, Tensor]:
-    """``modality_trunks.audio.blocks...`` as ``trunks.blocks...``; the scale of logits, which no cosine has, not."""
-    state = {}
-    for key, value in content.items():
-        part, _, rest = key.removeprefix("modality_").partition(f".{modality}.")
-        if rest and part != "postprocessors":
-            state[f"{part}.{rest}"] = value
-    return state
+def _own_name(key: str) -> str | None:
+    """``audio.blocks.0`` for ``modality_trunks.audio.blocks.0``; the scale of logits is for no cosine."""
+    part, _, rest = key.removeprefix("modality_").partition(".")
+    modality, _, name = rest.partition(".")
+    if modality not in _HEADS or part == "postprocessors":
+        return None
+    own = f"heads.{name}" if part == "heads" else name
+    return f"{modality}.{own.removeprefix('rgbt_stem.').removeprefix('pos_embedding_helper.')}"
 
 
-def _build(modality: str, state: Mapping[str, Tensor]) -> Tower:
-    """A tower of the sizes that its weights have.
-
-    Raises:
-        KeyError: a tensor that tells a size is missing.
-        ValueError: the width does not fit the heads.
-        IndexError: a tensor has too few axes.
-    """
-    kernel = state[f"{_STEMS[modality]}.weight"]
-    joint_width, width = state["heads.2.weight"].shape
-    depth = sum(key.startswith("trunks.blocks.") and key.endswith(".norm_1.weight") for key in state)
-    if width % _HEADS[modality]:
-        raise ValueError(f"{width} channels do not make {_HEADS[modality]} heads")
-    if modality == "vision":
-        shape = (kernel.shape[2], kernel.shape[3], kernel.shape[4])
-        convolution = nn.Conv3d(3, width, shape, stride=shape, bias=False)
-        side = math.isqrt(state["preprocessors.pos_embedding_helper.pos_embed"].shape[1])
-        blocks: list[nn.Module] = [_Block(width, _HEADS[modality], bias_tokens=False) for _ in range(depth)]
-        patches = nn.Sequential(nn.Identity(), convolution)
-        sizes = {"num_tokens": side**2 + 1, "width": width, "joint_width": joint_width}
-        return Tower(patches, nn.Identity(), nn.LayerNorm(width, eps=_EPS), blocks, **sizes)
-    mel_patches = nn.Conv2d(1, width, _SOUND_PATCH, stride=_SOUND_STRIDE, bias=False)
-    grid = [(extent - _SOUND_PATCH) // _SOUND_STRIDE + 1 for extent in (NUM_MELS, NUM_WINDOWS)]
-    blocks = [_Block(width, _HEADS[modality], bias_tokens=True) for _ in range(depth)]
-    sizes = {"num_tokens": math.prod(grid) + 1, "width": width, "joint_width": joint_width}
-    return Tower(mel_patches, nn.LayerNorm(width), nn.Identity(), blocks, **sizes)
+def _build(state: Mapping[str, Tensor]) -> nn.ModuleDict:
+    towers = nn.ModuleDict()
+    for modality in _HEADS:
+        try:
+            towers[modality] = Tower(modality, state)
+        except (KeyError, ValueError, IndexError) as error:
+            raise ValueError(f"no tower of ImageBind for {modality}") from error
+    return towers
 
 
 class _Block(nn.Module):
@@ -178,7 +138,6 @@ class _Block(nn.Module):
         self.mlp = nn.Sequential(OrderedDict(layers))
 
     def forward(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
-        """Of one shape."""
         normed = self.norm_1(tokens)
         tokens = tokens + self.attn(normed, normed, normed, need_weights=False)[0]
         return tokens + self.mlp(self.norm_2(tokens))

@@ -7,6 +7,7 @@ three crops (Girdhar et al., CVPR 2023).
 from __future__ import annotations
 
 import math
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -63,12 +64,12 @@ def picture_pieces(path: Path, size: int, start: float, duration: float) -> Floa
     firsts = [round(begin * _FPS) for begin in _starts(duration, _PICTURE_PIECES)]
     pairs = [(min(first, last), min(first + length - 1, last)) for first in firsts]
     wanted = {index for pair in pairs for index in pair}
-    pictures: dict[int, Tensor] = {}
     batches = media.iter_frames(path, _FPS, start=start, duration=duration, batch_size=_FRAMES_AT_ONCE)
-    for place, frames in enumerate(batches):
-        for index, frame in enumerate(frames, start=place * _FRAMES_AT_ONCE):
-            if index in wanted:
-                pictures[index] = _scaled(torch.from_numpy(frame.copy()), size)
+    pictures = {
+        index: _scaled(torch.from_numpy(frame), size)
+        for index, frame in enumerate(chain.from_iterable(batches))
+        if index in wanted
+    }
     pieces = [torch.stack([pictures[index] for index in pair], dim=1) for pair in pairs]
     return torch.stack([crop for piece in pieces for crop in _crops(piece, size)])
 
@@ -91,12 +92,8 @@ def _scaled(frame: Tensor, size: int) -> Float[Tensor, "3 H W"]:
 
 def _crops(piece: Tensor, size: int) -> list[Tensor]:
     """Squares of [3, 2, H, W] at the beginning, middle and end of its longer side."""
-    rows, columns = (extent - size for extent in piece.shape[2:])
-    return [
-        piece[:, :, top : top + size, left : left + size]
-        for top, left in zip(_spread(rows), _spread(columns), strict=True)
-    ]
-
-
-def _spread(extra: int) -> tuple[int, ...]:
-    return tuple(math.ceil(extra * index / (_CROPS - 1)) for index in range(_CROPS))
+    corners = (
+        [math.ceil((extent - size) * index / (_CROPS - 1)) for extent in piece.shape[2:]]
+        for index in range(_CROPS)
+    )
+    return [piece[:, :, top : top + size, left : left + size] for top, left in corners]

@@ -52,8 +52,8 @@ def _integrated(waveform: Tensor, sample_rate: int) -> float | None:
     if waveform.shape[1] < _LUFS_BLOCK_SECONDS * sample_rate:
         return None
     value = torchaudio.functional.loudness(waveform, sample_rate).item()
-    # Nothing above the gate gives the mean of nothing.
-    return value if value == value and value > _LOWEST_DB else None
+    # Nothing above the gate gives the mean of nothing: NaN.
+    return value if value > _LOWEST_DB else None
 
 
 def _decibels(amplitude: Tensor) -> float:

@@ -6,13 +6,16 @@ Two numbers decide an onset score and are never one: the ``threshold`` in dB abo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cache
+from operator import add
 
 import numpy as np
 import torch
 import torchaudio
 from scipy.ndimage import maximum_filter1d, median_filter
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from vab.shapes import Float, Tensor
 
@@ -50,15 +53,10 @@ def onset_strength(waveform: Float[Tensor, "1 L"], sample_rate: int) -> Float[Te
     num_values = waveform.shape[1] // _HOP
     if waveform.shape[1] <= _WINDOW_LENGTH:
         return torch.zeros(num_values)
-    spectrum = torch.stft(
-        waveform[0].float(),
-        _WINDOW_LENGTH,
-        _HOP,
-        window=torch.hann_window(_WINDOW_LENGTH),
-        return_complex=True,
-    )[:, :num_values]
+    window = torch.hann_window(_WINDOW_LENGTH)
+    spectrum = torch.stft(waveform[0].float(), _WINDOW_LENGTH, _HOP, window=window, return_complex=True)
     # A sine at full scale has power 1, whatever the window.
-    power = _mel_filters() @ (spectrum.abs() * (4 / _WINDOW_LENGTH)).square()
+    power = _mel_filters() @ (spectrum[:, :num_values].abs() * (4 / _WINDOW_LENGTH)).square()
     floor = max(power.max().item() * 10 ** (-MAX_STRENGTH / 10), 10 ** (_SILENCE_DB / 10))
     level = 10 * (power + floor).log10()
     before = torch.from_numpy(maximum_filter1d(level[:, :-_LAG].numpy(), 3, axis=0))
@@ -95,19 +93,8 @@ def match_events(
 
     The size of a maximum bipartite matching, as in mir_eval.
     """
-    found, wanted = sorted(detected.tolist()), sorted(true.tolist())
-    i = j = num_matched = 0
-    # One window for all: taking the earliest pair that fits never costs another pair, so no graph is needed.
-    while i < len(found) and j < len(wanted):
-        if abs(found[i] - wanted[j]) <= window:
-            num_matched += 1
-            i += 1
-            j += 1
-        elif found[i] < wanted[j]:
-            i += 1
-        else:
-            j += 1
-    return num_matched
+    fits = (detected.double()[:, None] - true.double()).abs() <= window
+    return int((maximum_bipartite_matching(csr_array(fits.numpy())) >= 0).sum())
 
 
 @dataclass(frozen=True)
@@ -135,11 +122,7 @@ class OnsetScores:
         return 2 * self.num_matched / total if total else 1.0
 
     def __add__(self, other: OnsetScores) -> OnsetScores:
-        return OnsetScores(
-            self.num_detected + other.num_detected,
-            self.num_true + other.num_true,
-            self.num_matched + other.num_matched,
-        )
+        return OnsetScores(*map(add, astuple(self), astuple(other)))
 
     def _share(self, count: int) -> float:
         return self.num_matched / count if count else float(self.num_detected == self.num_true)
@@ -162,8 +145,7 @@ def event_scores(
 ) -> OnsetScores:
     """Onsets detected in a sound against known event times in seconds; the package's only event F1.
 
-    Adding the scores of clips pools their counts, so that each event counts the same; means over clips are another
-    number, which :class:`vab.metrics.scorers.EventScorer` gives.
+    Adding the scores of clips pools their counts; :class:`vab.metrics.scorers.EventScorer` gives means over clips.
     """
     return onset_scores(detect_onsets(waveform, sample_rate, threshold=threshold), times, window=window)
 
@@ -183,14 +165,13 @@ def onset_average_precision(
     free = true.tolist()
     if not free:
         return float(not len(detected))
-    num_true = len(free)
     precisions: list[float] = []
     for rank, index in enumerate(confidence.argsort(descending=True, stable=True).tolist(), start=1):
         nearest = min(free, key=lambda time: abs(time - detected[index].item()), default=None)
         if nearest is not None and abs(nearest - detected[index].item()) <= window:
             free.remove(nearest)
             precisions.append((len(precisions) + 1) / rank)
-    return sum(precisions) / num_true
+    return sum(precisions) / len(true)
 
 
 @cache

@@ -29,7 +29,7 @@ class MeanOpinion:
 class Preference:
     """Answers to one pair of systems."""
 
-    counts: tuple[int, int, int, int, int]
+    counts: tuple[int, ...]
     """Strongly the first, weakly the first, none, weakly the second, strongly the second."""
     p_value: float
     """Two-sided sign test that neither is preferred, answers without a preference left out; 1 where none is left."""
@@ -72,9 +72,7 @@ def preference(answers: Sequence[int]) -> Preference:
     """
     if not answers or not all(abs(answer) <= STRONGEST_PREFERENCE for answer in answers):
         raise ValueError(f"answers must be -2 to 2 and at least one, not {sorted(set(answers))}")
-    strong_first, weak_first, none, weak_second, strong_second = (
-        answers.count(value) for value in range(-2, 3)
-    )
-    first, second = strong_first + weak_first, weak_second + strong_second
+    counts = tuple(map(answers.count, range(-STRONGEST_PREFERENCE, STRONGEST_PREFERENCE + 1)))
+    first, second = sum(counts[:STRONGEST_PREFERENCE]), sum(counts[STRONGEST_PREFERENCE + 1 :])
     p_value = float(binomtest(first, first + second).pvalue) if first + second else 1.0
-    return Preference((strong_first, weak_first, none, weak_second, strong_second), p_value)
+    return Preference(counts, p_value)

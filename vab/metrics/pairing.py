@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from vab import media
-from vab.errors import ManifestError, describe
+from vab.errors import ManifestError, MediaError, describe
 from vab.features.manifest import MEDIA_SUFFIXES, Clip, load_manifest
 from vab.metrics.loudness import loudness
 from vab.shapes import Float, Tensor
@@ -37,6 +37,8 @@ Kind = Literal[
     "not measured",
 ]
 Side = Literal["generated", "reference"]
+UNMEASURABLE = {"unreadable", "empty", "too short", "not finite"}
+"""Kinds of problem with a file of which nothing can be measured."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class Pair:
-    """A generated sound and the clip it was made for."""
+    """A generated sound and the clip it was made for, whose duration is known once the pair has been inspected."""
 
     id: str
     generated: Path
     reference: Clip
-    """Its duration is known once the pair has been inspected."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,7 @@ class PairedSound:
     """Both sounds of a pair at any rate, cut or filled with silence to the length of the true clip."""
 
     def __init__(self, pair: Pair) -> None:
-        if pair.reference.duration is None:
-            raise ValueError(f"{pair.id}: the length of its clip is not known; inspect the pair first")
+        assert pair.reference.duration is not None, "inspected pairs have a length"
         self.pair = pair
         self.seconds = pair.reference.duration
         self._read: dict[tuple[Side, int], Tensor] = {}
@@ -98,6 +98,18 @@ class PairedSound:
     def reference(self, sample_rate: int) -> Float[Tensor, "1 L"]:
         """The true sound, mono; it never went through a codec."""
         return self._sound("reference", self.pair.reference.path, self.pair.reference.start, sample_rate)
+
+    def both(self, sample_rate: int) -> tuple[Float[Tensor, "1 L"], Float[Tensor, "1 L"]]:
+        """The generated and the true sound."""
+        return self.generated(sample_rate), self.reference(sample_rate)
+
+    def of_frames(self, see: Callable[..., Tensor]) -> Tensor | None:
+        """``see(path, start=..., duration=...)`` of the true clip; None where its frames cannot be read."""
+        clip = self.pair.reference
+        try:
+            return see(clip.path, start=clip.start, duration=self.seconds)
+        except MediaError:
+            return None
 
     def _sound(self, side: Side, path: Path, start: float, sample_rate: int) -> Tensor:
         key = (side, sample_rate)
@@ -128,18 +140,15 @@ def find_pairs(
     pairs: list[Pair] = []
     problems: list[Problem] = []
     for name, clip in clips.items():
-        found = ours.get(name, [])
-        sides: tuple[tuple[Side, list[Path], bool], ...] = (
-            ("generated", found, bool(found)),
-            ("reference", theirs.get(name, []), clip is not None),
-        )
-        for side, paths, is_there in sides:
-            if not is_there:
+        files: dict[Side, list[Path]] = {"generated": ours.get(name, []), "reference": theirs.get(name, [])}
+        is_there = {"generated": bool(files["generated"]), "reference": clip is not None}
+        for side, paths in files.items():
+            if not is_there[side]:
                 problems.append(Problem(name, "missing", side))
             elif len(paths) > 1:
                 problems.append(Problem(name, "ambiguous", side, ", ".join(path.name for path in paths)))
-        if clip is not None and len(found) == 1 and len(theirs.get(name, [])) <= 1:
-            pairs.append(Pair(name, found[0], clip))
+        if clip is not None and len(files["generated"]) == 1 and len(files["reference"]) <= 1:
+            pairs.append(Pair(name, files["generated"][0], clip))
     problems += [Problem(name, "extra", "generated") for name in ours if name not in clips]
     return Pairing(tuple(pairs), tuple(problems), len(clips))
 
@@ -148,11 +157,8 @@ def inspect(pair: Pair) -> Inspection:
     """Decode both sides once; what is damaged in a way that decoding would repair cannot be measured."""
     problems: list[Problem] = []
     looks: dict[Side, _Look] = {}
-    sides: Sequence[tuple[Side, Clip]] = (
-        ("reference", pair.reference),
-        ("generated", Clip(pair.id, pair.generated)),
-    )
-    for side, clip in sides:
+    sides: dict[Side, Clip] = {"reference": pair.reference, "generated": Clip(pair.id, pair.generated)}
+    for side, clip in sides.items():
         try:
             looks[side] = _look(clip)
         except Exception as error:
@@ -162,33 +168,26 @@ def inspect(pair: Pair) -> Inspection:
         else:
             problems += [Problem(pair.id, kind, side, detail) for kind, detail in looks[side].problems]
     rate = looks["generated"].sample_rate if "generated" in looks else None
-    if len(looks) < len(sides) or not all(look.is_measurable for look in looks.values()):
+    if not UNMEASURABLE.isdisjoint(problem.kind for problem in problems):
         return Inspection(None, tuple(problems), pair.id, rate)
     ours, theirs = looks["generated"].seconds, looks["reference"].seconds
     # Sound that was generated for a video lasts as long as its frames, which need not be as long as the true sound.
     right = [theirs] if pair.reference.duration else [theirs, looks["reference"].file_seconds]
     if min(abs(ours - seconds) for seconds in right) > LENGTH_TOLERANCE:
-        problems.append(
-            Problem(pair.id, "wrong length", "generated", f"{ours:.2f} s, its clip {theirs:.2f} s")
-        )
+        detail = f"{ours:.2f} s, its clip {theirs:.2f} s"
+        problems.append(Problem(pair.id, "wrong length", "generated", detail))
     measurable = replace(pair, reference=replace(pair.reference, duration=theirs))
     return Inspection(measurable, tuple(problems), pair.id, rate)
 
 
 @dataclass(frozen=True)
 class _Look:
-    """One file, decoded."""
-
     sample_rate: int
     seconds: float
-    """Of its sound."""
+    """Of the sound."""
     file_seconds: float
     """From the clip's start to the end of its frames, or of the sound where there are none."""
-    problems: tuple[tuple[Kind, str], ...]
-
-    @property
-    def is_measurable(self) -> bool:
-        return not {kind for kind, _ in self.problems} & {"empty", "too short", "not finite"}
+    problems: list[tuple[Kind, str]]
 
 
 def _look(clip: Clip) -> _Look:
@@ -208,22 +207,15 @@ def _look(clip: Clip) -> _Look:
     if faults.num_not_finite:
         problems.append(("not finite", f"{faults.num_not_finite:,} samples"))
     if faults.num_overloaded:
-        decibels = 20 * math.log10(faults.peak)
-        problems.append(
-            (
-                "overloaded",
-                f"{faults.num_overloaded:,} samples, up to {decibels:.1f} dB over full scale; measured clipped",
-            )
-        )
-    return _Look(rate, seconds, info.duration - clip.start, tuple(problems))
+        most = f"up to {20 * math.log10(faults.peak):.1f} dB over full scale"
+        problems.append(("overloaded", f"{faults.num_overloaded:,} samples, {most}; measured clipped"))
+    return _Look(rate, seconds, info.duration - clip.start, problems)
 
 
 def unusual_rates(inspections: Sequence[Inspection]) -> list[Problem]:
     """Generated files whose rate is not that of most."""
     rates = Counter(each.sample_rate for each in inspections if each.sample_rate is not None)
-    if not rates:
-        return []
-    [(usual, _)] = rates.most_common(1)
+    usual = max(rates, key=rates.__getitem__, default=None)
     return [
         Problem(each.id, "wrong rate", "generated", f"{each.sample_rate} Hz, most have {usual} Hz")
         for each in inspections

@@ -46,11 +46,7 @@ class Cnn14(nn.Module):
     """Sound to what is in it; names of its parts are those of the file."""
 
     def __init__(self, window: int = 512) -> None:
-        """Build it, its front end included: that too has to come from a file.
-
-        Args:
-            window: Fourier window in samples, 512 at 16 kHz or 1024 at 32 kHz.
-        """
+        """Build it, its front end included; ``window`` is Fourier's in samples, 512 at 16 kHz or 1024 at 32 kHz."""
         super().__init__()
         self.sample_rate, hop = _RATE_AND_HOP[window]
         self._half_window = window // 2
@@ -92,11 +88,7 @@ class PannsTagger:
     """Cnn14 with its weights."""
 
     def __init__(self, weights: str | Path, *, device: str = "cpu") -> None:
-        """Load the official file.
-
-        Args:
-            weights: ``panns-16khz`` or ``panns-32khz``, downloaded once, or a path of either file.
-            device: cpu or cuda.
+        """Load ``panns-16khz`` or ``panns-32khz``, downloaded once, or a path of either file.
 
         Raises:
             WeightsError: the file is absent, damaged or another.
@@ -138,5 +130,4 @@ class _Block(nn.Module):
         self.bn2 = nn.BatchNorm2d(after)
 
     def forward(self, features: Float[Tensor, "B C T M"]) -> Float[Tensor, "B c T M"]:
-        """Of another depth, of one size."""
         return self.bn2(self.conv2(self.bn1(self.conv1(features)).relu())).relu()

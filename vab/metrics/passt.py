@@ -32,16 +32,7 @@ class PasstTagger:
     sample_rate = SAMPLE_RATE
 
     def __init__(self, weights: str | Path, *, device: str = "cpu") -> None:
-        """Load the official file.
-
-        Args:
-            weights: ``passt``, downloaded once, or a path of that file.
-            device: cpu or cuda.
-
-        Raises:
-            ConfigError: the package is not installed.
-            WeightsError: the file is absent, damaged or another.
-        """
+        """Load the official file: see :func:`load_published`; ConfigError: the package is not installed."""
         front_end, model = build()
         self._front_end = front_end.to(device)
         self._model = load_published("PaSST", weights, lambda state: model, device=device)
@@ -80,12 +71,6 @@ def build() -> tuple[Any, Any]:
     front_end = AugmentMelSTFT(
         n_mels=_NUM_MELS, sr=SAMPLE_RATE, win_length=800, hopsize=_HOP, n_fft=1024, fmin=0.0, fmax=15_000
     )
-    model = passt.PaSST(
-        stride=(10, 10),
-        img_size=(_NUM_MELS, _NUM_FRAMES),
-        embed_dim=768,
-        depth=12,
-        num_heads=12,
-        distilled=True,
-    )
+    sizes = {"stride": (10, 10), "img_size": (_NUM_MELS, _NUM_FRAMES)}
+    model = passt.PaSST(**sizes, embed_dim=768, depth=12, num_heads=12, distilled=True)
     return front_end.eval(), model

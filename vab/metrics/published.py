@@ -24,7 +24,7 @@ def load_published(
     build: Callable[[State], Network],
     *,
     device: str,
-    keep: Callable[[str], bool] = lambda key: True,
+    rename: Callable[[str], str | None] = lambda key: key,
 ) -> Network:
     """A frozen network from its authors' file.
 
@@ -33,18 +33,20 @@ def load_published(
         weights: a registered name, downloaded once, or a path.
         build: the network that tensors of these shapes belong to.
         device: cpu or cuda.
-        keep: which tensors of the file belong to it, by their names.
+        rename: a tensor's name in the file to its name in the network; None where it is no part of it.
 
     Raises:
         WeightsError: the file is absent, damaged or another.
     """
     path = resolve(weights)
     content = load_torch_state(path, f"{name}; use the file that 'vab info' names")
-    state = {key: value for key, value in content.items() if keep(key)}
+    state = {own: value for key, value in content.items() if (own := rename(key)) is not None}
     try:
         network = build(state)
     except (KeyError, ValueError, IndexError) as error:
-        raise WeightsError(f"{path}: holds no {name}; use the file that 'vab info' names") from error
+        raise WeightsError(
+            f"{path}: holds no {name} ({error}); use the file that 'vab info' names"
+        ) from error
     load_state(network, state, path)
     return network.eval().requires_grad_(False).to(device)
 
@@ -68,4 +70,3 @@ class Tagger(Protocol):
 
     def __call__(self, waveform: Float[Tensor, "1 L"]) -> Tagging:
         """What is in one clip at ``sample_rate``."""
-        ...

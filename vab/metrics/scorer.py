@@ -1,4 +1,4 @@
-"""What a family of metrics is, and what several of them share: both sounds of a pair, a Frechet distance."""
+"""What a family of metrics is, and what several of them share: a Frechet distance, a number beside the truth's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vab.metrics.frechet import FEW_CLIPS, TRUSTED_FIT, FrechetDistance
+from vab.metrics.frechet import FEW_CLIPS, TRUSTED_FIT, FrechetDistance, too_few
 from vab.metrics.pairing import PairedSound
 from vab.shapes import Float, Tensor
 
@@ -48,12 +48,10 @@ class Scorer(ABC):
 
 
 class FrechetScorer(Scorer):
-    """A Frechet distance over clips, and its extrapolation; a subclass's ``add`` calls :meth:`gather`.
-
-    ``name`` is that of the distance among the columns.
-    """
+    """A Frechet distance over clips, and its extrapolation; a subclass's ``add`` calls :meth:`gather`."""
 
     def __init__(self, name: str) -> None:
+        self.columns = {name: Column("", False), f"{name}_infinity": Column("", False)}
         self._name = name
         self._metric: FrechetDistance | None = None
 
@@ -76,22 +74,12 @@ class FrechetScorer(Scorer):
     def warnings(self) -> list[str]:
         if self._metric is None or self._metric.num_clips >= FEW_CLIPS:
             return []
-        few = (
-            f"{self._name}: {self._metric.num_clips} clips, fewer than {FEW_CLIPS}: too large by an unknown amount; "
-            "compare sets of the same clips only"
-        )
+        warnings = [too_few(self._name, f"{self._metric.num_clips} clips, fewer than {FEW_CLIPS}")]
         infinite = self._metric.extrapolate()
-        if infinite is None or infinite.r_squared >= TRUSTED_FIT:
-            return [few]
-        return [
-            few,
-            f"{self._name}_infinity: its line fits badly (r squared {infinite.r_squared:.2f}); do not quote it",
-        ]
-
-
-def both_sounds(sound: PairedSound, sample_rate: int) -> tuple[Float[Tensor, "1 L"], Float[Tensor, "1 L"]]:
-    """The generated and the true sound, at one rate."""
-    return sound.generated(sample_rate), sound.reference(sample_rate)
+        if infinite is not None and infinite.r_squared < TRUSTED_FIT:
+            bad = f"its line fits badly (r squared {infinite.r_squared:.2f}); do not quote it"
+            warnings.append(f"{self._name}_infinity: {bad}")
+        return warnings
 
 
 def beside_truth(name: str, generated: float, truth: float) -> dict[str, float]:

@@ -26,23 +26,18 @@ from vab.metrics.onsets import (
 )
 from vab.metrics.pairing import PairedSound
 from vab.metrics.published import Tagger
-from vab.metrics.scorer import SOUND_RATE, Column, FrechetScorer, Scorer, beside_truth, both_sounds
+from vab.metrics.scorer import SOUND_RATE, Column, FrechetScorer, Scorer, beside_truth
 from vab.metrics.spectra import MFCC_HOP, MFCC_RATE, log_mel_distance, mfcc, multi_resolution_stft_distance
 from vab.metrics.vggish import SAMPLE_RATE as VGGISH_RATE
 from vab.metrics.vggish import VGGishFeatures
-from vab.shapes import Float, Int, Tensor
+from vab.shapes import Float, Tensor
 
 
 class _DetectorScorer(Scorer):
     """Scores of detected onsets, which two numbers decide."""
 
     def __init__(self, *, threshold: float = DEFAULT_THRESHOLD, window: float = DEFAULT_WINDOW) -> None:
-        """Nothing is kept between clips.
-
-        Args:
-            threshold: of the detector, dB.
-            window: seconds within which two onsets, or an onset and an event, are one.
-        """
+        """``threshold`` of the detector in dB; ``window`` in seconds within which two onsets or events are one."""
         self.threshold, self.window = threshold, window
 
     def settings(self) -> dict[str, Any]:
@@ -53,17 +48,14 @@ class OnsetScorer(_DetectorScorer):
     """Onsets of the generated sound against those of the true one: as events, and as curves."""
 
     columns: Mapping[str, Column] = {
-        "onset_f1": Column("", True),
-        "onset_precision": Column("", True),
-        "onset_recall": Column("", True),
-        "onset_ap": Column("", True),
-        "onset_count_accuracy": Column("", True),
+        **dict.fromkeys(("onset_f1", "onset_precision", "onset_recall"), Column("", True)),
+        **dict.fromkeys(("onset_ap", "onset_count_accuracy"), Column("", True)),
         "odf_w": Column("s", False),
         "odf_dtw": Column("", False),
     }
 
     def add(self, sound: PairedSound) -> dict[str, float]:
-        ours, theirs = (onset_strength(each, SOUND_RATE) for each in both_sounds(sound, SOUND_RATE))
+        ours, theirs = (onset_strength(each, SOUND_RATE) for each in sound.both(SOUND_RATE))
         detected, true = (find_peaks(curve, threshold=self.threshold) for curve in (ours, theirs))
         scores = onset_scores(detected, true, window=self.window)
         confidence = ours[(detected * CURVE_RATE).round().long()]
@@ -85,19 +77,11 @@ class EventScorer(_DetectorScorer):
     ``event_f1_of_truth`` is what the detector reaches on the true sound.
     """
 
-    columns: Mapping[str, Column] = {
-        "event_f1": Column("", True),
-        "event_precision": Column("", True),
-        "event_recall": Column("", True),
-        "event_f1_of_truth": Column("", True),
-    }
+    columns: Mapping[str, Column] = dict.fromkeys(
+        ("event_f1", "event_precision", "event_recall", "event_f1_of_truth"), Column("", True)
+    )
 
     def add(self, sound: PairedSound) -> dict[str, float]:
-        """Of one clip.
-
-        Raises:
-            MediaError: the JSON beside the clip is not one.
-        """
         start = sound.pair.reference.start
         times = [time - start for time in read_events(sound.pair.reference.path)]
         times = [time for time in times if 0 <= time < sound.seconds]
@@ -106,7 +90,7 @@ class EventScorer(_DetectorScorer):
         true = torch.tensor(times, dtype=torch.float64)
         ours, theirs = (
             event_scores(each, SOUND_RATE, true, threshold=self.threshold, window=self.window)
-            for each in both_sounds(sound, SOUND_RATE)
+            for each in sound.both(SOUND_RATE)
         )
         return {
             **beside_truth("event_f1", ours.f1, theirs.f1),
@@ -118,13 +102,10 @@ class EventScorer(_DetectorScorer):
 class SpectrumScorer(Scorer):
     """Distances of the spectrograms, moment by moment."""
 
-    columns: Mapping[str, Column] = {
-        "log_mel": Column("dB", False),
-        "multi_stft": Column("", False),
-    }
+    columns: Mapping[str, Column] = {"log_mel": Column("dB", False), "multi_stft": Column("", False)}
 
     def add(self, sound: PairedSound) -> dict[str, float]:
-        ours, theirs = both_sounds(sound, SOUND_RATE)
+        ours, theirs = sound.both(SOUND_RATE)
         return {
             "log_mel": log_mel_distance(ours, theirs, SOUND_RATE),
             "multi_stft": multi_resolution_stft_distance(ours, theirs),
@@ -134,17 +115,12 @@ class SpectrumScorer(Scorer):
 class CepstrumScorer(FrechetScorer):
     """MaskVAT's two metrics on MFCC: novelty correlation of a clip, Frechet distance of the set."""
 
-    columns: Mapping[str, Column] = {
-        "novelty": Column("", True),
-        "fdm": Column("", False),
-        "fdm_infinity": Column("", False),
-    }
-
     def __init__(self) -> None:
         super().__init__("fdm")
+        self.columns = {"novelty": Column("", True), **self.columns}
 
     def add(self, sound: PairedSound) -> dict[str, float]:
-        ours, theirs = (mfcc(each) for each in both_sounds(sound, MFCC_RATE))
+        ours, theirs = (mfcc(each) for each in sound.both(MFCC_RATE))
         self.gather(ours, theirs)
         curves = [novelty(each, rate=MFCC_RATE / MFCC_HOP) for each in (ours, theirs)]
         return {"novelty": correlation(*curves)} if len(curves[0]) else {}
@@ -153,36 +129,33 @@ class CepstrumScorer(FrechetScorer):
 class CodecScorer(FrechetScorer):
     """FDD: Frechet distance on the codebook vectors of any codec (MaskVAT has DAC's), the measured model's or not."""
 
-    columns: Mapping[str, Column] = {"fdd": Column("", False), "fdd_infinity": Column("", False)}
-
     def __init__(self, codec: Codec) -> None:
         super().__init__("fdd")
         self._codec = codec
         self._codebooks = codec.codebooks.cpu()
 
     def add(self, sound: PairedSound) -> dict[str, float]:
-        self.gather(*(self._vectors(each) for each in both_sounds(sound, self._codec.sample_rate)))
+        self.gather(*(self._vectors(each) for each in sound.both(self._codec.sample_rate)))
         return {}
 
     def settings(self) -> dict[str, Any]:
         return {"fdd_codec": self._codec.name, "fdd_codec_fingerprint": self._codec.fingerprint}
 
     def _vectors(self, waveform: Tensor) -> Tensor:
-        device = self._codec.codebooks.device
-        return code_vectors(self._codec.encode(waveform[None].to(device))[0].cpu(), self._codebooks)
+        """Each step's codebook vectors [S, K * Dc] side by side, before they are summed."""
+        codes = self._codec.encode(waveform[None].to(self._codec.codebooks.device))[0].cpu()
+        return torch.cat([table[row] for table, row in zip(self._codebooks, codes, strict=True)], dim=1)
 
 
 class VGGishScorer(FrechetScorer):
     """FAD: Frechet distance on VGGish embeddings, the field's usual number (Kilgour et al., Interspeech 2019)."""
-
-    columns: Mapping[str, Column] = {"fad": Column("", False), "fad_infinity": Column("", False)}
 
     def __init__(self, features: VGGishFeatures) -> None:
         super().__init__("fad")
         self._features = features
 
     def add(self, sound: PairedSound) -> dict[str, float]:
-        self.gather(*(self._features(each) for each in both_sounds(sound, VGGISH_RATE)))
+        self.gather(*(self._features(each) for each in sound.both(VGGISH_RATE)))
         return {}
 
     def settings(self) -> dict[str, Any]:
@@ -206,7 +179,7 @@ class TaggerScorer(Scorer):
         self._inception, self._frechet = InceptionScore(), ClipFrechetDistance()
 
     def add(self, sound: PairedSound) -> dict[str, float]:
-        ours, theirs = (self._tagger(each) for each in both_sounds(sound, self._tagger.sample_rate))
+        ours, theirs = (self._tagger(each) for each in sound.both(self._tagger.sample_rate))
         self._inception.update(ours.probabilities[None])
         self._frechet.update(ours.embedding, theirs.embedding)
         return {
@@ -231,7 +204,7 @@ class TaggerScorer(Scorer):
 
 @runtime_checkable
 class Classifier(Protocol):
-    """Whatever gives class probabilities of a sound."""
+    """Whatever gives probabilities of its classes for a clip at ``sample_rate``, summing to 1."""
 
     name: str
     """Of its weights, for the report."""
@@ -239,13 +212,9 @@ class Classifier(Protocol):
     """Of the sound it takes."""
 
     @property
-    def classes(self) -> Sequence[str]:
-        """Names, in the order of the probabilities."""
-        ...
+    def classes(self) -> Sequence[str]: ...
 
-    def probabilities(self, waveform: Float[Tensor, "1 L"]) -> Float[Tensor, " V"]:
-        """Of one clip at ``sample_rate``, summing to 1."""
-        ...
+    def probabilities(self, waveform: Float[Tensor, "1 L"]) -> Float[Tensor, " V"]: ...
 
 
 class ClassScorer(Scorer):
@@ -256,9 +225,7 @@ class ClassScorer(Scorer):
 
     columns: Mapping[str, Column] = {
         "kl": Column("nats", False),
-        "accuracy": Column("", True),
-        "accuracy_of_truth": Column("", True),
-        "inception_score": Column("", True),
+        **dict.fromkeys(("accuracy", "accuracy_of_truth", "inception_score"), Column("", True)),
     }
 
     def __init__(self, classifier: Classifier) -> None:
@@ -267,8 +234,7 @@ class ClassScorer(Scorer):
 
     def add(self, sound: PairedSound) -> dict[str, float]:
         ours, theirs = (
-            self._classifier.probabilities(each)[None]
-            for each in both_sounds(sound, self._classifier.sample_rate)
+            self._classifier.probabilities(each)[None] for each in sound.both(self._classifier.sample_rate)
         )
         self._inception.update(ours)
         numbers = {"kl": kl_divergence(ours, theirs).item()}
@@ -290,46 +256,32 @@ class Embedder(Protocol):
     """A contrastive model's two halves; a ``vab.Pipeline`` of an adapted model is one."""
 
     @property
-    def provenance(self) -> dict[str, Any]:
-        """Its weights, for the report."""
-        ...
+    def provenance(self) -> dict[str, Any]: ...
 
     @property
-    def codec(self) -> Codec:
-        """Whose rate its sound has."""
-        ...
+    def codec(self) -> Codec: ...
 
     def encode_video(
         self, video: str | Path, *, start: float = 0.0, duration: float | None = None
-    ) -> Float[Tensor, "F E"]:
-        """Frame features of a video."""
-        ...
+    ) -> Float[Tensor, "F E"]: ...
 
-    def agreement(self, audio: Float[Tensor, "1 L"], visual: Float[Tensor, "F E"]) -> float:
-        """Cosine of sound and frames."""
-        ...
+    def agreement(self, audio: Float[Tensor, "1 L"], visual: Float[Tensor, "F E"]) -> float: ...
 
 
 class AgreementScorer(Scorer):
     """Cosine of the embeddings of generated sound and of the true frames; clips without frames are left out."""
 
-    columns: Mapping[str, Column] = {
-        "agreement": Column("", True),
-        "agreement_of_truth": Column("", True),
-    }
+    columns: Mapping[str, Column] = dict.fromkeys(("agreement", "agreement_of_truth"), Column("", True))
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
 
     def add(self, sound: PairedSound) -> dict[str, float]:
-        clip = sound.pair.reference
-        try:
-            frames = self._embedder.encode_video(clip.path, start=clip.start, duration=sound.seconds)
-        except MediaError:
+        frames = sound.of_frames(self._embedder.encode_video)
+        if frames is None:
             return {}
         ours, theirs = (
-            self._embedder.agreement(each, frames)
-            for each in both_sounds(sound, self._embedder.codec.sample_rate)
+            self._embedder.agreement(each, frames) for each in sound.both(self._embedder.codec.sample_rate)
         )
         return beside_truth("agreement", ours, theirs)
 
@@ -350,15 +302,3 @@ def read_events(clip: Path) -> list[float]:
         return [float(event["time"]) for event in json.loads(truth.read_text()).get("events", [])]
     except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
         raise MediaError(f"{truth}: its events cannot be read; mend or remove it") from error
-
-
-def code_vectors(codes: Int[Tensor, "K S"], codebooks: Float[Tensor, "K V Dc"]) -> Float[Tensor, "S E"]:
-    """Each step's codebook vectors side by side, before they are summed: E = K * Dc.
-
-    Raises:
-        ValueError: a code is no row of its codebook, such as a [MASK] left over.
-    """
-    if codes.numel() and not 0 <= codes.min() <= codes.max() < codebooks.shape[1]:
-        raise ValueError(f"codes reach from {codes.min()} to {codes.max()}, of {codebooks.shape[1]} entries")
-    vectors = [table[row] for table, row in zip(codebooks, codes, strict=True)]
-    return torch.cat(vectors, dim=1)

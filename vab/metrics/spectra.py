@@ -73,10 +73,9 @@ def mfcc(waveform: Float[Tensor, "1 L"]) -> Float[Tensor, "T M"]:
     Windows of 2048, 128 mel bands, power in dB above ``FLOOR_DB``, orthonormal cosine transform. Level is in them.
     """
     power = _mel_power(waveform, MFCC_RATE, window=_MFCC_WINDOW, hop=MFCC_HOP, num_mels=_MFCC_MELS)
+    cosines = torchaudio.functional.create_dct(_NUM_MFCC, _MFCC_MELS, norm="ortho")
     # Counted from the floor, silence is the zero vector: no direction of its own where angles are compared.
-    return (_decibels(power) - FLOOR_DB).T @ torchaudio.functional.create_dct(
-        _NUM_MFCC, _MFCC_MELS, norm="ortho"
-    )
+    return (_decibels(power) - FLOOR_DB).T @ cosines
 
 
 def _log_mel_difference(first: Tensor, second: Tensor, sample_rate: int) -> Tensor:
@@ -105,12 +104,7 @@ def _mel_power(waveform: Tensor, sample_rate: int, *, window: int, hop: int, num
 def _mel_filters(window: int, num_mels: int, sample_rate: int) -> Tensor:
     """Mel bands [M, bins] up to the highest frequency there is; on Slaney's scale no band is empty."""
     return torchaudio.functional.melscale_fbanks(
-        window // 2 + 1,
-        f_min=0.0,
-        f_max=sample_rate / 2,
-        n_mels=num_mels,
-        sample_rate=sample_rate,
-        mel_scale="slaney",
+        window // 2 + 1, 0.0, sample_rate / 2, num_mels, sample_rate, mel_scale="slaney"
     ).T
 
 

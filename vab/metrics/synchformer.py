@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from vab.metrics.published import load_published
 from vab.metrics.synchformer_inputs import (
@@ -37,29 +36,34 @@ _SOUND_STEPS = (NUM_WINDOWS - _SOUND_PATCH) // _SOUND_STRIDE + 1
 _NUM_TOKENS = 2 + NUM_SEGMENTS * (SEGMENT_FEATURES + _SOUND_STEPS)
 _JOINT_HEADS = 8
 """The one size of a layer that its weights do not show."""
-_SOUND_EPS = 1e-12
+_EPS, _SOUND_EPS = 1e-5, 1e-12
 _UNUSED = "vfeat_extractor.patch_embed."
 """A layer for single frames, which the file has and nothing goes through."""
+_OWN_NAMES = {
+    "pos_emb_cfg.": "",
+    "afeat_extractor.": "",
+    "ast.embeddings.": "ast.",
+    "patch_embeddings.": "",
+    "ast.encoder.layer.": "ast.blocks.",
+    "layernorm_before": "ln1",
+    "layernorm_after": "ln2",
+    "attention.attention": "attn",
+    "attention.output.dense": "attn.proj",
+    "intermediate.dense": "mlp.0",
+    "output.dense": "mlp.2",
+}
+"""What the file says and what is said here, so that one kind of block does for sound and for both together."""
 _SEGMENTS_AT_ONCE = 4
 
 
 class Network(nn.Module):
-    """The three parts; names of all layers are those of the file."""
+    """The three parts; names of all layers are those of the file, the longest made shorter by ``_own_name``."""
 
     def __init__(self, tower: AvclipTower, width: int, *, sound_depth: int, joint_depth: int) -> None:
-        """Put it together, without weights.
-
-        Args:
-            tower: what sees.
-            width: of every token.
-            sound_depth: layers of the AST.
-            joint_depth: layers of the transformer over both.
-        """
+        """Tokens of one width everywhere; depths are numbers of layers, of the AST and of the one over both."""
         super().__init__()
         self.vfeat_extractor = tower
-        self.afeat_extractor = nn.ModuleDict(
-            {"ast": _Ast(width, sound_depth), "freq_attn_agg": TokenPool(width, HEADS)}
-        )
+        self.ast, self.freq_attn_agg = _Ast(width, sound_depth), TokenPool(width, HEADS)
         self.vproj, self.aproj = nn.Linear(width, width), nn.Linear(width, width)
         self.transformer = _Joint(width, joint_depth)
 
@@ -69,8 +73,8 @@ class Network(nn.Module):
 
     def hear(self, segments: Float[Tensor, "S 1 M W"]) -> Float[Tensor, "S a D"]:
         """Tokens of segments of mel bands, one for 0.1 s."""
-        tokens = self.afeat_extractor.get_submodule("ast")(segments).unflatten(1, (_BANDS, _SOUND_STEPS))
-        return self.aproj(self.afeat_extractor.get_submodule("freq_attn_agg")(tokens.transpose(1, 2)))
+        tokens = self.ast(segments).unflatten(1, (_BANDS, _SOUND_STEPS))
+        return self.aproj(self.freq_attn_agg(tokens.transpose(1, 2)))
 
     def compare(
         self, seen: Float[Tensor, "B S t D"], heard: Float[Tensor, "B S a D"]
@@ -85,18 +89,8 @@ class Synchformer:
     sample_rate = SAMPLE_RATE
 
     def __init__(self, weights: str | Path = "synchformer", *, device: str = "cpu") -> None:
-        """Load the official file.
-
-        Args:
-            weights: its registered name, downloaded once, or a path.
-            device: cpu or cuda.
-
-        Raises:
-            WeightsError: the file is absent, damaged or another.
-        """
-        self._network = load_published(
-            "Synchformer", weights, _build, device=device, keep=lambda key: not key.startswith(_UNUSED)
-        )
+        """Load the official file: see :func:`load_published`."""
+        self._network = load_published("Synchformer", weights, _build, device=device, rename=_own_name)
         self._size = self._network.vfeat_extractor.image_size
         self._device = device
 
@@ -140,27 +134,25 @@ def mean_offset(answers: Float[Tensor, "N O"]) -> float:
     return torch.tensor(OFFSETS)[answers.argmax(dim=1)].abs().mean().item()
 
 
-def _build(state: Mapping[str, Tensor]) -> Network:
-    """A network of the sizes that its weights have.
+def _own_name(key: str) -> str | None:
+    if key.startswith(_UNUSED):
+        return None
+    for name, own in _OWN_NAMES.items():
+        key = key.replace(name, own)
+    return key
 
-    Raises:
-        KeyError: a tensor that tells a size is missing.
-        ValueError: the width does not fit the heads.
-        IndexError: a tensor has too few axes.
-    """
+
+def _build(state: Mapping[str, Tensor]) -> Network:
+    """A network of the sizes that its weights have."""
     width = state["transformer.off_head.weight"].shape[1]
     if width % math.lcm(HEADS, _JOINT_HEADS):
         raise ValueError(f"{width} channels do not make {HEADS} and {_JOINT_HEADS} heads")
-
-    def depth(before: str, norm: str) -> int:
-        return sum(key.startswith(f"{before}.") and key.endswith(f".{norm}.weight") for key in state)
-
-    return Network(
-        AvclipTower.for_state(state, "vfeat_extractor."),
-        width,
-        sound_depth=depth("afeat_extractor.ast.encoder.layer", "layernorm_before"),
-        joint_depth=depth("transformer.blocks", "ln1"),
+    sound_depth, joint_depth = (
+        sum(key.startswith(blocks) and key.endswith(".ln1.weight") for key in state)
+        for blocks in ("ast.blocks.", "transformer.blocks.")
     )
+    tower = AvclipTower.for_state(state, "vfeat_extractor.")
+    return Network(tower, width, sound_depth=sound_depth, joint_depth=joint_depth)
 
 
 class _Ast(nn.Module):
@@ -168,47 +160,18 @@ class _Ast(nn.Module):
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
-        projection = nn.Conv2d(1, width, _SOUND_PATCH, stride=_SOUND_STRIDE)
-        self.embeddings = nn.ModuleDict({"patch_embeddings": nn.ModuleDict({"projection": projection})})
-        sizes = {"cls_token": 1, "distillation_token": 1, "position_embeddings": 2 + _BANDS * _SOUND_STEPS}
-        for name, length in sizes.items():
-            self.embeddings.register_parameter(name, nn.Parameter(torch.zeros(1, length, width)))
-        layers = nn.Sequential(*(_AstLayer(width) for _ in range(depth)))
-        self.encoder = nn.ModuleDict({"layer": layers})
+        self.projection = nn.Conv2d(1, width, _SOUND_PATCH, stride=_SOUND_STRIDE)
+        self.cls_token, self.distillation_token = (nn.Parameter(torch.zeros(1, 1, width)) for _ in range(2))
+        self.position_embeddings = nn.Parameter(torch.zeros(1, 2 + _BANDS * _SOUND_STEPS, width))
+        self.blocks = nn.Sequential(*(_Block(width, HEADS, eps=_SOUND_EPS) for _ in range(depth)))
         self.layernorm = nn.LayerNorm(width, eps=_SOUND_EPS)
 
     def forward(self, segments: Float[Tensor, "B 1 M W"]) -> Float[Tensor, "B N D"]:
         """Tokens of the patches alone, bands before time."""
-        patches = self.embeddings.get_submodule("patch_embeddings.projection")(segments)
-        firsts = [
-            self.embeddings.get_parameter(name).expand(len(segments), -1, -1)
-            for name in ("cls_token", "distillation_token")
-        ]
-        tokens = torch.cat([*firsts, patches.flatten(2).transpose(1, 2)], dim=1)
-        tokens = tokens + self.embeddings.get_parameter("position_embeddings")
-        return self.layernorm(self.encoder.get_submodule("layer")(tokens))[:, len(firsts) :]
-
-
-class _AstLayer(nn.Module):
-    """One layer, norms first."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        parts = nn.ModuleDict({name: nn.Linear(width, width) for name in ("query", "key", "value")})
-        self.attention = nn.ModuleDict({"attention": parts, "output": _dense(width, width)})
-        self.intermediate, self.output = _dense(width, 4 * width), _dense(4 * width, width)
-        self.layernorm_before, self.layernorm_after = (nn.LayerNorm(width, eps=_SOUND_EPS) for _ in range(2))
-
-    def forward(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
-        """Of one shape."""
-        normed = self.layernorm_before(tokens)
-        parts = [
-            self.attention.get_submodule(f"attention.{name}")(normed) for name in ("query", "key", "value")
-        ]
-        mixed = attend_in_heads(parts[0], parts[1], parts[2], HEADS)
-        tokens = tokens + self.attention.get_submodule("output.dense")(mixed)
-        hidden = F.gelu(self.intermediate.get_submodule("dense")(self.layernorm_after(tokens)))
-        return tokens + self.output.get_submodule("dense")(hidden)
+        patches = self.projection(segments).flatten(2).transpose(1, 2)
+        firsts = torch.cat([self.cls_token, self.distillation_token], dim=1)
+        tokens = torch.cat([firsts.expand(len(segments), -1, -1), patches], dim=1)
+        return self.layernorm(self.blocks(tokens + self.position_embeddings))[:, 2:]
 
 
 class _Joint(nn.Module):
@@ -218,35 +181,30 @@ class _Joint(nn.Module):
         super().__init__()
         self.vis_in_lnorm, self.aud_in_lnorm, self.ln_f = (nn.LayerNorm(width) for _ in range(3))
         self.OFF_tok, self.MOD_tok = (nn.Parameter(torch.zeros(1, 1, width)) for _ in range(2))
-        self.pos_emb_cfg = nn.ParameterDict({"pos_emb": torch.zeros(1, _NUM_TOKENS, width)})
-        self.blocks = nn.Sequential(*(_JointBlock(width) for _ in range(depth)))
+        self.pos_emb = nn.Parameter(torch.zeros(1, _NUM_TOKENS, width))
+        self.blocks = nn.Sequential(*(_Block(width, _JOINT_HEADS, eps=_EPS) for _ in range(depth)))
         self.off_head = nn.Linear(width, len(OFFSETS))
 
     def forward(self, seen: Float[Tensor, "B V D"], heard: Float[Tensor, "B A D"]) -> Float[Tensor, "B O"]:
-        """Logits of ``OFFSETS``."""
         off, between = (token.expand(len(seen), -1, -1) for token in (self.OFF_tok, self.MOD_tok))
         tokens = torch.cat([off, self.vis_in_lnorm(seen), between, self.aud_in_lnorm(heard)], dim=1)
-        return self.off_head(self.ln_f(self.blocks(tokens + self.pos_emb_cfg["pos_emb"])[:, 0]))
+        return self.off_head(self.ln_f(self.blocks(tokens + self.pos_emb)[:, 0]))
 
 
-class _JointBlock(nn.Module):
+class _Block(nn.Module):
     """One layer, norms first."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, num_heads: int, *, eps: float) -> None:
         super().__init__()
-        self.ln1, self.ln2 = (nn.LayerNorm(width) for _ in range(2))
+        self.num_heads = num_heads
+        self.ln1, self.ln2 = (nn.LayerNorm(width, eps=eps) for _ in range(2))
         self.attn = nn.ModuleDict(
             {name: nn.Linear(width, width) for name in ("query", "key", "value", "proj")}
         )
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
     def forward(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
-        """Of one shape."""
         normed = self.ln1(tokens)
         query, key, value = (self.attn[name](normed) for name in ("query", "key", "value"))
-        tokens = tokens + self.attn["proj"](attend_in_heads(query, key, value, _JOINT_HEADS))
+        tokens = tokens + self.attn["proj"](attend_in_heads(query, key, value, self.num_heads))
         return tokens + self.mlp(self.ln2(tokens))
-
-
-def _dense(width: int, to: int) -> nn.ModuleDict:
-    return nn.ModuleDict({"dense": nn.Linear(width, to)})

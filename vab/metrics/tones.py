@@ -54,22 +54,21 @@ def steady_tones(
     tones = []
     for place in torch.rand(number, generator=generator, dtype=torch.float64).tolist():
         frequency = math.exp(math.log(lowest) + place * math.log(highest / lowest))
-        partials = [n for n in _PARTIALS if n * frequency < 0.45 * sample_rate]
-        wave = torch.stack([(2 * torch.pi * n * frequency * times).sin() / n for n in partials]).sum(dim=0)
-        tones.append(Tone(frequency, (wave / wave.abs().max() * PEAK).float()[None]))
+        phase = 2 * torch.pi * frequency * times
+        tones.append(Tone(frequency, _partials(phase, torch.tensor(frequency), sample_rate)))
     return tones
 
 
-def glide(
-    sample_rate: int, *, seconds: float = 4.0, start: float = 300, stop: float = 2400
-) -> Float[Tensor, "1 L"]:
-    """A tone of three partials that rises evenly in octaves and comes back."""
-    times = torch.arange(round(seconds * sample_rate), dtype=torch.float64) / seconds / sample_rate
-    frequency = start * (stop / start) ** (1 - (2 * times - 1).abs())
-    phase = 2 * torch.pi * frequency.cumsum(0) / sample_rate
-    wave = torch.stack([(n * phase).sin() / n * (n * frequency < 0.45 * sample_rate) for n in _PARTIALS]).sum(
-        dim=0
-    )
+def glide(sample_rate: int) -> Float[Tensor, "1 L"]:
+    """A tone of three partials that rises evenly over the three octaves from 300 Hz and comes back, in 4 s."""
+    times = torch.arange(4 * sample_rate, dtype=torch.float64) / 4 / sample_rate
+    frequency = 300 * 8 ** (1 - (2 * times - 1).abs())
+    return _partials(2 * torch.pi * frequency.cumsum(0) / sample_rate, frequency, sample_rate)
+
+
+def _partials(phase: Tensor, frequency: Tensor, sample_rate: int) -> Float[Tensor, "1 L"]:
+    waves = [(n * phase).sin() / n * (n * frequency < 0.45 * sample_rate) for n in _PARTIALS]
+    wave = torch.stack(waves).sum(dim=0)
     return (wave / wave.abs().max() * PEAK).float()[None]
 
 
@@ -84,9 +83,8 @@ def tone_score(tone: Tone, decoded: Float[Tensor, "1 L"], sample_rate: int) -> T
     if len(inner) < _WINDOW:
         raise ValueError(f"a tone of {len(inner)} samples inside its edges is shorter than {_WINDOW}")
     window = torch.hann_window(_WINDOW)
-    power = (
-        torch.stft(inner, _WINDOW, _WINDOW // 4, window=window, return_complex=True).abs().square().mean(1)
-    )
+    spectrum = torch.stft(inner, _WINDOW, _WINDOW // 4, window=window, return_complex=True)
+    power = spectrum.abs().square().mean(1)
     lines = torch.arange(len(power)) * sample_rate / _WINDOW
     is_near = torch.stack([(lines - n * tone.frequency).abs() < TOLERANCE_HZ for n in _PARTIALS]).any(dim=0)
     share = power[is_near].sum() / power[lines > LOWEST_HZ].sum().clamp_min(1e-20)

@@ -8,9 +8,11 @@ activation and without the PCA and quantisation of AudioSet's release, as the or
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
+from torchvision.models.vgg import make_layers
 
 from vab.metrics.published import load_published
 from vab.shapes import Float, Tensor
@@ -23,7 +25,8 @@ _WINDOW, _HOP, _NUM_BINS = 400, 160, 257
 _NUM_MELS, _LOWEST_HZ, _HIGHEST_HZ = 64, 125.0, 7500.0
 _LOG_OFFSET = 0.01
 _EXAMPLE_FRAMES = 96
-_CHANNELS = (64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool")
+_LAYERS: list[Any] = [64, "M", 128, "M", 256, 256, "M", 512, 512, "M"]
+"""Channels of convolutions, and pooling between."""
 
 
 class VGGish(nn.Module):
@@ -31,17 +34,10 @@ class VGGish(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        channels = 1
-        for width in _CHANNELS:
-            if isinstance(width, str):
-                layers.append(nn.MaxPool2d(2))
-            else:
-                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-                channels = width
-        self.features = nn.Sequential(*layers)
+        self.features = make_layers(_LAYERS)
+        self.features[0] = nn.Conv2d(1, _LAYERS[0], 3, padding=1)
         self.embeddings = nn.Sequential(
-            nn.Linear(channels * (_EXAMPLE_FRAMES // 16) * (_NUM_MELS // 16), 4096),
+            nn.Linear(_LAYERS[-2] * (_EXAMPLE_FRAMES // 16) * (_NUM_MELS // 16), 4096),
             nn.ReLU(),
             nn.Linear(4096, 4096),
             nn.ReLU(),
@@ -58,15 +54,7 @@ class VGGishFeatures:
     """VGGish with its weights: sound in, a row for each whole 0.96 s out."""
 
     def __init__(self, weights: str | Path = "vggish", *, device: str = "cpu") -> None:
-        """Load the official file.
-
-        Args:
-            weights: its registered name, downloaded once, or a path.
-            device: cpu or cuda.
-
-        Raises:
-            WeightsError: the file is absent, damaged or another.
-        """
+        """Load the official file: see :func:`load_published`."""
         self._model = load_published("VGGish", weights, lambda state: VGGish(), device=device)
         self._device = device
 
@@ -88,16 +76,14 @@ def log_mel_patches(waveform: Float[Tensor, "1 L"]) -> Float[Tensor, "N 1 T M"]:
 
 
 def _mel_weights() -> Tensor:
-    """Triangles [bins, mels], straight over mel, not over Hz as in other libraries; the lowest bin counts nowhere."""
+    """Triangles [bins, mels], straight over mel, not over Hz as in other libraries."""
     bins = _to_mel(torch.linspace(0, SAMPLE_RATE / 2, _NUM_BINS, dtype=torch.float64))
     lowest, highest = _to_mel(torch.tensor([_LOWEST_HZ, _HIGHEST_HZ], dtype=torch.float64)).tolist()
     edges = torch.linspace(lowest, highest, _NUM_MELS + 2, dtype=torch.float64)
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
     rising = (bins[:, None] - low) / (centre - low)
     falling = (high - bins[:, None]) / (high - centre)
-    weights = torch.minimum(rising, falling).clamp_min(0)
-    weights[0] = 0
-    return weights.float()
+    return torch.minimum(rising, falling).clamp_min(0).float()
 
 
 def _to_mel(hertz: Tensor) -> Tensor:

@@ -24,33 +24,28 @@ WIDTH = 512
 _WINDOW, _HOP = 512, 353
 _LOG_OFFSET, _STD_OFFSET = 1e-7, 1e-9
 _SHORTEST_SECONDS = 1.0
-_PARTS = ("audio_encoder.", "audio_transform.")
 _CLASSES = "audio_encoder.fc."
 """A layer that the file has and no embedding goes through."""
 
 
 class Network(nn.Module):
-    """Sound to its place in CLIP's space; names of its parts are those of the file."""
+    """Sound to its place in CLIP's space."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.spectrogram = Spectrogram(_WINDOW, hop_length=_HOP)
         self.audio_encoder = ResNet(BasicBlock, [2, 2, 2, 2])
-        changes = {
-            "conv1": nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False),
-            "fc": nn.Identity(),
-            "spectrogram": Spectrogram(_WINDOW, hop_length=_HOP),
-        }
-        for name, module in changes.items():
-            self.audio_encoder.add_module(name, module)
-        layers = [nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Dropout(), nn.Linear(WIDTH, WIDTH)]
-        self.audio_transform = nn.ModuleDict({"sequential": nn.Sequential(*layers)})
+        self.audio_encoder.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+        self.audio_encoder.add_module("fc", nn.Identity())
+        self.audio_transform = nn.Sequential(
+            nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Dropout(), nn.Linear(WIDTH, WIDTH)
+        )
 
     def forward(self, waveform: Float[Tensor, "1 L"]) -> Float[Tensor, "1 P"]:
         """Of one sound: its spectrogram is normalised as a whole, so a batch would mix its clips."""
-        power = self.audio_encoder.get_submodule("spectrogram")(waveform)[:, None]
-        bins = (power + _LOG_OFFSET).log()
+        bins = (self.spectrogram(waveform)[:, None] + _LOG_OFFSET).log()
         bins = (bins - bins.mean()) / (bins.std() + _STD_OFFSET)
-        return self.audio_transform.get_submodule("sequential")(self.audio_encoder(bins))
+        return self.audio_transform(self.audio_encoder(bins))
 
 
 class Wav2Clip:
@@ -59,21 +54,9 @@ class Wav2Clip:
     sample_rate = SAMPLE_RATE
 
     def __init__(self, weights: str | Path = "wav2clip", *, device: str = "cpu") -> None:
-        """Load the official file.
-
-        Args:
-            weights: its registered name, downloaded once, or a path.
-            device: cpu or cuda.
-
-        Raises:
-            WeightsError: the file is absent, damaged or another.
-        """
+        """Load the official file: see :func:`load_published`."""
         self._model = load_published(
-            "Wav2CLIP",
-            weights,
-            lambda state: Network(),
-            device=device,
-            keep=lambda key: key.startswith(_PARTS) and not key.startswith(_CLASSES),
+            "Wav2CLIP", weights, lambda state: Network(), device=device, rename=_own_name
         )
         self._device = device
 
@@ -83,3 +66,9 @@ class Wav2Clip:
         missing = round(_SHORTEST_SECONDS * SAMPLE_RATE) - audio.shape[1]
         sound = F.pad(audio.float(), (0, max(0, missing)))
         return F.normalize(self._model(sound.to(self._device))[0], dim=0).cpu()
+
+
+def _own_name(key: str) -> str | None:
+    if not key.startswith("audio_") or key.startswith(_CLASSES):
+        return None
+    return key.replace("audio_encoder.spectrogram.", "spectrogram.").replace(".sequential.", ".")
