@@ -61,11 +61,13 @@ class RankSummary:
     @classmethod
     def of(cls, ranks: Int[Tensor, " Q"]) -> RankSummary:
         """Summary of the ranks of one direction."""
-        recalls = (recall_at(ranks, k) for k in (1, 5, 10))
-        return cls(len(ranks), *recalls, ranks.double().quantile(0.5).item(), ranks.double().mean().item())
+        first, five, ten = (recall_at(ranks, k) for k in (1, 5, 10))
+        median = torch.quantile(ranks.double(), 0.5).item()
+        return cls(len(ranks), first, five, ten, median, ranks.double().mean().item())
 
     @classmethod
     def by_chance(cls, num_queries: int) -> RankSummary:
         """What embeddings that know nothing get."""
         middle = (num_queries + 1) / 2
-        return cls(num_queries, *(min(1.0, k / num_queries) for k in (1, 5, 10)), middle, middle)
+        first, five, ten = (min(1.0, k / num_queries) for k in (1, 5, 10))
+        return cls(num_queries, first, five, ten, middle, middle)
