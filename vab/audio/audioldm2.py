@@ -99,7 +99,7 @@ def load_audioldm2(folder: Path, *, device: str | torch.device = "cpu") -> Audio
             f"{folder}: AudioLDM2 needs diffusers and transformers: pip install 'vab[tiva]' ({error})"
         ) from error
     try:
-        how = {"local_files_only": True, "use_safetensors": True}
+        how: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
         vae = AutoencoderKL.from_pretrained(folder / "vae", **how)
         vocoder = SpeechT5HifiGan.from_pretrained(folder / "vocoder", **how)
     except Exception as error:  # both libraries have several
