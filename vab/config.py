@@ -31,7 +31,9 @@ class _Loader(yaml.CSafeLoader):
 
 
 def check_ranges(config: Any, **ranges: tuple[float, float]) -> None:
-    """Refuse fields whose number lies outside of [lowest, highest], as NaN does; None only where it is the default.
+    """Refuse fields whose number lies outside of [lowest, highest], as NaN does, or any number of a list.
+
+    None only where it is the default.
 
     Raises:
         ValueError: names the field, the range and the number.
@@ -41,8 +43,9 @@ def check_ranges(config: Any, **ranges: tuple[float, float]) -> None:
         value = getattr(config, name)
         if value is None and name in optional:
             continue
-        if value is None or not lowest <= value <= highest:
-            raise ValueError(f"{name} must be in [{lowest:g}, {highest:g}], not {value}")
+        for each in value if isinstance(value, list) else [value]:
+            if each is None or not lowest <= each <= highest:
+                raise ValueError(f"{name} must be in [{lowest:g}, {highest:g}], not {each}")
 
 
 def load_yaml(text: str) -> Any:

@@ -69,6 +69,9 @@ class BenchDecodingOptions:
     output: Path | None = short("o", default=None)
     """JSON file for the numbers."""
 
+    def __post_init__(self) -> None:
+        check_ranges(self, seconds=(0.1, 3600), layers=(1, 1000), width=(1, 10**5), batch_size=(1, 10**5))
+
 
 @dataclass(frozen=True, kw_only=True)
 class BenchExtractOptions:
@@ -130,3 +133,6 @@ class BenchIndexOptions:
     """Of vectors and queries."""
     output: Path | None = short("o", default=None)
     """JSON file for the numbers."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, sizes=(10, 10**9), dim=(1, 10**5), num_queries=(1, 10**6))

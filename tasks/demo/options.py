@@ -135,6 +135,9 @@ class SweepOptions:
     device: str = "auto"
     """auto, cpu or cuda."""
 
+    def __post_init__(self) -> None:
+        check_ranges(self, clips=(1, 10**6), steps=(1, 10**4), best_of=(1, 1000))
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayoutEditsOptions:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.options import positional, short
+from vab.config import check_ranges
 
 Families = list[Literal["onsets", "events", "spectra", "cepstra"]]
 """Metrics by what they look at."""
@@ -33,6 +34,9 @@ class TokensOptions:
     """JSON file for the numbers and what they were measured on."""
     device: str = "auto"
     """auto, cpu or cuda."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, batch_size=(1, 10**5))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +125,9 @@ class RetrievalOptions:
     device: str = "auto"
     """auto, cpu or cuda."""
 
+    def __post_init__(self) -> None:
+        check_ranges(self, batch_size=(1, 10**5), crop_seconds=(0.01, 3600))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ListeningOptions:
@@ -142,6 +149,9 @@ class ListeningOptions:
     """Of the drawing and of every order."""
     output: Path = short("o", default=Path("listening"))
     """Folder for test.html, which holds all media, and key.json, which listeners must not see."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, num_clips=(1, 10**6))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +212,15 @@ class CodecOptions:
     """Folder for the numbers and the picture."""
     device: str = "auto"
     """auto, cpu or cuda."""
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            clips=(1, 10**6),
+            seconds=(0.01, 3600),
+            num_codebooks=(1, 1000),
+            num_tones=(1, 10**6),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

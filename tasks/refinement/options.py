@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.options import positional, short
+from vab.config import check_ranges
 
 
 @dataclass(frozen=True)
@@ -69,3 +70,6 @@ class RefinementOptions:
     """Folder for the sounds and refinement.json."""
     device: str = "auto"
     """auto, cpu or cuda."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, clips=(1, 10**6), steps=(1, 10**4), batch_size=(1, 10**5))

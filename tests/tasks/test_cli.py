@@ -83,6 +83,35 @@ def test_an_unknown_command_is_one_line(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "generate clip.mp4 --num-samples 0",
+        "generate clip.mp4 --batch-size 0",
+        "evaluate sweep --best-of 0",
+        "evaluate sweep --best-of 1 0",
+        "evaluate sweep --steps 0",
+        "evaluate sweep --clips 0",
+        "evaluate tokens --store store --batch-size 0",
+        "evaluate retrieval --store store --batch-size 0",
+        "evaluate refinement --store store --batch-size 0",
+        "evaluate refinement --store store --steps 24 0",
+        "evaluate listening --systems a=a b=b --num-clips 0",
+        "evaluate codec --clips 0",
+        "evaluate codec --num-codebooks 4 0",
+        "evaluate codec --num-tones 0",
+        "bench decoding --config config.yaml --batch-size 0",
+        "bench decoding --config config.yaml --layers 0",
+        "bench index --sizes 0",
+        "bench index --num-queries 0",
+    ],
+)
+def test_a_count_of_zero_is_one_line(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(command.split()) == 2
+    err = capsys.readouterr().err
+    assert "must be" in err and "not 0" in err and err.count("\n") == 1
+
+
 def test_an_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main(["generate", "x.mp4", "--stepz", "3"])
