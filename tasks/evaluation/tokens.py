@@ -76,25 +76,26 @@ def measure(pipeline: Pipeline, store: FeatureStore, options: TokensOptions) -> 
     """Means over clips of what the objective's ``evaluate`` gives, and the standard error of the gain in accuracy.
 
     Raises:
-        WeightsError: the model is no VAB.
+        WeightsError: the model does not predict masked codes.
         StoreError: the store is of another codec or encoder, or has no clips in the split.
     """
     if not predicts_masked(pipeline):
         raise WeightsError(
-            f"{options.weights}: a {pipeline.card.type} does not predict masked codes as VAB does"
+            f"{options.weights}: a {pipeline.card.type!r} does not predict masked codes; "
+            "give the weights of a vab, a vab-refiner or a maskvat"
         )
     pipeline.card.check_store(store)
-    indices = store.select(split=options.split)
-    if not len(indices):
+    streams = {"codes": None, **pipeline.condition_rates}
+    indices = store.select(split=options.split, streams=streams)
+    if not indices:
         raise StoreError(
             f"{store.path} has no clips in split {options.split!r}; it has: {', '.join(store.splits)}"
         )
-    config = pipeline.model.config
     data = FeatureDataset(
         store,
         indices,
-        num_codebooks=config.num_codebooks,
-        streams={"codes": None, "clip": config.visual_fps},
+        num_codebooks=pipeline.model.config.num_codebooks,
+        streams=streams,
         crop_seconds=pipeline.card.window_seconds,
     )
     objective = MaskedPrediction(pipeline.model, MaskedPredictionOptions())
@@ -118,7 +119,8 @@ def measure(pipeline: Pipeline, store: FeatureStore, options: TokensOptions) -> 
 
 def predicts_masked(pipeline: Pipeline) -> bool:
     """Whether a model's accuracy on masked codes can be measured."""
-    return find_model(pipeline.card.type).objective is MaskedPrediction
+    objective = find_model(pipeline.card.type).objective
+    return objective is not None and issubclass(objective, MaskedPrediction)
 
 
 def _standard_error(gains: np.ndarray) -> float:
