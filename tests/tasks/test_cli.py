@@ -59,7 +59,7 @@ def test_help_explains_every_option_and_has_a_valid_example(
     example = cli.COMMANDS[name].example
     assert f"example:\n  vab {example}" in text
     assert "Literal" not in text and "null" not in text
-    for field in dataclasses.fields(cli._load(cli.COMMANDS[name].options)):
+    for field in dataclasses.fields(cli.COMMANDS[name].options):
         assert field.name.rstrip("_").replace("_", "-") in text.replace("_", "-")
     monkeypatch.chdir(Path(__file__).parents[2])
     words = shlex.split(example)

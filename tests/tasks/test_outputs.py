@@ -96,7 +96,7 @@ def test_every_command_that_writes_is_tried() -> None:
     writing = {
         name
         for name, command in cli.COMMANDS.items()
-        if any(field.metadata.get("short") == "-o" for field in fields(cli._load(command.options)))
+        if any(field.metadata.get("short") == "-o" for field in fields(command.options))
     }
     tried = {name for name in cli.COMMANDS if any(words.startswith(f"{name} ") for words in WRITERS)}
     assert writing - tried == set()
