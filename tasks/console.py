@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -21,6 +22,8 @@ from vab.training.replicas import RANK
 
 if TYPE_CHECKING:
     from vab.pipeline import Pipeline
+
+Item = TypeVar("Item")
 
 console = Console(highlight=False, quiet=RANK != 0)
 errors = Console(stderr=True, highlight=False)
@@ -59,6 +62,22 @@ def progress_bar(unit: str) -> Progress:
         TimeRemainingColumn(),
         console=errors,
     )
+
+
+def track(
+    items: Iterable[Item],
+    description: str,
+    *,
+    total: int,
+    unit: str = "clips",
+    size: Callable[[Item], int] = lambda item: 1,
+) -> Iterator[Item]:
+    """The items, under a bar: each counts as done, as ``size`` many, once the next is asked for."""
+    with progress_bar(unit) as progress:
+        task = progress.add_task(description, total=total)
+        for item in items:
+            yield item
+            progress.advance(task, size(item))
 
 
 class ProgressLines(Progress):

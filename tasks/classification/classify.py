@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.classification.options import ClassifyOptions
-from tasks.console import progress_bar, say, tell_limits, warn
+from tasks.console import say, tell_limits, track, warn
 from vab import __version__, media
 from vab.classification import Classified, Classifier
 from vab.errors import MediaError, VABError
@@ -23,21 +23,20 @@ def run(options: ClassifyOptions) -> int:
     classifier = Classifier.load(options.weights, device=options.device)
     tell_limits(classifier.pipeline)
     documents = []
-    with progress_bar("files") as progress:
-        for file in progress.track(files, description="classifying"):
-            try:
-                found = classifier.classify(file, every=options.every, window_seconds=options.window)
-                picture = _draw(classifier, file, found, options) if found.times else None
-            except VABError as error:
-                failures.append(str(error))
-                continue
-            window = options.window or classifier.windows.seconds
-            if len(found.times) > 1 and found.seconds <= window:
-                warn(
-                    f"vab classify: {file}: no longer than the window of {window:g} s, so it is the same at every "
-                    "time; give a shorter --window"
-                )
-            documents.append(_document(file, found, classifier.classes, options.top, picture))
+    for file in track(files, "classifying", total=len(files), unit="files"):
+        try:
+            found = classifier.classify(file, every=options.every, window_seconds=options.window)
+            picture = _draw(classifier, file, found, options) if found.times else None
+        except VABError as error:
+            failures.append(str(error))
+            continue
+        window = options.window or classifier.windows.seconds
+        if len(found.times) > 1 and found.seconds <= window:
+            warn(
+                f"vab classify: {file}: no longer than the window of {window:g} s, so it is the same at every "
+                "time; give a shorter --window"
+            )
+        documents.append(_document(file, found, classifier.classes, options.top, picture))
     if options.json:
         result = {"weights": classifier.pipeline.provenance, "vab": __version__, "files": documents}
         print(json.dumps(result, indent=2))

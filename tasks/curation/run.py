@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from tasks.console import console, errors, progress_bar
+from tasks.console import console, say, track, warn
 from tasks.curation.options import CurateOptions
 from vab import __version__, load
 from vab.curation import Match, match_by_agreement, match_by_files, write_list
@@ -28,15 +28,9 @@ def run(options: CurateOptions) -> int:
     stores = [FeatureStore(path) for path in options.stores]
     num_clips = sum(map(len, stores))
     weights = options.weights or DEFAULT_WEIGHTS[options.by]
-    matches, num_without = [], 0
-    with progress_bar("clips") as progress:
-        task = progress.add_task("comparing", total=num_clips)
-        for found in _matches(stores, options, weights):
-            if isinstance(found, Match):
-                matches.append(found)
-            else:
-                num_without += 1
-            progress.advance(task)
+    found = list(track(_matches(stores, options, weights), "comparing", total=num_clips))
+    matches = [each for each in found if isinstance(each, Match)]
+    num_without = len(found) - len(matches)
     least = options.min_similarity
     kept = [match for match in matches if least is None or match.similarity >= least]
     console.print(histogram([match.similarity for match in matches]))
@@ -49,7 +43,7 @@ def run(options: CurateOptions) -> int:
     told = f"{options.output}: {comments[0]}" + (
         f"; {num_without} lack audio or frames" if num_without else ""
     )
-    console.print(told, markup=False, soft_wrap=True)
+    say(told)
     return 0 if kept else 2
 
 
@@ -63,11 +57,7 @@ def _matches(
         return
     model = ImageBind(weights, device=choose_device(options.device))
     for store in stores:
-        yield from match_by_files(store, model, _tell)
-
-
-def _tell(problem: str) -> None:
-    errors.print(f"vab curate: {problem}", markup=False, soft_wrap=True)
+        yield from match_by_files(store, model, lambda problem: warn(f"vab curate: {problem}"))
 
 
 def histogram(similarities: Sequence[float]) -> Table:
@@ -75,11 +65,10 @@ def histogram(similarities: Sequence[float]) -> Table:
     table = Table("similarity", "clips", "at least", "")
     if not similarities:
         return table
-    values = np.array(similarities)
-    places = np.floor(values / BIN + 1e-9).astype(int)
-    counts = {place: int((places == place).sum()) for place in range(places.min(), places.max() + 1)}
-    for place, count in counts.items():
-        above = sum(number for other, number in counts.items() if other >= place)
-        bar = "#" * round(40 * count / max(counts.values()))
+    places = np.floor(np.array(similarities) / BIN + 1e-9).astype(int)
+    counts = np.bincount(places - places.min())
+    for place, count in enumerate(counts, start=places.min()):
+        bar = "#" * round(40 * count / counts.max())
+        above = (places >= place).sum()
         table.add_row(f"{place * BIN:.1f} to {(place + 1) * BIN:.1f}", str(count), str(above), bar)
     return table

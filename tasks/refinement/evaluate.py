@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import vab
-from tasks.console import console, numbers_table, progress_bar, say
+from tasks.console import console, numbers_table, say, track
 from tasks.options import command_line
 from tasks.record import conditions, of_pipeline, write_record
 from tasks.refinement.options import RefinementOptions
@@ -120,50 +120,46 @@ def _make_sounds(
 ) -> dict[str, float]:
     """Write every sound that is not there yet; seconds a clip of each kind of work done now."""
     spent: dict[str, list[float]] = defaultdict(list)
-    with progress_bar("clips") as progress:
-        task = progress.add_task("refining", total=len(data))
-        for start in range(0, len(data), options.batch_size):
-            rows = range(start, min(start + options.batch_size, len(data)))
-            batch = data.__getitems__([(row, 0) for row in rows])
-            codes = [
-                clip[:, valid]
-                for clip, valid in zip(batch.streams["codes"], batch.is_valid["codes"], strict=True)
-            ]
-            lengths = [
-                min(
-                    each.shape[1] * pipeline.codec.hop_length,
-                    num_samples(data.store.info.clip_seconds, pipeline.codec.sample_rate),
+    rows_of_all = range(len(data))
+    pieces = [rows_of_all[start : start + options.batch_size] for start in rows_of_all[:: options.batch_size]]
+    for rows in track(pieces, "refining", total=len(data), size=len):
+        batch = data.__getitems__([(row, 0) for row in rows])
+        codes = [
+            clip[:, valid]
+            for clip, valid in zip(batch.streams["codes"], batch.is_valid["codes"], strict=True)
+        ]
+        lengths = [
+            min(
+                each.shape[1] * pipeline.codec.hop_length,
+                num_samples(data.store.info.clip_seconds, pipeline.codec.sample_rate),
+            )
+            for each in codes
+        ]
+        for row, length in zip(rows, lengths, strict=True):
+            _write_truth(data, row, length, pipeline, options.output)
+        for system in systems:
+            files = [_file(data, row, system.folder, options.output) for row in rows]
+            if all(file.exists() for file in files):
+                continue
+            made = [each[: system.num_codebooks] for each in codes]
+            if system.num_steps is not None:
+                began = time.perf_counter()
+                made = list(
+                    pipeline.refiner.refine(
+                        made,
+                        batch.clips(),
+                        options=_sampling(pipeline, options, system.num_steps),
+                        seeds=[options.seed + row for row in rows],
+                        batch_size=options.batch_size,
+                    )
                 )
-                for each in codes
-            ]
-            for row, length in zip(rows, lengths, strict=True):
-                _write_truth(data, row, length, pipeline, options.output)
-            for system in systems:
-                files = [_file(data, row, system.folder, options.output) for row in rows]
-                if all(file.exists() for file in files):
-                    continue
-                made = [each[: system.num_codebooks] for each in codes]
-                if system.num_steps is not None:
-                    began = time.perf_counter()
-                    made = list(
-                        pipeline.refiner.refine(
-                            made,
-                            batch.clips(),
-                            options=_sampling(pipeline, options, system.num_steps),
-                            seeds=[options.seed + row for row in rows],
-                            batch_size=options.batch_size,
-                        )
-                    )
-                    spent[f"refining, {system.num_steps} steps"].append(
-                        (time.perf_counter() - began) / len(rows)
-                    )
-                for file, each, length in zip(files, made, lengths, strict=True):
-                    began = time.perf_counter()
-                    sound = torch.cat(list(CodedSound(each, pipeline.codec, length).pieces()), dim=1)
-                    spent["codec decoding"].append(time.perf_counter() - began)
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    media.write_audio(file, [sound], pipeline.codec.sample_rate)
-            progress.advance(task, len(rows))
+                spent[f"refining, {system.num_steps} steps"].append((time.perf_counter() - began) / len(rows))
+            for file, each, length in zip(files, made, lengths, strict=True):
+                began = time.perf_counter()
+                sound = torch.cat(list(CodedSound(each, pipeline.codec, length).pieces()), dim=1)
+                spent["codec decoding"].append(time.perf_counter() - began)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                media.write_audio(file, [sound], pipeline.codec.sample_rate)
     return {name: round(float(np.mean(values)), 4) for name, values in spent.items()}
 
 
@@ -185,14 +181,11 @@ def _measure(data: FeatureDataset, system: System, output: Path, pipeline: Pipel
     rate = pipeline.codec.sample_rate
     frechet = FrechetDistance(mfcc(torch.zeros(1, MFCC_RATE)).shape[1])
     distances = []
-    with progress_bar("clips") as progress:
-        for row in progress.track(range(len(data)), description=system.name):
-            ours, truth = (_file(data, row, folder, output) for folder in (system.folder, TRUTH))
-            distances.append(
-                log_mel_distance(media.read_audio(ours, rate), media.read_audio(truth, rate), rate)
-            )
-            for file, is_generated in ((ours, True), (truth, False)):
-                frechet.update(mfcc(media.read_audio(file, MFCC_RATE)), is_generated=is_generated)
+    for row in track(range(len(data)), system.name, total=len(data)):
+        ours, truth = (_file(data, row, folder, output) for folder in (system.folder, TRUTH))
+        distances.append(log_mel_distance(media.read_audio(ours, rate), media.read_audio(truth, rate), rate))
+        for file, is_generated in ((ours, True), (truth, False)):
+            frechet.update(mfcc(media.read_audio(file, MFCC_RATE)), is_generated=is_generated)
     return {"log_mel": float(np.mean(distances)), "fdm": frechet.compute()}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import vab
-from tasks.console import progress_bar, say, warn
+from tasks.console import say, track, warn
 from tasks.record import check_made_with
 from tasks.refinement.options import RefineOptions
 from vab import __version__, media
@@ -42,8 +42,7 @@ class CoarseClip:
 def run(options: RefineOptions) -> int:
     """Exit code 0, or 2 where any input failed."""
     stems = Counter(path.stem for path in options.inputs)
-    twice = [stem for stem, count in stems.items() if count > 1]
-    if twice:
+    if twice := [stem for stem, count in stems.items() if count > 1]:
         raise VABError(
             f"{len(twice)} names come twice among the inputs, such as {twice[0]!r}; refine them into two folders"
         )
@@ -52,33 +51,32 @@ def run(options: RefineOptions) -> int:
     pipeline = vab.load(options.weights, device=options.device)
     sampling = chosen_sampling(pipeline.refiner, options.steps, options.cfg_scale, options.temperature)
     failures, num_present = [], 0
-    with progress_bar("files") as progress:
-        for path, out in progress.track(outputs.items(), description="refining"):
-            settings = {
-                "input": path.name,
-                "seed": options.seed,
-                "sampling": to_dict(sampling),
-                **how_made(pipeline),
-            }
-            try:
-                if out.exists() and not options.overwrite:
-                    check_made_with(out, settings)
-                    num_present += 1
-                    continue
-                clip = _read(path, pipeline)
-                [codes] = pipeline.refiner.refine(
-                    [clip.codes],
-                    None if clip.conditions is None else [clip.conditions],
-                    options=sampling,
-                    seeds=[options.seed],
-                    batch_size=1,
-                )
-                out.unlink(missing_ok=True)  # the JSON comes first: a result is never beside that of another
-                settings |= {"has_frames": clip.conditions is not None}
-                write_atomically(settings_file(out), json.dumps(settings, indent=2) + "\n")
-                _write(out, codes, clip.num_samples, pipeline)
-            except VABError as error:
-                failures.append(str(error))
+    for path, out in track(outputs.items(), "refining", total=len(outputs), unit="files"):
+        settings = {
+            "input": path.name,
+            "seed": options.seed,
+            "sampling": to_dict(sampling),
+            **how_made(pipeline),
+        }
+        try:
+            if out.exists() and not options.overwrite:
+                check_made_with(out, settings)
+                num_present += 1
+                continue
+            clip = _read(path, pipeline)
+            [codes] = pipeline.refiner.refine(
+                [clip.codes],
+                None if clip.conditions is None else [clip.conditions],
+                options=sampling,
+                seeds=[options.seed],
+                batch_size=1,
+            )
+            out.unlink(missing_ok=True)  # the JSON comes first: a result is never beside that of another
+            settings |= {"has_frames": clip.conditions is not None}
+            write_atomically(settings_file(out), json.dumps(settings, indent=2) + "\n")
+            _write(out, codes, clip.num_samples, pipeline)
+        except VABError as error:
+            failures.append(str(error))
     for failure in failures:
         warn(f"vab refine: {failure}")
     num_done = len(options.inputs) - len(failures) - num_present
