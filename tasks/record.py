@@ -22,13 +22,13 @@ def conditions(
     *,
     clips: str,
     num_clips: int,
-    num_expected: int,
+    num_expected: int | None = None,
     clip_seconds: float,
-    codec: str | None,
-    frame_rate: float | None,
-    visual_fps: float | None,
-    sampling: dict[str, Any] | None,
-    seed: int | None,
+    codec: str | None = None,
+    frame_rate: float | None = None,
+    visual_fps: float | None = None,
+    sampling: dict[str, Any] | None = None,
+    seed: int | None = None,
     device: str,
     command: str,
     **more: Any,
@@ -38,7 +38,7 @@ def conditions(
     Args:
         clips: name of the list that was measured on, such as a store and its split.
         num_clips: clips of it that were measured.
-        num_expected: clips of it, or as many as were asked for.
+        num_expected: clips of it, or as many as were asked for; None: all were measured.
         clip_seconds: length of each clip.
         codec: name of the codec whose codes were used; None: of several, or none.
         frame_rate: steps of that codec a second.
@@ -52,7 +52,7 @@ def conditions(
     return {
         "clips": clips,
         "num_clips": num_clips,
-        "num_expected": num_expected,
+        "num_expected": num_clips if num_expected is None else num_expected,
         "clip_seconds": clip_seconds,
         "codec": codec,
         "frame_rate": frame_rate,

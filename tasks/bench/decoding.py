@@ -9,11 +9,10 @@ from functools import partial
 from typing import Any
 
 import torch
-from rich.table import Table
 
-from tasks.bench.model import millions, seconds_of
+from tasks.bench.model import seconds_of
 from tasks.bench.options import BenchDecodingOptions
-from tasks.console import console
+from tasks.console import console, numbers_table
 from vab.config import from_dict, read_yaml, to_dict
 from vab.decoding.options import AutoregressiveOptions, DecodingOptions
 from vab.device import choose_device
@@ -53,9 +52,12 @@ def run(options: BenchDecodingOptions) -> int:
     device = choose_device(options.device)
     document = read_yaml(options.config)
     config = from_dict(VABConfig, document["model"], source=str(options.config))
-    config = replace(config, num_encoder_layers=min(config.num_encoder_layers, options.layers or 10**6))
+    num_layers = options.layers or config.num_layers
     config = replace(
-        config, num_layers=options.layers or config.num_layers, width=options.width or config.width
+        config,
+        num_layers=num_layers,
+        num_encoder_layers=min(config.num_encoder_layers, num_layers),
+        width=options.width or config.width,
     )
     decoding = from_dict(DecodingOptions, document["sampling"], source=str(options.config))
     rows: list[dict[str, Any]] = []
@@ -95,11 +97,8 @@ def _measure(
     visual = torch.randn(options.batch_size, windows.num_frames, config.visual_dim)
     conditions = [{"clip": each} for each in visual]
     lengths = [windows.num_steps] * len(visual)
-    settings: dict[str, Any] = {
-        "windows": windows,
-        "seeds": range(len(visual)),
-        "batch_size": len(visual),
-    }
+    size = len(visual)
+    settings: dict[str, Any] = {"windows": windows, "seeds": range(size), "batch_size": size}
     if system == "masked":
         model = _ready(VAB(config), options, device)
         num_passes = decoding.num_steps
@@ -107,18 +106,15 @@ def _measure(
     else:
         model = _ready(VAURA(twin_of(config)), options, device)
         num_passes = model.pattern(windows.num_steps).num_columns
-        sampling = AutoregressiveOptions(cfg_scale=decoding.cfg_scale)
-        is_cached = system == "cached"
-        work = partial(
-            generate_columns, model, conditions, lengths, options=sampling, is_cached=is_cached, **settings
-        )
+        settings |= {
+            "options": AutoregressiveOptions(cfg_scale=decoding.cfg_scale),
+            "is_cached": system == "cached",
+        }
+        work = partial(generate_columns, model, conditions, lengths, **settings)
     if device == "cuda" and system != "uncached":
         work()  # a first run loads the kernels
-    return {
-        "parameters": round(millions(model) * 1e6),
-        "passes": num_passes,
-        "seconds": seconds_of(work, device),
-    }
+    num_parameters = sum(each.numel() for each in model.parameters())
+    return {"parameters": num_parameters, "passes": num_passes, "seconds": seconds_of(work, device)}
 
 
 def _ready(model: Any, options: BenchDecodingOptions, device: str) -> Any:
@@ -126,9 +122,7 @@ def _ready(model: Any, options: BenchDecodingOptions, device: str) -> Any:
 
 
 def _show(rows: list[dict[str, Any]], ratios: dict[str, float], title: str) -> None:
-    table = Table(title=title, title_justify="left")
-    for column in ("system", "parameters", "passes", "seconds", "times masked"):
-        table.add_column(column, justify="left" if column == "system" else "right")
+    table = numbers_table(title, "system", "parameters", "passes", "seconds", "times masked")
     for row in rows:
         ratio = ratios.get(f"{row['system']}/masked")
         table.add_row(

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.table import Table
 
 from tasks.bench.model import processor
 from tasks.bench.options import BenchExtractOptions
-from tasks.console import console
+from tasks.console import console, numbers_table
 from tasks.options import command_line
 from tasks.record import conditions, write_record
 from vab.codecs import load_codec
@@ -51,13 +50,10 @@ def run(options: BenchExtractOptions) -> int:
         measured = conditions(
             clips=", ".join(Path(each).name for each in options.inputs),
             num_clips=len(clips),
-            num_expected=len(clips),
             clip_seconds=options.clip_seconds,
             codec=options.codec,
             frame_rate=frame_rate,
             visual_fps=options.visual_fps,
-            sampling=None,
-            seed=None,
             device=processor(choose_device(options.device)),
             command=command_line("bench extract", options),
         )
@@ -135,9 +131,7 @@ def _undecoded(request: ReadRequest) -> DecodedClip:
 
 
 def _show(rates: Mapping[str, float], ratios: Mapping[str, float]) -> None:
-    table = Table(title="clips a second", title_justify="left")
-    for column in ("what", "clips a second"):
-        table.add_column(column, justify="left" if column == "what" else "right")
+    table = numbers_table("clips a second", "what", "clips a second")
     for name, rate in rates.items():
         table.add_row(name, f"{rate:.2f}")
     console.print(table)

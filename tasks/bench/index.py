@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from rich.table import Table
 
 from tasks.bench.options import BenchIndexOptions
-from tasks.console import console, progress_bar
+from tasks.console import console, numbers_table, progress_bar
 from vab import __version__
 from vab.config import to_dict
 from vab.files import check_outputs, write_atomically
@@ -164,10 +163,9 @@ def _median_of(action: Callable[[], Result]) -> tuple[Result, float]:
 
 
 def _show(rows: list[IndexTimes], title: str) -> None:
-    table = Table(title=title, title_justify="left", box=None)
-    table.add_column("index")
-    for column in ("clips", "build s", "open s", "recall", "q/s", "/product", "ms a q", "/read"):
-        table.add_column(column, justify="right")
+    head = ("index", "clips", "build s", "open s", "recall", "q/s", "/product", "ms a q", "/read")
+    table = numbers_table(title, *head)
+    table.box = None
     for row in rows:
         table.add_row(
             f"{row.backend} {row.kind}",

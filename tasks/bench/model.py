@@ -10,11 +10,10 @@ from statistics import median
 from typing import Any
 
 import torch
-from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from tasks.bench.options import BenchModelOptions
-from tasks.console import console
+from tasks.console import console, numbers_table
 from tasks.options import command_line
 from tasks.record import conditions, write_record
 from vab.config import from_dict, read_yaml, to_dict
@@ -60,12 +59,7 @@ def _bench(what: str, options: BenchModelOptions) -> int:
         measured = conditions(
             clips="random codes and frames",
             num_clips=options.batch_size,
-            num_expected=options.batch_size,
             clip_seconds=options.seconds,
-            codec=None,
-            frame_rate=None,
-            visual_fps=None,
-            sampling=None,
             seed=0,
             device=f"{processor(device)}, {options.dtype}",
             command=command_line(f"bench {what}", options),
@@ -187,9 +181,7 @@ def matrix_rate(num_rows: int, width: int, dtype: str, device: str) -> float:
 
 
 def _show(rows: Sequence[dict[str, Any]], title: str) -> None:
-    table = Table(title=title, title_justify="left")
-    for column in ("model", "parameters", "seconds", "floor, s", "times floor"):
-        table.add_column(column, justify="left" if column == "model" else "right")
+    table = numbers_table(title, "model", "parameters", "seconds", "floor, s", "times floor")
     for row in rows:
         table.add_row(
             row["model"],
