@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ import torch
 from rich.table import Table
 
 from tasks.console import console, progress_bar, say, warn
-from tasks.engine import scheduler_of
+from tasks.engine import cluster_of
 from tasks.extraction.options import ExtractOptions
 from vab.codecs import load_codec
 from vab.device import choose_device
 from vab.errors import ConfigError, ManifestError
-from vab.features.extract import Cluster, ExtractionOptions, ExtractionReport, add_stream, extract
+from vab.features.extract import ExtractionOptions, ExtractionReport, add_stream, extract
 from vab.features.extract import Progress as ExtractionProgress
 from vab.features.makers import CodecMaker, StreamMaker, VisualMaker, load_maker
 from vab.features.manifest import Manifest, load_manifest, merge
@@ -86,7 +86,7 @@ def _extract(options: ExtractOptions) -> ExtractionReport:
             _makers(options),
             _settings(options),
             on_progress=_shown(progress),
-            cluster=_cluster(options),
+            cluster=cluster_of(options.engine, options.scheduler, partial(_makers, options)),
         )
     if options.inputs:
         write_atomically(options.store / MISSING, "".join(f"{name}\n" for name in manifest.missing))
@@ -110,11 +110,11 @@ def _add(options: ExtractOptions, name: str) -> ExtractionReport:
             _makers(options)[name],
             _settings(options),
             on_progress=_shown(progress),
-            cluster=_cluster(options),
+            cluster=cluster_of(options.engine, options.scheduler, partial(_makers, options)),
         )
 
 
-def _makers(options: ExtractOptions) -> dict[str, StreamMaker]:
+def _makers(options: ExtractOptions) -> Mapping[str, StreamMaker]:
     """What makes the streams, here or on a worker: those of a new store, or the one that is added."""
     device, name = choose_device(options.device), options.add
     if name is None:
@@ -127,11 +127,6 @@ def _makers(options: ExtractOptions) -> dict[str, StreamMaker]:
     if options.encoder:
         return {name: _encoder(options, options.encoder, device)}
     return {name: load_maker(name, device, **options.maker)}
-
-
-def _cluster(options: ExtractOptions) -> Cluster | None:
-    scheduler = scheduler_of(options.engine, options.scheduler)
-    return Cluster(scheduler, partial(_makers, options)) if scheduler else None
 
 
 def _codec(options: ExtractOptions, name: str, device: str) -> CodecMaker:

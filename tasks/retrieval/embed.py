@@ -10,10 +10,9 @@ from functools import partial
 import numpy as np
 
 import vab
-from tasks.console import progress_bar, warn
-from tasks.engine import scheduler_of
+from tasks.console import track, warn
+from tasks.engine import cluster_of
 from tasks.retrieval.options import EmbedOptions
-from vab.cluster import Cluster
 from vab.errors import ConfigError, VABError
 from vab.files import check_outputs, write_atomically
 from vab.pipeline import Pipeline
@@ -29,22 +28,18 @@ def run(options: EmbedOptions) -> int:
         check_outputs([options.output])
     load, work = partial(vab.load, options.weights, device=options.device), partial(_embed, options.modality)
     pipeline = load()
-    scheduler = scheduler_of(options.engine, options.scheduler)
+    cluster = cluster_of(options.engine, options.scheduler, load)
     found = (
-        Cluster(scheduler, load).map(work, options.inputs)
-        if scheduler
-        else (work(pipeline, name) for name in options.inputs)
+        cluster.map(work, options.inputs) if cluster else (work(pipeline, name) for name in options.inputs)
     )
     names, vectors, failures = [], [], []
-    with progress_bar("files") as progress:
-        task = progress.add_task("embedding", total=len(options.inputs))
-        for name, vector in zip(options.inputs, found, strict=True):
-            if isinstance(vector, str):
-                failures.append(vector)
-            else:
-                vectors.append(vector)
-                names.append(name)
-            progress.advance(task)
+    pairs = zip(options.inputs, found, strict=True)
+    for name, vector in track(pairs, "embedding", total=len(options.inputs), unit="files"):
+        if isinstance(vector, str):
+            failures.append(vector)
+        else:
+            vectors.append(vector)
+            names.append(name)
     for failure in failures:
         warn(f"vab embed: {failure}")
     content = _content(suffix, names, vectors, options, pipeline.provenance)

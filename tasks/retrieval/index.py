@@ -11,7 +11,7 @@ from pathlib import Path
 
 import vab
 from tasks.console import progress_bar, say, warn
-from tasks.engine import scheduler_of
+from tasks.engine import cluster_of
 from tasks.retrieval.options import IndexAddOptions, IndexBuildOptions, IndexRemoveOptions, IndexVerifyOptions
 from vab.cluster import Cluster
 from vab.errors import StoppedError
@@ -26,7 +26,6 @@ from vab.retrieval.sources import Source, find_sources
 
 def build(options: IndexBuildOptions) -> int:
     """Exit code 0, or 2 where any file could not be read, 130 or 143 where it was stopped."""
-
     pipeline = vab.load(options.weights, device=options.device)
     sources = find_sources(options.inputs, pipeline)
     with only_writer(options.output, make=True):
@@ -68,8 +67,8 @@ def verify(options: IndexVerifyOptions) -> int:
 
 
 def _cluster(options: IndexBuildOptions | IndexAddOptions, weights: str) -> Cluster[Pipeline] | None:
-    scheduler = scheduler_of(options.engine, options.scheduler)
-    return Cluster(scheduler, partial(vab.load, weights, device=options.device)) if scheduler else None
+    load = partial(vab.load, weights, device=options.device)
+    return cluster_of(options.engine, options.scheduler, load)
 
 
 def _fill(
