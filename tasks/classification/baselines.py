@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from tasks.classification.options import FinetuneOptions
 from tasks.classification.protocol import Fold
-from tasks.console import progress_bar
+from tasks.console import track
 from vab.codecs import Codec, load_codec
 from vab.errors import StoreError
 from vab.features.store import FeatureStore
@@ -52,14 +52,13 @@ def baseline_inputs(store: FeatureStore, clips: Sequence[int], options: Finetune
     if codec and codec.fingerprint != store.stream("codes").fingerprint:
         raise StoreError(f"{store.path}: not the codes of the {codec.name} that is here; extract again")
     inputs = {}
-    with progress_bar("clips") as progress:
-        for clip in progress.track(clips, description="reading sound"):
-            sound = _sound(store, clip) if codec is None else _decoded(store, clip, codec)
-            inputs[clip] = (
-                mfcc_statistics(sound, rate)
-                if options.baseline == "forest"
-                else log_mel(sound, rate, num_bands=NUM_MELS)
-            )
+    for clip in track(clips, "reading sound", total=len(clips)):
+        sound = _sound(store, clip) if codec is None else _decoded(store, clip, codec)
+        inputs[clip] = (
+            mfcc_statistics(sound, rate)
+            if options.baseline == "forest"
+            else log_mel(sound, rate, num_bands=NUM_MELS)
+        )
     return inputs
 
 
@@ -70,17 +69,9 @@ def predict_by_baseline(
     options: FinetuneOptions,
     out: Path,
 ) -> np.ndarray:
-    """Learn from a fold's training clips and say what its test clips are.
+    """Learn from a fold's training clips and say what its test clips are: float32 [test clips, classes].
 
-    Args:
-        inputs: what the baseline looks at, by clip.
-        fold: the clips.
-        targets: bool [training clips, classes], one class a clip.
-        options: of the run; which baseline is one of them.
-        out: folder of the fold, for the CNN's curve and checkpoints.
-
-    Returns:
-        Probabilities, float32 [test clips, classes].
+    ``targets`` are bool [training clips, classes], one class a clip; the CNN's curve goes into the folder ``out``.
     """
     train, test = (torch.stack([inputs[clip] for clip in clips]) for clips in (fold.train, fold.test))
     if options.baseline == "forest":
@@ -102,18 +93,11 @@ def mfcc_statistics(waveform: Float[Tensor, "1 L"], sample_rate: int) -> Float[T
     crossings = (waveform[0, 1:].sign() != waveform[0, :-1].sign()).float()
     rate = F.avg_pool1d(crossings[None], 1024, sample_rate // 100)
     parts = [mfcc, mfcc.diff(dim=1), rate]
-    return torch.cat([statistic(part) for part in parts for statistic in (_mean, _deviation)])
+    return torch.cat([statistic for part in parts for statistic in (part.mean(dim=1), part.std(dim=1))])
 
 
 def predict_by_forest(train: np.ndarray, targets: np.ndarray, test: np.ndarray, *, seed: int) -> np.ndarray:
-    """A random forest's share of trees for each class: float32 [clips, classes].
-
-    Args:
-        train: statistics of the training clips.
-        targets: bool [clips, classes], one class a clip.
-        test: statistics of the test clips.
-        seed: of the forest.
-    """
+    """A random forest's share of trees for each class, float32 [clips, classes]; ``targets`` as above."""
     forest = RandomForestClassifier(NUM_TREES, random_state=seed).fit(train, targets.argmax(axis=1))
     shares = np.zeros((len(test), targets.shape[1]), np.float32)
     shares[:, forest.classes_] = forest.predict_proba(test)
@@ -217,11 +201,3 @@ def _decoded(store: FeatureStore, index: int, codec: Codec) -> Float[Tensor, "1 
     """The sound of a clip's codes."""
     [codes] = store.read([index], ["codes"]).streams["codes"]
     return codec.decode(codes[None])[0, :, : num_samples(store.info.clip_seconds, codec.sample_rate)]
-
-
-def _mean(values: Float[Tensor, "n T"]) -> Float[Tensor, " n"]:
-    return values.mean(dim=1)
-
-
-def _deviation(values: Float[Tensor, "n T"]) -> Float[Tensor, " n"]:
-    return values.std(dim=1)

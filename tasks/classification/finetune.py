@@ -36,6 +36,7 @@ from vab.provenance import made_with
 from vab.training.folder import run_folder
 
 PREDICTIONS = "predictions.parquet"
+GIVEN = {"audio": "audio alone", "visual": "frames alone", "both": "audio and frames"}
 
 
 def run(options: FinetuneOptions) -> int:
@@ -51,11 +52,8 @@ def _run(options: FinetuneOptions) -> int:
     check_outputs([options.out / fold.name / "model.safetensors" for fold in folds], [Path(options.init)])
     classes = _classes(store, folds, options)
     used = sorted({clip for fold in folds for clip in (*fold.train, *fold.test)})
-    classes.check(
-        [store.clips.ids[clip] for clip in used],
-        _labels(store, used),
-        is_multilabel=options.data.multilabel,
-    )
+    ids = [store.clips.ids[clip] for clip in used]
+    classes.check(ids, _labels(store, used), is_multilabel=options.data.multilabel)
     init = None if options.baseline else InitCheckpoint.load(options, store)
     _note_options(options)
     inputs = baseline_inputs(store, used, options) if options.baseline else {}
@@ -78,12 +76,8 @@ def _run(options: FinetuneOptions) -> int:
                 classes.targets(_labels(store, fold.test)),
             )
             predictions.write(out / PREDICTIONS, fold=fold.name)
-            _print_speed(
-                fold,
-                options,
-                time.perf_counter() - began,
-                num_left=0 if options.fold else len(folds) - number,
-            )
+            num_left = 0 if options.fold else len(folds) - number
+            _print_speed(fold, options, time.perf_counter() - began, num_left)
         done[fold.name] = Predictions.read(out / PREDICTIONS)
     counts = _counts(store, len(used))
     say(_in_words(counts))
@@ -91,7 +85,7 @@ def _run(options: FinetuneOptions) -> int:
         done,
         options.out,
         is_multilabel=options.data.multilabel,
-        title=f"{method(options)} on {store.path.name}, {_what_it_is_given(options)}",
+        title=f"{method(options)} on {store.path.name}, {GIVEN[modality]}",
         facts=_facts(
             replace(options, fold=None), store, counts, init, sum(len(one.ids) for one in done.values())
         ),
@@ -166,7 +160,9 @@ def _note_options(options: FinetuneOptions) -> None:
         WeightsError: the folder holds a run, and this is not to go on with it, or has other options.
     """
     path = options.out / "options.json"
-    text = json.dumps(_lasting(options), indent=2) + "\n"
+    # What a fold depends on: not whether it was reached in one go, nor which others were.
+    lasting = replace(options, resume=False, fold=None)
+    text = json.dumps(to_dict(lasting), indent=2) + "\n"
     if path.exists():
         if not options.resume:
             raise WeightsError(
@@ -175,11 +171,6 @@ def _note_options(options: FinetuneOptions) -> None:
         if path.read_text() != text:
             raise WeightsError(f"{path}: that run has other options; give the same, or choose another folder")
     write_atomically(path, text)
-
-
-def _lasting(options: FinetuneOptions) -> dict[str, Any]:
-    """Options that a fold depends on: not whether it was reached in one go, nor which others were."""
-    return to_dict(replace(options, resume=False, fold=None))
 
 
 def _card(
@@ -220,19 +211,12 @@ def _in_words(counts: dict[str, int]) -> str:
     return words
 
 
-def _what_it_is_given(options: FinetuneOptions) -> str:
-    if options.baseline or options.modality == "audio":
-        return "audio alone"
-    return "frames alone" if options.modality == "visual" else "audio and frames"
-
-
-def _print_speed(fold: Fold, options: FinetuneOptions, seconds: float, *, num_left: int) -> None:
+def _print_speed(fold: Fold, options: FinetuneOptions, seconds: float, num_left: int) -> None:
     is_one_pass = options.freeze or options.baseline == "forest"
     passes = 1 if is_one_pass else options.training.epochs + options.masked_epochs
+    speed = passes * len(fold.train) / seconds
     left = f"; {num_left} more, about {num_left * seconds / 60:.0f} min" if num_left else ""
-    say(
-        f"{fold.name or 'trained'}: {seconds:.0f} s, {passes * len(fold.train) / seconds:.1f} clips a second{left}"
-    )
+    say(f"{fold.name or 'trained'}: {seconds:.0f} s, {speed:.1f} clips a second{left}")
 
 
 def _facts(
@@ -254,12 +238,10 @@ def _facts(
         "conditions": conditions(
             clips=f"{store.path.name}/{', '.join(splits)}",
             num_clips=num_tested,
-            num_expected=num_tested,
             clip_seconds=store.info.clip_seconds,
             codec=None if codes is None else codes.maker,
             frame_rate=None if codes is None else codes.rate,
             visual_fps=None if visual is None else visual.rate,
-            sampling=None,
             seed=options.training.seed,
             device=str(choose_device(options.device)),
             command=command_line("finetune", replace(options, resume=False)),

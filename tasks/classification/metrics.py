@@ -43,13 +43,7 @@ class Scores:
 def score(
     probabilities: np.ndarray, targets: np.ndarray, names: tuple[str, ...], *, is_multilabel: bool
 ) -> Scores:
-    """Compare probabilities with the truth.
-
-    Args:
-        probabilities: float [clips, classes].
-        targets: bool [clips, classes].
-        names: of the classes.
-        is_multilabel: whether clips may have several classes; else accuracy is measured as well.
+    """Compare probabilities, float [clips, classes], with the truth, bool [clips, classes].
 
     Raises:
         ValueError: nothing to measure, or probabilities that are not finite.

@@ -57,13 +57,7 @@ def fit_probe(
     """Fill in the head: one logistic regression a class, the same loss as fine-tuning's, on standardised features.
 
     The standardisation is folded into the head, so that the classifier needs nothing else. A class without a training
-    clip keeps its start: unlikely.
-
-    Args:
-        model: its head is overwritten.
-        features: what the head sees of the training clips.
-        targets: bool [clips, classes].
-        seed: of the solver.
+    clip keeps its start: unlikely. ``targets`` are bool [clips, classes], ``seed`` is the solver's.
     """
     known = np.flatnonzero(targets.any(axis=0) & ~targets.all(axis=0))
     scaler = StandardScaler().fit(features.double().numpy())

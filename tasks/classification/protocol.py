@@ -27,12 +27,8 @@ class Fold:
 def plan_folds(store: FeatureStore, data: DataOptions, *, streams: Sequence[str]) -> list[Fold]:
     """The official folds in turn, or one training and one test set.
 
-    A store whose clips have no splits is learnt from, but for one clip in twenty, on which it is measured.
-
-    Args:
-        store: the clips.
-        data: names of splits.
-        streams: what a clip must have to be used.
+    A store whose clips have no splits is learnt from, but for one clip in twenty, on which it is measured. A clip must
+    have all ``streams``.
 
     Raises:
         StoreError: a split without such clips.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from tasks.classification.metrics import Scores, confusions, score
 from tasks.classification.predictions import Predictions
@@ -34,23 +33,17 @@ MOST_CLASSES_COUNTED = 25
 def report(
     folds: Mapping[str, Predictions], out: Path, *, is_multilabel: bool, title: str, facts: Mapping[str, Any]
 ) -> None:
-    """Measure each fold, print a table, and write ``metrics.json``, ``classes.csv`` and ``confusion.png``.
+    """Measure each fold, print a table, and write ``metrics.json`` with ``facts`` and ``classes.csv``.
 
-    Args:
-        folds: predictions by the name of the fold.
-        out: folder to write into.
-        is_multilabel: whether clips may have several classes; then there is no accuracy and no confusion picture.
-        title: of the table.
-        facts: what the scores were measured on and how, for the JSON.
+    Where clips have one class, ``confusion.png`` as well.
     """
-    scores = {
-        name: score(one.probabilities, one.targets, one.names, is_multilabel=is_multilabel)
-        for name, one in folds.items()
-    }
+
+    def scored(one: Predictions) -> Scores:
+        return score(one.probabilities, one.targets, one.names, is_multilabel=is_multilabel)
+
+    scores = {name: scored(one) for name, one in folds.items()}
     everything = concatenated(list(folds.values()))
-    overall = score(
-        everything.probabilities, everything.targets, everything.names, is_multilabel=is_multilabel
-    )
+    overall = scored(everything)
     _print(scores, title)
     if overall.without_positives:
         say(
@@ -59,10 +52,10 @@ def report(
         )
     document = {
         "benchmark": "classification",
-        "mean": {name: _finite(value) for name, value in _over_folds(scores, np.mean).items()},
-        "standard_deviation": {name: _finite(value) for name, value in _over_folds(scores, np.std).items()},
+        "mean": _finite(_over_folds(scores, np.mean)),
+        "standard_deviation": _finite(_over_folds(scores, np.std)),
         "folds": {
-            name: {"num_clips": one.num_clips, **{key: _finite(getattr(one, key)) for key in METRICS}}
+            name: {"num_clips": one.num_clips, **_finite({key: getattr(one, key) for key in METRICS})}
             for name, one in scores.items()
         },
         "num_clips": overall.num_clips,
@@ -134,22 +127,14 @@ def _over_folds(scores: Mapping[str, Scores], how: Any) -> dict[str, float | Non
         return {key: None if None in all_ else float(how(all_)) for key, all_ in values.items()}
 
 
-def _finite(value: float | None) -> float | None:
+def _finite(values: Mapping[str, float | None]) -> dict[str, float | None]:
     """JSON has no infinity, which d' is at an AUC of 1."""
-    return value if value is not None and math.isfinite(value) else None
+    return {
+        name: value if value is not None and math.isfinite(value) else None for name, value in values.items()
+    }
 
 
 def _classes_csv(scores: Scores) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["class", "clips", "average_precision", "auc", "recall"])
-    for one in scores.classes:
-        row = asdict(one)
-        writer.writerow(
-            [
-                row["name"],
-                row["num_positives"],
-                *("" if row[k] is None else f"{row[k]:.4f}" for k in ("average_precision", "auc", "recall")),
-            ]
-        )
-    return text.getvalue()
+    names = {"name": "class", "num_positives": "clips"}
+    table = pd.DataFrame(map(asdict, scores.classes)).rename(columns=names)
+    return table.to_csv(index=False, float_format="%.4f", lineterminator="\n")

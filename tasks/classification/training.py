@@ -10,7 +10,7 @@ import torch
 
 from tasks.classification.options import DataOptions, FinetuneOptions
 from tasks.classification.protocol import Fold
-from tasks.console import progress_bar
+from tasks.console import track
 from vab.device import choose_device
 from vab.features.batch import FeatureBatch
 from vab.features.dataset import FeatureDataset
@@ -105,54 +105,35 @@ def streams_of(config: VABConfig | VABClassifierConfig) -> dict[str, float | Non
 
 
 @torch.inference_mode()
-def for_each_clip(
+def _for_each_clip(
     what: Callable[[FeatureBatch], Float[Tensor, "B _"]],
     model: VABClassifier,
     store: FeatureStore,
     clips: Sequence[int],
-    *,
-    device: str,
     description: str,
+    device: str,
 ) -> Float[Tensor, "clips _"]:
-    """Rows of numbers for clips as they are measured: whole, neither mixed nor rolled; float32 on the CPU.
-
-    Args:
-        what: of a batch, such as the model's pooled features.
-        model: moved to the device, in evaluation mode.
-        store: the clips.
-        clips: indices into it.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        description: of the progress bar.
-    """
+    """What is made of clips as they are measured, float32 on the CPU; the model moves to the device."""
     data = measured_data(store, clips, model.config)
     device = choose_device(device)
     model.to(device).eval()
-    rows = []
-    with progress_bar("clips") as progress:
-        task = progress.add_task(description, total=len(clips))
-        for batch in data.batches(CLIPS_A_PASS):
-            rows.append(what(batch.to(device)).float().cpu())
-            progress.advance(task, len(batch))
-    return torch.cat(rows)
+    batches = track(data.batches(CLIPS_A_PASS), description, total=len(clips), size=len)
+    return torch.cat([what(batch.to(device)).float().cpu() for batch in batches])
 
 
 def probabilities(
     model: VABClassifier, store: FeatureStore, clips: Sequence[int], *, device: str
 ) -> Float[Tensor, "clips classes"]:
     """What the classifier says of clips."""
-
-    def of(batch: FeatureBatch) -> Tensor:
-        return model(**inputs_of(batch)).sigmoid()
-
-    return for_each_clip(of, model, store, clips, device=device, description="predicting")
+    return _for_each_clip(
+        lambda batch: model(**inputs_of(batch)).sigmoid(), model, store, clips, "predicting", device
+    )
 
 
 def pooled_features(
     model: VABClassifier, store: FeatureStore, clips: Sequence[int], *, device: str
 ) -> Float[Tensor, "clips D"]:
     """What the head would see of clips."""
-
-    def of(batch: FeatureBatch) -> Tensor:
-        return model.pool(**inputs_of(batch))
-
-    return for_each_clip(of, model, store, clips, device=device, description="encoding")
+    return _for_each_clip(
+        lambda batch: model.pool(**inputs_of(batch)), model, store, clips, "encoding", device
+    )
