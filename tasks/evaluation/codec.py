@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import time
+import timeit
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from tasks.console import console, progress_bar, say
+from tasks.console import console, numbers_table, say, track
 from tasks.evaluation.options import CodecOptions
 from tasks.options import command_line
 from tasks.record import conditions, write_record
@@ -47,24 +48,17 @@ def run(options: CodecOptions) -> int:
     device = choose_device(options.device)
     codecs = [load_codec(name, device=device) for name in options.codecs]
     systems = [system for codec in codecs for system in _systems(codec, options.num_codebooks)]
-    systems.append(System("opus", codecs[0].sample_rate, _opus(codecs[0].sample_rate), {}))
+    rate = codecs[0].sample_rate
+    systems.append(System("opus", rate, lambda waveform: media.through_opus(waveform, rate), {}))
     files = {str(folder): _choose(folder, options) for folder in options.audio}
-    with progress_bar("systems") as progress:
-        rows = [
-            _measure(system, files, options)
-            for system in progress.track(systems, description="coding and decoding")
-        ]
+    tracked = track(systems, "coding and decoding", total=len(systems), unit="systems")
+    rows = [_measure(system, files, options) for system in tracked]
     options.output.mkdir(parents=True, exist_ok=True)
     num_files = sum(map(len, files.values()))
     measured = conditions(
         clips=", ".join(Path(folder).name for folder in files) or "test tones",
         num_clips=num_files,
-        num_expected=num_files,
         clip_seconds=options.seconds,
-        codec=None,
-        frame_rate=None,
-        visual_fps=None,
-        sampling=None,
         seed=options.seed,
         device=str(device),
         command=command_line("evaluate codec", options),
@@ -85,22 +79,15 @@ def _systems(codec: Codec, num_codebooks: Sequence[int]) -> list[System]:
     )
     bits = codec.frame_rate * math.log2(codec.codebook_size)
 
-    def process(count: int) -> Callable[[Tensor], tuple[Tensor, float]]:
-        def through(waveform: Tensor) -> tuple[Tensor, float]:
-            codes = codec.encode(waveform[None])[:, :count]
-            return codec.decode(codes)[0, :, : waveform.shape[1]].cpu(), bits * count
-
-        return through
+    def through(count: int, waveform: Tensor) -> tuple[Tensor, float]:
+        codes = codec.encode(waveform[None])[:, :count]
+        return codec.decode(codes)[0, :, : waveform.shape[1]].cpu(), bits * count
 
     factors = _real_time_factors(codec)
     return [
-        System(f"{codec.name}, {count} codebooks", codec.sample_rate, process(count), factors)
+        System(f"{codec.name}, {count} codebooks", codec.sample_rate, partial(through, count), factors)
         for count in counts
     ]
-
-
-def _opus(sample_rate: int) -> Callable[[Tensor], tuple[Tensor, float]]:
-    return lambda waveform: media.through_opus(waveform, sample_rate)
 
 
 def _real_time_factors(codec: Codec) -> dict[str, float]:
@@ -108,18 +95,8 @@ def _real_time_factors(codec: Codec) -> dict[str, float]:
     waveform = torch.randn(1, 1, round(TIMED_SECONDS * codec.sample_rate)) * 0.1
     codes = codec.encode(waveform)
 
-    def seconds(work: Callable[[], Any]) -> float:
-        times = []
-        for _ in range(2):
-            began = time.perf_counter()
-            work()
-            times.append(time.perf_counter() - began)
-        return min(times) / TIMED_SECONDS
-
-    return {
-        "encode": seconds(lambda: codec.encode(waveform)),
-        "decode": seconds(lambda: codec.decode(codes).cpu()),
-    }
+    work = {"encode": lambda: codec.encode(waveform), "decode": lambda: codec.decode(codes).cpu()}
+    return {name: min(timeit.repeat(each, number=1, repeat=2)) / TIMED_SECONDS for name, each in work.items()}
 
 
 def _choose(folder: Path, options: CodecOptions) -> list[Path]:
@@ -134,7 +111,7 @@ def _choose(folder: Path, options: CodecOptions) -> list[Path]:
     if not found:
         raise ConfigError(f"{folder}: no audio in it")
     number = min(len(found), options.clips)
-    return [found[i * len(found) // number] for i in range(number)]
+    return [found[place * len(found) // number] for place in range(number)]
 
 
 def _measure(system: System, files: Mapping[str, Sequence[Path]], options: CodecOptions) -> dict[str, Any]:
@@ -174,17 +151,10 @@ def _draw_glides(path: Path, systems: Sequence[System]) -> None:
 
 
 def _table(rows: Sequence[Mapping[str, Any]], folders: Sequence[str]) -> Table:
-    table = Table(title="codecs: test tones and recordings")
-    for name in (
-        "system",
-        "bits/s",
-        "tone share",
-        "cents",
-        *(f"{Path(each).name}, dB" for each in folders),
-        "encode",
-        "decode",
-    ):
-        table.add_column(name, justify="left" if name == "system" else "right", no_wrap=name == "system")
+    distances = (f"{Path(each).name}, dB" for each in folders)
+    head = ("system", "bits/s", "tone share", "cents", *distances, "encode", "decode")
+    table = numbers_table("codecs: test tones and recordings", *head)
+    table.columns[0].no_wrap = True
     for row in rows:
         factors = row["real_time_factors"]
         table.add_row(

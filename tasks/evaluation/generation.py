@@ -21,6 +21,7 @@ from vab.classification import Classifier
 from vab.codecs import load_codec
 from vab.device import choose_device
 from vab.files import check_outputs, write_atomically
+from vab.generation import settings_file
 from vab.metrics.clap import Clap
 from vab.metrics.evaluation import EvaluationError, Report, evaluate
 from vab.metrics.imagebind import ImageBind
@@ -50,6 +51,7 @@ from vab.weights import find, sha256_of
 _SHOWN_PROBLEMS = 20
 _CLIP = "ViT-B-32-quickgelu"
 """open_clip's name of the network whose frames Wav2CLIP was trained to meet."""
+_COMMON_SETTINGS = ("weights", "weights_sha256", "seed", "sampling", "components", "sample_rate", "vab")
 _TRUSTED_RANKS = ("odf_dtw", "multi_stft")
 """The metrics of single clips that put truth first, another clip's sound last, and every published system between:
 see "On published systems" in the metrics' README."""
@@ -195,30 +197,15 @@ def _common_settings(generated: Sequence[Path]) -> dict[str, Any]:
     """What the JSON beside the generated files says, where all say the same; a list of values where they differ."""
     found: dict[str, set[str]] = {}
     for path in generated:
-        beside = path.with_name(path.name + ".json")
-        if not beside.is_file():
-            continue
         try:
-            settings = json.loads(beside.read_text())
-        except ValueError:
+            settings = json.loads(settings_file(path).read_text())
+        except (OSError, ValueError):
             continue
-        for name in (
-            "weights",
-            "weights_sha256",
-            "seed",
-            "sampling",
-            "components",
-            "sample_rate",
-            "vab",
-        ):
+        for name in _COMMON_SETTINGS:
             if isinstance(settings, dict) and name in settings:
                 found.setdefault(name, set()).add(json.dumps(settings[name], sort_keys=True))
-    return {
-        name: json.loads(next(iter(values)))
-        if len(values) == 1
-        else [json.loads(each) for each in sorted(values)]
-        for name, values in found.items()
-    }
+    said = {name: [json.loads(each) for each in sorted(values)] for name, values in found.items()}
+    return {name: values[0] if len(values) == 1 else values for name, values in said.items()}
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
@@ -255,9 +242,7 @@ def _show_problems(problems: Sequence[Problem]) -> None:
         return
     counts = Counter(problem.kind for problem in problems)
     title = "problems: " + ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
-    table = Table(title=title, title_justify="left", show_edge=False)
-    for column in ("clip", "", "of the", ""):
-        table.add_column(column)
+    table = Table("clip", "", "of the", "", title=title, title_justify="left", show_edge=False)
     for problem in problems[:_SHOWN_PROBLEMS]:
         table.add_row(problem.id, problem.kind, problem.side, problem.detail)
     console.print(table)

@@ -9,12 +9,12 @@ import mimetypes
 import random
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tasks.console import console, numbers_table, progress_bar, say
+from tasks.console import console, numbers_table, say, track
 from tasks.evaluation.listening_page import is_video, page
 from tasks.evaluation.options import AnswersOptions, ListeningOptions
 from vab import __version__, media
@@ -47,14 +47,11 @@ def make(options: ListeningOptions) -> int:
     trials = [(clip, tuple(chance.sample(each, len(each)))) for clip in clips for each in shown]
     chance.shuffle(trials)
     pictures = files_by_id(options.videos) if options.videos else {}
-    with progress_bar("trials") as progress, tempfile.TemporaryDirectory() as folder:
-        bar = progress.add_task("embedding", total=len(trials))
-        embedded = []
-        for clip, order in trials:
-            embedded.append(
-                [_as_data(systems[name][clip], pictures.get(clip, []), Path(folder)) for name in order]
-            )
-            progress.advance(bar)
+    with tempfile.TemporaryDirectory() as folder:
+        embedded = [
+            [_as_data(systems[name][clip], pictures.get(clip, []), Path(folder)) for name in order]
+            for clip, order in track(trials, "embedding", total=len(trials), unit="trials")
+        ]
     # A digest of the trials ties answers to their key; who is who cannot be read from it.
     test = hashlib.sha256(json.dumps([options.seed, options.kind, trials]).encode()).hexdigest()[:12]
     key = {
@@ -181,39 +178,42 @@ def _read_answers(path: Path, key: dict[str, Any]) -> list[tuple[str, int, str, 
     return [(*place, value) for place, value in answers.items()]
 
 
-def _asked(groups: dict[tuple[str, ...], list[int]]) -> list[tuple[str, str]]:
-    """Name and text of the questions that have answers."""
-    return [(name, text) for name, text in QUESTIONS.items() if any(asked == name for asked, *_ in groups)]
-
-
 def _show_opinions(groups: dict[tuple[str, ...], list[int]]) -> list[dict[str, Any]]:
-    results = []
-    for question, title in _asked(groups):
-        table = numbers_table(title, "", "mean", "95 %", "deviation", "ratings", show_edge=False)
-        for (asked, system), ratings in groups.items():
-            if asked == question:
-                opinion = mean_opinion(ratings)
-                numbers = (f"{opinion.mean:.2f}", f"± {opinion.interval:.2f}", f"{opinion.deviation:.2f}")
-                table.add_row(system, *numbers, str(opinion.num_ratings))
-                results.append({"question": question, "system": system, **_without_nan(asdict(opinion))})
-        console.print(table)
-    return results
+    def row(values: list[int], system: str) -> tuple[list[str], dict[str, Any]]:
+        opinion = mean_opinion(values)
+        numbers = [f"{opinion.mean:.2f}", f"± {opinion.interval:.2f}", f"{opinion.deviation:.2f}"]
+        return [system, *numbers, str(opinion.num_ratings)], {"system": system, **asdict(opinion)}
+
+    return _show(groups, ("", "mean", "95 %", "deviation", "ratings"), row)
 
 
 def _show_preferences(groups: dict[tuple[str, ...], list[int]]) -> list[dict[str, Any]]:
+    def row(values: list[int], first: str, second: str) -> tuple[list[str], dict[str, Any]]:
+        found = preference(values)
+        shares = [count / found.num_answers for count in found.counts]
+        cells = (found.share_of_first, shares[0], shares[2], found.share_of_second, shares[4])
+        numbers = [*(f"{share:.0%}" for share in cells), f"{found.p_value:.3g}", str(found.num_answers)]
+        return [f"{first} or {second}", *numbers], {"first": first, "second": second, **asdict(found)}
+
+    return _show(groups, ("", "first", "of it strong", "none", "second", "of it strong", "p", "answers"), row)
+
+
+def _show(
+    groups: dict[tuple[str, ...], list[int]],
+    head: Sequence[str],
+    row: Callable[..., tuple[list[str], dict[str, Any]]],
+) -> list[dict[str, Any]]:
+    """A table for each question that was answered; returns the numbers of all."""
     results = []
-    for question, title in _asked(groups):
-        head = ("", "first", "of it strong", "none", "second", "of it strong", "p", "answers")
-        table = numbers_table(title, *head, show_edge=False)
-        for (asked, first, second), values in groups.items():
-            if asked == question:
-                found = preference(values)
-                shares = [count / found.num_answers for count in found.counts]
-                cells = (found.share_of_first, shares[0], shares[2], found.share_of_second, shares[4])
-                row = [*(f"{share:.0%}" for share in cells), f"{found.p_value:.3g}", str(found.num_answers)]
-                table.add_row(f"{first} or {second}", *row)
-                results.append({"question": question, "first": first, "second": second, **asdict(found)})
-        console.print(table)
+    for question, title in QUESTIONS.items():
+        answered = {place[1:]: values for place, values in groups.items() if place[0] == question}
+        if answered:
+            table = numbers_table(title, *head, show_edge=False)
+            for systems, values in answered.items():
+                cells, numbers = row(values, *systems)
+                table.add_row(*cells)
+                results.append({"question": question, **_without_nan(numbers)})
+            console.print(table)
     return results
 
 

@@ -25,12 +25,9 @@ video, audio, img { width: 100% } video { max-height: 18rem; background: #000 } 
 
 
 def write_page(path: Path, report: Report, *, rank_by: str | None) -> None:
-    """Write a page beside the report; media are linked, relative to it, pictures are inside.
+    """Write a page; media are linked, relative to it, pictures are inside.
 
-    Args:
-        path: of the page.
-        report: what was measured.
-        rank_by: a metric of single clips; with a metric of the set, or None, the first clips stand in their order.
+    With a metric of the set to rank by, or None, the first clips stand in their order.
     """
     body = "".join(
         f"<h2>{escape(title)}</h2>" + "".join(_article(clip, path.parent) for clip in chosen)

@@ -98,16 +98,13 @@ def _number(document: Document, rest: str) -> str:
     what, _, form = (part.strip() for part in rest.partition("|"))
     for sign, of in ((" / ", operator.truediv), (" - ", operator.sub)):
         if sign in what:
-            value = of(*(_value(document, path) for path in what.split(sign)))
-            break
-    else:
-        value = _value(document, what)
-    return _shown(value, form)
+            return _shown(of(*(_value(document, path) for path in what.split(sign))), form)
+    return _shown(_value(document, what), form)
 
 
 def _shown(value: Any, form: str) -> str:
-    """With a space before the sign of per cent."""
-    return f"{value:{form}}".replace("%", " %")
+    """With a space before the sign of per cent; nothing where there is no value."""
+    return "" if value is None else f"{value:{form}}".replace("%", " %")
 
 
 def _value(document: Document, path: str) -> Any:
@@ -223,7 +220,7 @@ def _ablation(documents: Sequence[Document]) -> Table:
 def _refinement(documents: Sequence[Document]) -> Table:
     def cells(numbers: Document, metric: str, form: str) -> list[str]:
         share = numbers.get(f"{metric}_gap_closed")
-        return [_shown(numbers[metric], form), "" if share is None else _shown(share, ".0%")]
+        return [_shown(numbers[metric], form), _shown(share, ".0%")]
 
     return Table(
         ["", "log-mel distance, dB", "gap closed", "Frechet distance (MFCC)", "gap closed"],
@@ -250,92 +247,66 @@ def _retrieval(documents: Sequence[Document]) -> Table:
     rows = []
     for document in documents:
         for direction, found in document["metrics"].items():
-            label = (
-                direction if direction == "chance" else f"{document['conditions']['weights']}: {direction}"
-            )
+            model = "" if direction == "chance" else f"{document['conditions']['weights']}: "
             recalls = [_shown(found[f"recall_{count}"], ".1%") for count in (1, 5, 10)]
-            median = found["median_rank"]
-            rows.append([label, *recalls, "" if median is None else f"{median:g}"])
+            rows.append([model + direction, *recalls, _shown(found["median_rank"], "g")])
     return Table(["", "R@1", "R@5", "R@10", "median rank"], rows)
 
 
 def _classification(documents: Sequence[Document]) -> Table:
-    def cell(document: Document, name: str) -> str:
+    def cell(document: Document, name: str, form: str, scale: float) -> str:
         value, spread = (document[part].get(name) for part in ("mean", "standard_deviation"))
-        if value is None:
-            return ""
-        form, scale = (".1%", 100) if name == "accuracy" else (".3f", 1)
         return _shown(value, form) + (f" ± {scale * spread:.2g}" if spread else "")
 
-    return Table(
-        ["", "from", "given", "accuracy", "mAP"],
-        [
-            [
-                document["method"],
-                document["conditions"].get("weights") or "nothing",
-                document["modality"],
-                cell(document, "accuracy"),
-                cell(document, "mean_average_precision"),
-            ]
-            for document in documents
-        ],
-    )
+    def cells(document: Document) -> list[str]:
+        weights = document["conditions"].get("weights") or "nothing"
+        accuracy = cell(document, "accuracy", ".1%", 100)
+        precision = cell(document, "mean_average_precision", ".3f", 1)
+        return [document["method"], weights, document["modality"], accuracy, precision]
+
+    return Table(["", "from", "given", "accuracy", "mAP"], [cells(document) for document in documents])
 
 
 def _codec(documents: Sequence[Document]) -> Table:
     rows = [row for document in documents for row in document["systems"]]
     folders = list(rows[0]["log_mel_distance"])
-    return Table(
-        [
-            "",
-            "bits/s",
-            "tone share",
-            "pitch error, cents",
-            *(f"log-mel, {Path(each).name}, dB" for each in folders),
-        ],
-        [
-            [
-                row["system"],
-                "" if row["bits_per_second"] is None else f"{row['bits_per_second']:.0f}",
-                f"{row['tone_share']:.3f}",
-                f"{row['pitch_error_cents']:.0f}",
-                *(f"{row['log_mel_distance'][each]:.2f}" for each in folders),
-            ]
-            for row in rows
-        ],
-    )
+    forms = {"bits_per_second": ".0f", "tone_share": ".3f", "pitch_error_cents": ".0f"}
+
+    def cells(row: Document) -> list[str]:
+        numbers = (_shown(row[name], form) for name, form in forms.items())
+        return [row["system"], *numbers, *(f"{row['log_mel_distance'][each]:.2f}" for each in folders)]
+
+    distances = (f"log-mel, {Path(each).name}, dB" for each in folders)
+    return Table(["", "bits/s", "tone share", "pitch error, cents", *distances], [cells(row) for row in rows])
 
 
 def _speed(documents: Sequence[Document]) -> Table:
+    def cells(document: Document, row: Document) -> list[str]:
+        arithmetic = document["conditions"]["device"].split(", ")[-1]
+        parameters = f"{row['parameters_millions']['all']:.1f} M"
+        times = (
+            f"{row['seconds']['median']:.3g}",
+            f"{row['floor_seconds']:.3g}",
+            f"{row['times_floor']:.2f}",
+        )
+        return [document["what"], row["model"], arithmetic, parameters, *times]
+
     return Table(
         ["", "", "arithmetic", "parameters", "s", "floor, s", "times the floor"],
-        [
-            [
-                document["what"],
-                row["model"],
-                document["conditions"]["device"].split(", ")[-1],
-                f"{row['parameters_millions']['all']:.1f} M",
-                f"{row['seconds']['median']:.3g}",
-                f"{row['floor_seconds']:.3g}",
-                f"{row['times_floor']:.2f}",
-            ]
-            for document in documents
-            for row in document["models"]
-        ],
+        [cells(document, row) for document in documents for row in document["models"]],
     )
 
 
 def _extraction(documents: Sequence[Document]) -> Table:
+    def cells(document: Document) -> list[str]:
+        rates = (f"{rate:.2f}" for rate in document["clips_a_second"].values())
+        shares = (_shown(share, ".0%") for share in document["share_of"].values())
+        return [document["conditions"]["device"], *rates, *shares]
+
+    first = documents[0]
     return Table(
-        ["", *documents[0]["clips_a_second"], *(f"share of {name}" for name in documents[0]["share_of"])],
-        [
-            [
-                document["conditions"]["device"],
-                *(f"{rate:.2f}" for rate in document["clips_a_second"].values()),
-                *(_shown(share, ".0%") for share in document["share_of"].values()),
-            ]
-            for document in documents
-        ],
+        ["", *first["clips_a_second"], *(f"share of {name}" for name in first["share_of"])],
+        [cells(document) for document in documents],
     )
 
 
@@ -355,8 +326,7 @@ def _curation(documents: Sequence[Document]) -> Table:
 
     def cells(row: Document) -> list[str]:
         least = "all clips" if row["min_similarity"] is None else f"{row['min_similarity']:g} and more"
-        shares = (row["precision"], row["recall"])
-        found = ("" if share is None else _shown(share, ".1%") for share in shares)
+        found = (_shown(row[name], ".1%") for name in ("precision", "recall"))
         return [least, str(row["num_kept"]), *found, *_scores(row)]
 
     return Table(

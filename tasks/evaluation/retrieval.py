@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 import vab
-from tasks.console import console, numbers_table, progress_bar, warn
+from tasks.console import console, numbers_table, track, warn
 from tasks.evaluation.options import RetrievalOptions
 from tasks.options import command_line
 from tasks.record import conditions, of_pipeline, write_record
@@ -53,8 +53,6 @@ def run(options: RetrievalOptions) -> int:
             num_clips=report.num_clips,
             num_expected=report.num_clips + len(report.missing),
             clip_seconds=report.clip_seconds,
-            sampling=None,
-            seed=None,
             command=command_line("evaluate retrieval", options),
             through=options.through,
             model_type=report.pipeline.card.type,
@@ -111,15 +109,12 @@ def _embed(
 ) -> tuple[Float[Tensor, "n P"], Float[Tensor, "n P"]]:
     """Embeddings of frames and of audio of all clips, padding left out."""
     visual, audio = [], []
-    with progress_bar("clips") as progress:
-        task = progress.add_task("embedding", total=sum(map(len, parts)))
-        for part in parts:
-            for batch in part.batches(batch_size):
-                frames = zip(batch.streams["clip"], batch.is_valid["clip"], strict=True)
-                codes = zip(batch.streams["codes"], batch.is_valid["codes"], strict=True)
-                visual.append(pipeline.embed_frames([each[is_valid] for each, is_valid in frames]))
-                audio.append(pipeline.embed_codes([each[:, is_valid] for each, is_valid in codes]))
-                progress.advance(task, len(batch))
+    batches = (batch for part in parts for batch in part.batches(batch_size))
+    for batch in track(batches, "embedding", total=sum(map(len, parts)), size=len):
+        frames = zip(batch.streams["clip"], batch.is_valid["clip"], strict=True)
+        codes = zip(batch.streams["codes"], batch.is_valid["codes"], strict=True)
+        visual.append(pipeline.embed_frames([each[is_valid] for each, is_valid in frames]))
+        audio.append(pipeline.embed_codes([each[:, is_valid] for each, is_valid in codes]))
     nothing = torch.zeros(0, pipeline.model.config.width)
     return torch.cat([nothing, *visual]), torch.cat([nothing, *audio])
 

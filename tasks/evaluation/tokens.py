@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.stats import sem
 
 import vab
-from tasks.console import console, numbers_table, progress_bar
+from tasks.console import console, numbers_table, track
 from tasks.evaluation.options import TokensOptions
 from tasks.options import command_line
 from tasks.record import conditions, of_pipeline, write_record
@@ -60,9 +61,7 @@ def run(options: TokensOptions) -> int:
         measured = conditions(
             clips=clips,
             num_clips=report.num_clips,
-            num_expected=report.num_clips,
             clip_seconds=report.clip_seconds,
-            sampling=None,
             seed=options.seed,
             command=command_line("evaluate tokens", options),
             **of_pipeline(pipeline),
@@ -85,7 +84,7 @@ def measure(pipeline: Pipeline, store: FeatureStore, options: TokensOptions) -> 
             "give the weights of a vab, a vab-refiner or a maskvat"
         )
     pipeline.card.check_store(store)
-    streams = {"codes": None, **pipeline.condition_rates}
+    streams: dict[str, float | None] = {"codes": None, **pipeline.condition_rates}
     indices = store.select(split=options.split, streams=streams)
     if not indices:
         raise StoreError(
@@ -101,19 +100,16 @@ def measure(pipeline: Pipeline, store: FeatureStore, options: TokensOptions) -> 
     objective = MaskedPrediction(pipeline.model, MaskedPredictionOptions())
     values: dict[str, list[float]] = defaultdict(list)
     sizes: list[int] = []
-    with progress_bar("clips") as progress:
-        task = progress.add_task("predicting", total=len(data))
-        for batch in data.batches(options.batch_size):
-            generator = torch.Generator().manual_seed(mixed_seed(options.seed, sum(sizes)))
-            for name, value in objective.evaluate(batch.to(pipeline.device), generator=generator).items():
-                values[name].append(value.item())
-            sizes.append(len(batch))
-            progress.advance(task, len(batch))
+    for batch in track(data.batches(options.batch_size), "predicting", total=len(data), size=len):
+        generator = torch.Generator().manual_seed(mixed_seed(options.seed, sum(sizes)))
+        for name, value in objective.evaluate(batch.to(pipeline.device), generator=generator).items():
+            values[name].append(value.item())
+        sizes.append(len(batch))
     metrics = {name: float(np.average(numbers, weights=sizes)) for name, numbers in values.items()}
     for prefix in ("", ALL_MASKED):
-        pairs = (values[f"{prefix}accuracy_{way}_vision"] for way in ("with", "without"))
         if len(sizes) > 1:
-            metrics[f"{prefix}accuracy_gain_error"] = _standard_error(np.subtract(*map(np.array, pairs)))
+            gains = np.subtract(*(values[f"{prefix}accuracy_{way}_vision"] for way in ("with", "without")))
+            metrics[f"{prefix}accuracy_gain_error"] = float(sem(gains))
     return TokenReport(metrics, len(data), data.seconds)
 
 
@@ -121,11 +117,6 @@ def predicts_masked(pipeline: Pipeline) -> bool:
     """Whether a model's accuracy on masked codes can be measured."""
     objective = find_model(pipeline.card.type).objective
     return objective is not None and issubclass(objective, MaskedPrediction)
-
-
-def _standard_error(gains: np.ndarray) -> float:
-    """Of the mean of what the frames add, from its spread over batches."""
-    return float(gains.std(ddof=1) / np.sqrt(len(gains)))
 
 
 def _show(metrics: dict[str, float], codebooks: range, title: str) -> None:
