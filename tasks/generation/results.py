@@ -26,19 +26,26 @@ class Job:
     outputs: dict[int, Path]
 
 
-def without_present(
-    jobs: Sequence[Job],
-    pipeline: Pipeline,
-    selector: Selector | None,
-    options: GenerateOptions,
-    save: SaveOptions,
-    conditions: Mapping[str, Tensor],
-    failures: list[str],
-) -> tuple[list[Job], int]:
+@dataclass(frozen=True)
+class Run:
+    """What all results of a run share."""
+
+    options: GenerateOptions
+    save: SaveOptions
+    pipeline: Pipeline
+    selector: Selector | None
+    conditions: Mapping[str, Tensor]
+    """What is given instead of being predicted."""
+    failures: list[str]
+    """Grows as things fail."""
+
+
+def without_present(jobs: Sequence[Job], run: Run) -> tuple[list[Job], int]:
     """The jobs without the results that are there, made as is asked for now, and how many those are.
 
     A result that was made otherwise is no job either, but a failure that says what differs.
     """
+    options, pipeline, selector = run.options, run.pipeline, run.selector
     sampling = pipeline.sampling_options(
         options.sampling, steps=options.steps, cfg_scale=options.cfg_scale, temperature=options.temperature
     )
@@ -51,8 +58,8 @@ def without_present(
             del missing[sample]
             try:
                 clip, _ = pipeline.locate(job.clip)
-                wanted = pipeline.settings(sampling, seed=options.seed, clip=clip, conditions=conditions)
-                wanted["save"] = asdict(save)
+                wanted = pipeline.settings(sampling, seed=options.seed, clip=clip, conditions=run.conditions)
+                wanted["save"] = asdict(run.save)
                 if selector:
                     chosen = {"by": selector.name, "num_samples": options.num_samples}
                     wanted["selection"] = chosen | selector.provenance
@@ -61,7 +68,7 @@ def without_present(
                 check_made_with(path, wanted)
                 num_present += 1
             except VABError as error:
-                failures.append(str(error))
+                run.failures.append(str(error))
         if missing:
             todo.append(replace(job, outputs=missing))
     return todo, num_present

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
 import vab
 from tasks.console import progress_bar, say, tell_limits, warn
 from tasks.generation.options import GenerateOptions
-from tasks.generation.results import Job, without_present, write
+from tasks.generation.results import Job, Run, without_present, write
 from vab import media
 from vab.audio import Layout
 from vab.errors import ManifestError, MediaError, VABError, describe
@@ -42,11 +42,10 @@ def run(options: GenerateOptions) -> int:
     if jobs:
         pipeline = vab.load(options.weights, device=options.device, dtype=options.dtype)
         tell_limits(pipeline)
-        selector = _selector(options)
-        conditions = _conditions(options, pipeline)
+        shared = Run(options, save, pipeline, _selector(options), _conditions(options, pipeline), failures)
         if not options.overwrite:
-            jobs, num_present = without_present(jobs, pipeline, selector, options, save, conditions, failures)
-        num_made = _generate(pipeline, jobs, options, selector, save, conditions, failures)
+            jobs, num_present = without_present(jobs, shared)
+        num_made = _generate(jobs, shared)
     for failure in failures:
         warn(f"vab generate: {failure}")
     present = f", {num_present} there already (--overwrite makes them again)" if num_present else ""
@@ -55,21 +54,14 @@ def run(options: GenerateOptions) -> int:
     return 2 if failures else 0
 
 
-def _generate(
-    pipeline: Pipeline,
-    jobs: Sequence[Job],
-    options: GenerateOptions,
-    selector: Selector | None,
-    save: SaveOptions,
-    conditions: Mapping[str, Tensor],
-    failures: list[str],
-) -> int:
+def _generate(jobs: Sequence[Job], shared: Run) -> int:
     """Make and write what is missing; return how many results were written."""
+    options, failures = shared.options, shared.failures
     outputs = {(job.clip.id, job.clip.path): job.outputs for job in jobs}
     num_made = 0
     with progress_bar("clips") as progress:
         task = progress.add_task("generating", total=len(jobs))
-        generations = pipeline.generate_many(
+        generations = shared.pipeline.generate_many(
             [job.clip for job in jobs],
             seed=options.seed,
             num_samples=options.num_samples,
@@ -77,19 +69,19 @@ def _generate(
             cfg_scale=options.cfg_scale,
             temperature=options.temperature,
             sampling=options.sampling,
-            conditions=conditions,
-            select=selector,
+            conditions=shared.conditions,
+            select=shared.selector,
             batch_size=options.batch_size,
             on_progress=lambda share: progress.advance(task, share),
             on_error=lambda clip, error: failures.append(_failure(clip, error)),
         )
         for generation in generations:
-            sample = 0 if selector else generation.settings["sample"]
+            sample = 0 if shared.selector else generation.settings["sample"]
             path = outputs[generation.clip.id, generation.clip.path].get(sample)
             if path is None:  # there already
                 continue
             try:
-                write(generation, path, save, overwrite=options.overwrite)
+                write(generation, path, shared.save, overwrite=options.overwrite)
                 num_made += 1
             except VABError as error:
                 failures.append(str(error))
@@ -166,8 +158,7 @@ def _find(options: GenerateOptions) -> tuple[list[Clip], list[str]]:
                 f"vab generate: {len(manifest.missing)} listed clips have no file (first: {manifest.missing[0]})"
             )
     chosen = list(clips.values())
-    if options.duration is not None:
-        longest = options.duration
+    if (longest := options.duration) is not None:
         chosen = [replace(clip, duration=min(longest, clip.duration or longest)) for clip in chosen]
     return chosen, failures
 
@@ -196,12 +187,8 @@ def _say_what_is_skipped(folder: Path, found: list[Path]) -> None:
 def _names(clips: list[Clip], options: GenerateOptions) -> list[str]:
     """A name for each clip's results: its id, with its folder's name before it where the ids of files collide."""
     count = Counter(clip.id for clip in clips)
-    return [
-        clip.id
-        if count[clip.id] == 1
-        else f"{clip.path.resolve().parent.name}-{clip.path.name.replace('.', '-')}"
-        for clip in clips
-    ]
+    longer = (f"{clip.path.resolve().parent.name}-{clip.path.name.replace('.', '-')}" for clip in clips)
+    return [clip.id if count[clip.id] == 1 else name for clip, name in zip(clips, longer, strict=True)]
 
 
 def _outputs(clip: Clip, name: str, options: GenerateOptions, *, num_clips: int) -> dict[int, Path]:
