@@ -41,8 +41,7 @@ def run(options: PretrainOptions) -> int:
 
 
 def _run(options: PretrainOptions) -> int:
-    read = [*options.init, *([options.refiner] if options.refiner else [])]
-    check_outputs([options.out / WEIGHTS], read)
+    check_outputs([options.out / WEIGHTS], [*options.init, *filter(None, [options.refiner])])
     folder = find_model(options.type)
     if folder.objective is None or folder.objective_options is None:
         raise ConfigError(f"a {options.type!r} is not trained by 'vab pretrain': it names no OBJECTIVE")
@@ -71,9 +70,9 @@ def _run(options: PretrainOptions) -> int:
             model.start_from(components)
         except ValueError as error:
             raise ConfigError(f"model: {error}") from error
-    for path in options.init:
-        begin_with(model, options.type, path, stores[0])
     if options.init:
+        for path in options.init:
+            begin_with(model, options.type, path, stores[0])
         begun = [Component.of_file(path).fingerprint for path in options.init]
         card = replace(card, provenance={**card.provenance, "init": begun})
     options.out.mkdir(parents=True, exist_ok=True)
@@ -93,10 +92,9 @@ def _run(options: PretrainOptions) -> int:
         on_validation=samples,
         device=options.device,
     )
-    trained_on = train_data.describe()
-    path = options.out / WEIGHTS
-    save_model(path, model, replace(card, provenance={"trained_on": trained_on, **card.provenance}))
-    say(f"trained on {trained_on}; weights in {path}")
+    provenance = {"trained_on": train_data.describe(), **card.provenance}
+    save_model(options.out / WEIGHTS, model, replace(card, provenance=provenance))
+    say(f"trained on {train_data.describe()}; weights in {options.out / WEIGHTS}")
     return 0
 
 
@@ -211,8 +209,8 @@ def _dataset(
         streams=config.streams,
         required_streams=data.required_streams,
         crop_seconds=data.crop_seconds,
-        mixup_prob=data.mixup_prob if is_training else 0.0,
-        roll_prob=data.roll_prob if is_training else 0.0,
+        mixup_prob=data.mixup_prob,
+        roll_prob=data.roll_prob,
         is_training=is_training,
     )
 
@@ -233,8 +231,5 @@ def _card(options: PretrainOptions, config: ModelConfig, store: FeatureStore) ->
         sampling=options.sampling,
         window_seconds=seconds,
         overlap_seconds=seconds / 5,
-        provenance={
-            "options": to_record(options),
-            **made_with(),
-        },
+        provenance={"options": to_record(options), **made_with()},
     )

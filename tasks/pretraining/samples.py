@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,24 +20,18 @@ from vab.shapes import Float, Tensor
 from vab.timing import num_samples
 
 
+@dataclass(frozen=True)
 class SampleLogger:
     """Generates sound for fixed clips with fixed seeds, so that progress can be compared by ear and eye."""
 
-    def __init__(
-        self, card: ModelCard, components: Mapping[str, Any], batch: FeatureBatch, seconds: float
-    ) -> None:
-        """Keep the clips to do.
-
-        Args:
-            card: of the model that is trained.
-            components: by stream, those that make audio.
-            batch: the clips, a few of the validation set.
-            seconds: their length.
-        """
-        self.card = card
-        self.components = components
-        self.batch = batch
-        self.seconds = seconds
+    card: ModelCard
+    """Of the model that is trained."""
+    components: Mapping[str, Any]
+    """By stream, those that make audio."""
+    batch: FeatureBatch
+    """The clips, a few of the validation set."""
+    seconds: float
+    """Their length."""
 
     @torch.no_grad()
     def __call__(self, objective: Any, board: SummaryWriter, step: int) -> None:

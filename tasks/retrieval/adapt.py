@@ -13,7 +13,6 @@ from vab.config import to_dict, to_record
 from vab.features.joined import JoinedDataset
 from vab.features.store import FeatureStore
 from vab.files import check_outputs, write_atomically
-from vab.models.files import ModelCard
 from vab.models.vab.encoder import VABEncoder, load_encoder_of, save_encoder
 from vab.objectives.contrastive import ContrastiveAdaptation
 from vab.pipeline import load, model_path
@@ -65,7 +64,10 @@ def _run(options: AdaptOptions) -> int:
         "options": to_record(options),
         **made_with(),
     }
-    save_encoder(written, encoder, _card(card, options, stores[0].info.clip_seconds, provenance))
+    # What it goes with is as before; its windows are as long as what it was adapted on.
+    seconds = options.data.crop_seconds or stores[0].info.clip_seconds
+    card = replace(card, window_seconds=seconds, overlap_seconds=seconds / 2, provenance=provenance)
+    save_encoder(written, encoder, card)
     say(f"adapted on {train_data.describe()}; weights in {written}")
     return 0
 
@@ -82,15 +84,7 @@ def _dataset(
         num_codebooks=encoder.config.num_codebooks,
         streams={"codes": None, "clip": encoder.config.visual_fps},
         crop_seconds=data.crop_seconds,
-        mixup_prob=data.mixup_prob if is_training else 0.0,
-        roll_prob=data.roll_prob if is_training else 0.0,
+        mixup_prob=data.mixup_prob,
+        roll_prob=data.roll_prob,
         is_training=is_training,
     )
-
-
-def _card(
-    card: ModelCard, options: AdaptOptions, clip_seconds: float, provenance: dict[str, object]
-) -> ModelCard:
-    """What it goes with is as before; its windows are as long as what it was adapted on."""
-    seconds = options.data.crop_seconds or clip_seconds
-    return replace(card, window_seconds=seconds, overlap_seconds=seconds / 2, provenance=provenance)
