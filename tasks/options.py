@@ -11,7 +11,7 @@ import shlex
 import sys
 import textwrap
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -33,7 +33,9 @@ class Parser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the line and exit with 2."""
         message = re.sub(r"<class '(\w+)'>", r"\1", " ".join(message.split()))[:MOST_SHOWN]
-        message = re.sub(r"\(choose from '(.*)'\)", lambda found: _braces(found[1].split("', '")), message)
+        message = re.sub(
+            r"\(choose from '(.*)'\)", lambda found: "{" + found[1].replace("', '", ",") + "}", message
+        )
         print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
         raise SystemExit(2) from ex
 
@@ -79,10 +81,8 @@ def add_options(parser: ArgumentParser, options: type[Any]) -> None:
     texts = {param.arg_name: param.description for param in parse_from_object(options).params}
     for field in dataclasses.fields(options):
         keywords: dict[str, Any] = {"type": types[field.name], "help": texts.get(field.name) or ""}
-        if field.default_factory is not dataclasses.MISSING:
-            keywords["default"] = field.default_factory()
-        elif field.default is not dataclasses.MISSING:
-            keywords["default"] = field.default
+        if (default := _default(field)) is not dataclasses.MISSING:
+            keywords["default"] = default
         choices = _choices(types[field.name])
         if choices:
             keywords |= {"type": str, "choices": choices}
@@ -112,7 +112,7 @@ def build(options: type[T], parsed: Namespace) -> T:
 def output_paths(options: Any) -> list[Path]:
     """Where a command writes: its ``-o``, if it is given."""
     outputs = [field.name for field in dataclasses.fields(options) if field.metadata.get("short") == "-o"]
-    return [getattr(options, name) for name in outputs if getattr(options, name) is not None]
+    return [path for name in outputs if (path := getattr(options, name)) is not None]
 
 
 def input_paths(options: Any) -> Iterator[Path]:
@@ -124,16 +124,16 @@ def input_paths(options: Any) -> Iterator[Path]:
             yield from (Path(each) for each in values if isinstance(each, str | Path))
 
 
-def _braces(choices: Iterable[str]) -> str:
-    return "{" + ",".join(choices) + "}"
-
-
 def _choices(hint: Any) -> tuple[Any, ...]:
     """The values of a Literal, of several of them, or of one that may be left out; empty for other types."""
     if typing.get_origin(hint) is typing.Literal:
         return typing.get_args(hint)
     inner = [each for each in typing.get_args(hint) if each is not type(None)]
     return _choices(inner[0]) if len(inner) == 1 else ()
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default_factory() if callable(field.default_factory) else field.default
 
 
 def _flag(name: str) -> str:
@@ -183,8 +183,7 @@ def _words(field: dataclasses.Field[Any], value: Any, prefix: str = "") -> list[
             for inner in dataclasses.fields(value)
             for word in _words(inner, getattr(value, inner.name), f"{prefix}{field.name}.")
         ]
-    default = field.default_factory() if callable(field.default_factory) else field.default
-    if value is None or value == default:
+    if value is None or value == _default(field):
         return []
     name = f"--{prefix}{field.name}" if prefix else _flag(field.name)
     if value is True and not prefix:
