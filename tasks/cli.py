@@ -277,12 +277,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if family and rest[:1] in ([], ["-h"], ["--help"]):
             print(_overview(f"vab {name} <command> [options]", family))
             return 0
-        known = ", ".join(family or COMMANDS)
-        print(
-            f"vab: no command {' '.join(arguments[: 2 if family else 1])!r}; there are: {known}",
-            file=sys.stderr,
-        )
-        return 2
+        said = " ".join(arguments[: 2 if family else 1])
+        return _end(f"vab: no command {said!r}; there are: {', '.join(family or COMMANDS)}")
     command = COMMANDS[name]
     outputs: list[Path] = []
     try:
@@ -295,25 +291,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             check_writable(path)
         return command.run(given)
     except (VABError, ValueError) as error:
-        print(f"vab {name}: {' '.join(str(error).split())[:MOST_SHOWN]}", file=sys.stderr)
-        return 2
+        return _end(f"vab {name}: {' '.join(str(error).split())[:MOST_SHOWN]}")
     except StoppedError as error:
         remedy = "re-run with --resume to resume" if "resume" in parsed else "re-run to resume"
-        print(f"vab {name}: {error}; {remedy}", file=sys.stderr)
-        return 128 + error.signal_number
+        return _end(f"vab {name}: {error}; {remedy}", 128 + error.signal_number)
     except BrokenPipeError:  # what read the output has gone, such as head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # such as a full disk
         where = error.filename or next(map(str, outputs), "a file")
-        print(
-            f"vab {name}: {where}: {error.strerror or error}; check the disk and the permissions",
-            file=sys.stderr,
-        )
-        return 2
+        why = error.strerror or error
+        return _end(f"vab {name}: {where}: {why}; check the disk and the permissions")
     except KeyboardInterrupt:
-        print(f"vab {name}: stopped", file=sys.stderr)
-        return 130
+        return _end(f"vab {name}: stopped", 130)
+
+
+def _end(line: str, code: int = 2) -> int:
+    print(line, file=sys.stderr)
+    return code
 
 
 def make_parser(name: str) -> Parser:
@@ -348,7 +343,6 @@ def _as_file(word: str) -> str:
 
 
 def _overview(usage: str, names: Sequence[str]) -> str:
-    """Commands under their headings."""
     width = max(map(len, names))
     lists = "\n\n".join(
         "\n".join([f"{group}:", *(f"  {name:<{width}}  {commands[name].summary}" for name in chosen)])

@@ -6,9 +6,8 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -32,32 +31,6 @@ NUM_CALLS = 3
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class IndexTimes:
-    """One row of the table."""
-
-    size: int
-    """Clips, of one window each."""
-    backend: Backend
-    kind: IndexKind
-    add_seconds: float
-    """Writing all embeddings, a clip at a time."""
-    build_seconds: float
-    """What 'vab index build' does after the last clip; where the kind is not exact, measuring its recall too."""
-    open_seconds: float
-    megabytes: float
-    """Of what is searched and what it is made from."""
-    recall_10: float
-    queries_a_second: float
-    """Asked all at once."""
-    milliseconds_a_query: float
-    """Asked one by one."""
-    over_product: float
-    """Time of all queries at once, over that of their matrix product with all vectors."""
-    over_read: float
-    """Time of one query, over that of its product with all vectors, which reads each once."""
-
-
 def run(options: BenchIndexOptions) -> int:
     """Print a table, write JSON if asked."""
     if options.output:
@@ -75,7 +48,7 @@ def run(options: BenchIndexOptions) -> int:
     _show(rows, f"{options.dim} numbers a vector, {options.num_queries} queries, {threads} threads")
     if options.output:
         document = {
-            "rows": [asdict(row) for row in rows],
+            "rows": rows,
             "threads": threads,
             "options": to_dict(options),
             "faiss": version,
@@ -101,7 +74,7 @@ def make_vectors(size: int, options: BenchIndexOptions) -> tuple[np.ndarray, np.
     return points(size), points(options.num_queries)
 
 
-def _measure(vectors: np.ndarray, queries: np.ndarray, backend: Backend, kind: IndexKind) -> IndexTimes:
+def _measure(vectors: np.ndarray, queries: np.ndarray, backend: Backend, kind: IndexKind) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index"
         database = create_database(path, IndexInfo("", "", vectors.shape[1], kind), backend)
@@ -123,20 +96,23 @@ def _measure(vectors: np.ndarray, queries: np.ndarray, backend: Backend, kind: I
                 for row, wanted in zip(found, exact, strict=True)
             ]
         )
-        return IndexTimes(
-            len(vectors),
-            backend,
-            kind,
-            add_seconds,
-            build_seconds,
-            open_seconds,
-            sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6,
-            float(recall),
-            len(queries) / together,
-            1000 * alone / len(singles),
-            together / product,
-            alone / read,
-        )
+        return {
+            "size": len(vectors),  # clips, of one window each
+            "backend": backend,
+            "kind": kind,
+            "add_seconds": add_seconds,  # writing all embeddings, a clip at a time
+            # What 'vab index build' does after the last clip; where the kind is not exact, measuring its recall too.
+            "build_seconds": build_seconds,
+            "open_seconds": open_seconds,
+            # Of what is searched and what it is made from.
+            "megabytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6,
+            "recall_10": float(recall),
+            "queries_a_second": len(queries) / together,  # asked all at once
+            "milliseconds_a_query": 1000 * alone / len(singles),  # asked one by one
+            "over_product": together / product,  # of all queries, over their matrix product with all vectors
+            "over_read": alone
+            / read,  # of one query, over its product with all vectors, which reads each once
+        }
 
 
 def _add(database: ClipDatabase, vectors: np.ndarray) -> None:
@@ -162,20 +138,20 @@ def _median_of(action: Callable[[], Result]) -> tuple[Result, float]:
     return calls[0][0], float(np.median([seconds for _, seconds in calls]))
 
 
-def _show(rows: list[IndexTimes], title: str) -> None:
+def _show(rows: list[dict[str, Any]], title: str) -> None:
     head = ("index", "clips", "build s", "open s", "recall", "q/s", "/product", "ms a q", "/read")
     table = numbers_table(title, *head)
     table.box = None
     for row in rows:
         table.add_row(
-            f"{row.backend} {row.kind}",
-            f"{row.size:,}",
-            f"{row.add_seconds + row.build_seconds:.1f}",
-            f"{row.open_seconds:.3f}",
-            f"{row.recall_10:.3f}",
-            f"{row.queries_a_second:,.0f}",
-            f"{row.over_product:.2f}",
-            f"{row.milliseconds_a_query:.2f}",
-            f"{row.over_read:.2f}",
+            f"{row['backend']} {row['kind']}",
+            f"{row['size']:,}",
+            f"{row['add_seconds'] + row['build_seconds']:.1f}",
+            f"{row['open_seconds']:.3f}",
+            f"{row['recall_10']:.3f}",
+            f"{row['queries_a_second']:,.0f}",
+            f"{row['over_product']:.2f}",
+            f"{row['milliseconds_a_query']:.2f}",
+            f"{row['over_read']:.2f}",
         )
     console.print(table)

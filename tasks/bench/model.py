@@ -49,7 +49,6 @@ def train(options: BenchModelOptions) -> int:
 
 
 def _bench(what: str, options: BenchModelOptions) -> int:
-    """Print a table, a row a configuration; write JSON if asked."""
     if options.output:
         check_outputs([options.output])
     device = choose_device(options.device)
@@ -144,7 +143,6 @@ def _decoding(
 
 
 def _batch(config: VABConfig, size: int, windows: Windows) -> FeatureBatch:
-    """Random codes and frames of the configuration's shapes."""
     return FeatureBatch(
         streams={
             "codes": torch.randint(0, config.codebook_size, (size, config.num_codebooks, windows.num_steps)),

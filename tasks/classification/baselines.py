@@ -198,6 +198,5 @@ def _sound(store: FeatureStore, index: int) -> Float[Tensor, "1 L"]:
 
 
 def _decoded(store: FeatureStore, index: int, codec: Codec) -> Float[Tensor, "1 L"]:
-    """The sound of a clip's codes."""
     [codes] = store.read([index], ["codes"]).streams["codes"]
     return codec.decode(codes[None])[0, :, : num_samples(store.info.clip_seconds, codec.sample_rate)]

@@ -115,7 +115,6 @@ def analyse(options: AnswersOptions) -> int:
 
 
 def _systems(texts: Sequence[str]) -> dict[str, dict[str, Path]]:
-    """Files by clip of each system, in the order given."""
     systems: dict[str, dict[str, Path]] = {}
     for text in texts:
         name, equals, folder = text.partition("=")

@@ -52,7 +52,6 @@ def write_page(path: Path, report: Report, *, rank_by: str | None) -> None:
 
 
 def _groups(report: Report, rank_by: str | None) -> dict[str, list[ClipReport]]:
-    """The clips to show under each heading."""
     ranked = [clip for clip in report.clips if rank_by in clip.numbers]
     if rank_by is None or not ranked:
         return {"Clips": list(report.clips[:_NUM_SHOWN])}

@@ -94,7 +94,6 @@ def _extract(options: ExtractOptions) -> ExtractionReport:
 
 
 def _add(options: ExtractOptions, name: str) -> ExtractionReport:
-    """One more stream of a store's clips."""
     if options.inputs:
         raise ConfigError(f"--add {name} is for the clips that {options.store} holds; give no others")
     if options.codec and options.encoder:
@@ -178,7 +177,6 @@ def _shown(progress: Any) -> Callable[[ExtractionProgress], None]:
 
 
 def _manifest(options: ExtractOptions) -> Manifest:
-    """All inputs as one list of clips."""
     if not options.inputs and not (options.store / "store.json").is_file():
         raise ManifestError(f"{options.store}: a new store needs videos or a list of clips")
     return merge(

@@ -197,14 +197,17 @@ def _audio_components(
 def _dataset(
     stores: Sequence[FeatureStore], config: ModelConfig, options: PretrainOptions, *, is_training: bool
 ) -> JoinedDataset:
-    """The clips of all stores to learn from, or those to measure on."""
     data = options.data
+    only: set[str] | None = None
+    if is_training and data.clips:  # whether their files are still there or not
+        manifest = load_manifest(data.clips)
+        only = {*manifest.missing, *(clip.id for clip in manifest.clips)}
     return JoinedDataset.of_splits(
         stores,
         data.train_splits,
         data.validation_splits,
         limit=None if is_training else data.num_validation_clips,
-        only=_listed(data.clips) if is_training and data.clips else None,
+        only=only,
         num_codebooks=getattr(config, "num_codebooks", None),
         streams=config.streams,
         required_streams=data.required_streams,
@@ -213,12 +216,6 @@ def _dataset(
         roll_prob=data.roll_prob,
         is_training=is_training,
     )
-
-
-def _listed(path: Path) -> set[str]:
-    """Ids of a list's clips, whether their files are still there or not."""
-    manifest = load_manifest(path)
-    return {*manifest.missing, *(clip.id for clip in manifest.clips)}
 
 
 def _card(options: PretrainOptions, config: ModelConfig, store: FeatureStore) -> ModelCard:
