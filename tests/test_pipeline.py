@@ -259,7 +259,7 @@ def test_a_long_clip_takes_over_the_overlap_of_each_window() -> None:
     model = VAB(tiny_config()).eval()
     windows = Windows.of(model.config.streams, 1.0, 0.4)
     assert (windows.num_steps, windows.num_frames) == (50, 5)
-    assert [windows.first_step(index) for index in range(3)] == [0, 30, 60]
+    assert [windows.first("codes", index) for index in range(3)] == [0, 30, 60]
     assert [windows.first("clip", index) for index in range(3)] == [0, 3, 6]
     assert [windows.count(steps) for steps in (1, 50, 51, 80, 81)] == [1, 1, 2, 2, 3]
 
@@ -300,7 +300,7 @@ def test_windows_fit_any_rate() -> None:
     config = VAB(tiny_config()).config
     odd = Windows.of(config.streams | {"codes": 44100 / 512}, 2.0, 0.5)
     assert odd.num_steps == 173  # the last begins inside the window, as FeatureDataset counts
-    assert odd.first_step(1) == round(odd.first("clip", 1) / VISUAL_FPS * 44100 / 512)
+    assert odd.first("codes", 1) == round(odd.first("clip", 1) / VISUAL_FPS * 44100 / 512)
     with pytest.raises(ValueError, match="leave nothing"):
         Windows.of(config.streams, 1.0, 1.0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -88,20 +88,24 @@ class Windows:
         """Step of a stream at which a window begins."""
         return self.grid.step(stream, index * self.hop)
 
-    def first_step(self, index: int) -> int:
-        """Codec step at which a window begins."""
-        return self.first("codes", index)
-
     def count(self, num_steps: int) -> int:
         """Windows that it takes to reach a clip's end, which the last one may pass."""
         count = 1
-        while self.first_step(count - 1) + self.num_steps < num_steps:
+        while self.first("codes", count - 1) + self.num_steps < num_steps:
             count += 1
         return count
 
     def num_covered(self, num_steps: int) -> int:
         """Steps of all of these together, at least the clip's own."""
-        return self.first_step(self.count(num_steps) - 1) + self.num_steps
+        return self.first("codes", self.count(num_steps) - 1) + self.num_steps
+
+    def batches(self, lengths: Sequence[int], batch_size: int) -> Iterator[tuple[int, list[int]]]:
+        """Each window's number with the clips, of these lengths in steps, that reach it; earlier windows first."""
+        counts = [self.count(length) for length in lengths]
+        for index in range(max(counts, default=0)):
+            active = [clip for clip, count in enumerate(counts) if index < count]
+            for start in range(0, len(active), batch_size):
+                yield index, active[start : start + batch_size]
 
     def covering(self, num_steps: int, num_frames: int) -> list[Window]:
         """Windows that cover a clip and stay inside it: the last one is moved back to end where the clip does.
@@ -122,9 +126,7 @@ class Windows:
 
     def tiled(self, clip_seconds: float) -> list[float]:
         """Starts in seconds of windows side by side that cover a clip; the last is moved back to end with it."""
-        count = max(1, math.ceil(round(clip_seconds / self.seconds, 6)))
-        last = max(0.0, clip_seconds - self.seconds)
-        return [min(i * self.seconds, last) for i in range(count)]
+        return self.centred(clip_seconds, self.seconds)
 
     def centred(self, clip_seconds: float, every: float) -> list[float]:
         """Starts in seconds of windows inside a clip with centres ``every`` seconds apart, from ``every / 2``."""
@@ -137,11 +139,8 @@ class Windows:
         return int(start / float(self.grid.period) + 1e-6)
 
     def _window(self, start: int, stop: int, num_steps: int, num_frames: int) -> Window:
-        grid = self.grid
-        steps = slice(*(min(grid.step("codes", point), num_steps) for point in (start, stop)))
-        frames = slice(*(min(grid.step("clip", point), num_frames) for point in (start, stop)))
-        seconds = max(
-            float((steps.stop - steps.start) / grid.rates["codes"]),
-            float((frames.stop - frames.start) / grid.rates["clip"]),
-        )
-        return Window(float(start * grid.period), seconds, steps, frames)
+        grid, parts = self.grid, {}
+        for name, length in (("codes", num_steps), ("clip", num_frames)):
+            parts[name] = slice(*(min(grid.step(name, point), length) for point in (start, stop)))
+        seconds = max(float((part.stop - part.start) / grid.rates[name]) for name, part in parts.items())
+        return Window(float(start * grid.period), seconds, parts["codes"], parts["clip"])

@@ -13,7 +13,7 @@ from vab.decoding.guidance import LogitsOf, branches, guide
 from vab.decoding.iterative import decode_iteratively
 from vab.decoding.options import DecodingOptions
 from vab.decoding.replay import replayed
-from vab.shapes import Int, Tensor
+from vab.shapes import Float, Int, Tensor
 from vab.windows import Windows
 
 
@@ -45,74 +45,53 @@ def decode_in_windows(
         options: of the decoding.
         seeds: one a clip; a clip's result depends on its own seed alone, not on its batch.
         batch_size: clips a model pass.
-        on_window: called with the number of windows finished, for a progress bar.
+        on_window: called with the number of windows finished.
     """
     device = next(model.parameters()).device
-    config = model.config
-    cfg_scale = options.cfg_scale if conditions is not None else 0.0
+    config, size = model.config, windows.num_steps
+    cfg_scale = options.cfg_scale
+    if conditions is None:
+        cfg_scale = 0.0
+        nothing = {name: torch.zeros(1, stream.width) for name, stream in config.conditions.items()}
+        conditions = [nothing] * len(codes)
+    dropped = branches(cfg_scale)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     done = [each.to(device, copy=True) for each in codes]
-    counts = [windows.count(each.shape[1]) for each in done]
-    for index in range(max(counts, default=0)):
-        first = windows.first_step(index)
-        active = [clip for clip, count in enumerate(counts) if index < count]
-        for start in range(0, len(active), batch_size):
-            batch = active[start : start + batch_size]
-            pieces = [done[clip][:, first : first + windows.num_steps] for clip in batch]
-            lengths = torch.tensor([piece.shape[1] for piece in pieces], device=device)
-            known = torch.stack([F.pad(piece, (0, windows.num_steps - piece.shape[1])) for piece in pieces])
-            seen = {
-                name: torch.zeros(len(batch), windows.length(name), size.width)
-                if conditions is None
-                else torch.stack(
-                    [
-                        _steps(conditions[clip][name], windows.first(name, index), windows.length(name))
-                        for clip in batch
-                    ]
-                )
-                for name, size in config.conditions.items()
-            }
-            condition = _condition(
-                model,
-                {name: each.to(device) for name, each in seen.items()},
-                lengths,
-                windows.num_steps,
-                branches(cfg_scale),
-            )
-            given, wanted = known.tensor_split([config.num_given_codebooks], dim=1)
-            filled = decode_iteratively(
-                guide(_bound(model, given, condition), cfg_scale),
-                wanted,
-                wanted == config.mask_token_id,
-                mask_token_id=config.mask_token_id,
-                options=options,
-                generators=[generators[clip] for clip in batch],
-                prepare=partial(replayed, model=model, condition=(given, condition), cfg_scale=cfg_scale)
-                if device.type == "cuda"
-                else None,
-            )
-            for row, piece in enumerate(pieces):
-                piece[config.num_given_codebooks :] = filled[
-                    row, :, : piece.shape[1]
-                ]  # a view of what is done
-            if on_window:
-                on_window(len(batch))
+    for index, batch in windows.batches([each.shape[1] for each in done], batch_size):
+        first = windows.first("codes", index)
+        pieces = [done[clip][:, first : first + size] for clip in batch]  # views
+        known = torch.stack([F.pad(piece, (0, size - piece.shape[1])) for piece in pieces])
+        lengths = torch.tensor([piece.shape[1] for piece in pieces], device=device)
+        is_valid = torch.arange(size, device=device) < lengths[:, None]
+        seen = {}
+        for name in config.conditions:
+            where = windows.first(name, index), windows.length(name)
+            steps = torch.stack([take_steps(conditions[clip][name], *where) for clip in batch])
+            seen[name] = steps.to(device).repeat(len(dropped), 1, 1)
+        # Prepared once a window, for all branches of guidance one after the other.
+        condition = model.condition(
+            seen,
+            size,
+            is_dropped=torch.tensor(dropped, device=device).repeat_interleave(len(batch)),
+            is_valid={"codes": is_valid.repeat(len(dropped), 1)},
+        )
+        given, wanted = known.tensor_split([config.num_given_codebooks], dim=1)
+        filled = decode_iteratively(
+            guide(_bound(model, given, condition), cfg_scale),
+            wanted,
+            wanted == config.mask_token_id,
+            mask_token_id=config.mask_token_id,
+            options=options,
+            generators=[generators[clip] for clip in batch],
+            prepare=partial(replayed, model=model, condition=(given, condition), cfg_scale=cfg_scale)
+            if device.type == "cuda"
+            else None,
+        )
+        for each, piece in zip(filled, pieces, strict=True):
+            piece[config.num_given_codebooks :] = each[:, : piece.shape[1]]
+        if on_window:
+            on_window(len(batch))
     return [each.cpu() for each in done]
-
-
-def _condition(
-    model: Any, conditions: Mapping[str, Tensor], lengths: Tensor, num_steps: int, dropped: Sequence[bool]
-) -> Any:
-    """Prepared once a window, for all branches of guidance one after the other."""
-    is_dropped = torch.tensor(dropped, device=lengths.device).repeat_interleave(len(lengths))
-    is_valid = torch.arange(num_steps, device=lengths.device) < lengths[:, None]
-    times = len(dropped)
-    return model.condition(
-        {name: each.repeat(times, 1, 1) for name, each in conditions.items()},
-        num_steps,
-        is_dropped=is_dropped,
-        is_valid={"codes": is_valid.repeat(times, 1)},
-    )
 
 
 def _bound(model: Any, given: Int[Tensor, "B G S"], condition: Any) -> LogitsOf:
@@ -125,7 +104,7 @@ def _bound(model: Any, given: Int[Tensor, "B G S"], condition: Any) -> LogitsOf:
     return logits_of
 
 
-def _steps(stream: Tensor, start: int, length: int) -> Tensor:
+def take_steps(stream: Float[Tensor, "_ ..."], start: int, length: int) -> Float[Tensor, "length ..."]:
     """Steps [start, start + length), the last one repeated past the end."""
     index = torch.arange(start, start + length).clamp(max=len(stream) - 1)
     return stream[index.to(stream.device)]

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from vab.codecs.base import Codec
-from vab.codecs.sound import CodedSound, coded_sounds, steps_of
 from vab.decoding.in_windows import decode_in_windows
 from vab.decoding.options import DecodingOptions
+from vab.errors import WeightsError
+from vab.models.coded import CodeGenerator
 from vab.models.files import ModelCard
 from vab.shapes import Int, Tensor
 from vab.windows import Windows
@@ -27,29 +27,15 @@ def generate_codes(
     batch_size: int = 8,
     on_window: Callable[[int], None] | None = None,
 ) -> list[Int[Tensor, "K _"]]:
-    """Codes for each clip, of any lengths, from nothing but [MASK].
+    """Codes of ``lengths`` steps for each clip, from nothing but [MASK]; see ``decode_in_windows``.
 
     A clip shorter than its windows is generated to their end, which is the length that the model was trained on, and
     then cut.
-
-    Args:
-        model: as ``decode_in_windows`` has it, on the device to run on.
-        conditions: of each clip its features by stream, at the model's rates.
-        lengths: S, codec steps wanted of each clip.
-        windows: how long clips are cut.
-        options: of the decoding.
-        seeds: one a clip; a clip's result depends on its own seed alone.
-        batch_size: clips a model pass.
-        on_window: called with the number of windows finished, for a progress bar.
     """
-    config = model.config
-    nothing = [
-        torch.full((config.num_codebooks, windows.num_covered(length)), config.mask_token_id)
-        for length in lengths
-    ]
+    shapes = [(model.config.num_codebooks, windows.num_covered(length)) for length in lengths]
     filled = decode_in_windows(
         model,
-        nothing,
+        [torch.full(shape, model.config.mask_token_id) for shape in shapes],
         conditions,
         windows=windows,
         options=options,
@@ -60,40 +46,14 @@ def generate_codes(
     return [codes[:, :length] for codes, length in zip(filled, lengths, strict=True)]
 
 
-class MaskedGenerator:
-    """What ``vab generate`` needs of a model of masked codes (``vab/models/base.py``)."""
+class MaskedGenerator(CodeGenerator):
+    """A generator of a model without given codebooks."""
+
+    generate_codes = staticmethod(generate_codes)
 
     def __init__(self, model: Any, card: ModelCard, components: Mapping[str, Any]) -> None:
-        self.model = model
-        self.codec: Codec = components["codes"]
-        self.sample_rate = self.codec.sample_rate
-        self.condition_rates = {name: size.rate for name, size in model.config.conditions.items()}
-        rates = {"codes": model.config.frame_rate, **self.condition_rates}
-        self.windows = Windows.of(rates, card.window_seconds, card.overlap_seconds)
-
-    def num_windows(self, seconds: float) -> int:
-        """Windows that a clip of this length takes."""
-        return self.windows.count(steps_of(self.codec, seconds))
-
-    def generate(
-        self,
-        conditions: Sequence[Mapping[str, Tensor]],
-        seconds: Sequence[float],
-        *,
-        options: DecodingOptions,
-        seeds: Sequence[int],
-        batch_size: int,
-        on_window: Callable[[int], None] | None = None,
-    ) -> list[CodedSound]:
-        """A sound for each clip; see ``generate_codes``."""
-        all_codes = generate_codes(
-            self.model,
-            conditions,
-            [steps_of(self.codec, length) for length in seconds],
-            windows=self.windows,
-            options=options,
-            seeds=seeds,
-            batch_size=batch_size,
-            on_window=on_window,
-        )
-        return coded_sounds(all_codes, self.codec, seconds)
+        if model.config.num_given_codebooks:
+            raise WeightsError(
+                "a model with given codebooks refines and does not generate: train a 'vab-refiner'"
+            )
+        super().__init__(model, card, components)

@@ -4,7 +4,7 @@ CONFIG = ".config:VABConfig"
 MODEL = ".model:VAB"
 OBJECTIVE = "vab.objectives.masked_prediction:MaskedPrediction"
 OBJECTIVE_OPTIONS = "vab.objectives.options:MaskedPredictionOptions"
-GENERATOR = ".generate:VABGenerator"
+GENERATOR = "vab.models.masked:MaskedGenerator"
 SAMPLING = "vab.decoding.options:DecodingOptions"
 VARIANTS = {
     "refiner": {
