@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from vab.features.info import StreamInfo
+from vab.features.info import StreamInfo, StreamSize
 from vab.shapes import Float, Int, Tensor
 
 
@@ -24,11 +24,9 @@ class ModelConfig(Protocol):
     @property
     def streams(self) -> Mapping[str, float]:
         """Streams that it is trained on, and at how many steps a second."""
-        ...
 
     def problems(self, streams: Mapping[str, StreamInfo]) -> list[str]:
         """What of it does not fit a store's streams, a line each; empty where all does."""
-        ...
 
 
 @runtime_checkable
@@ -44,7 +42,6 @@ class TrainableModel(Protocol):
         Raises:
             ValueError: one does not fit the configuration.
         """
-        ...
 
 
 @runtime_checkable
@@ -54,16 +51,13 @@ class Sound(Protocol):
     @property
     def sample_rate(self) -> int:
         """Samples a second."""
-        ...
 
     @property
     def num_samples(self) -> int:
         """L, exact."""
-        ...
 
     def pieces(self) -> Iterator[Float[Tensor, "1 l"]]:
         """The sound in consecutive pieces, on the CPU: an hour needs no more memory than a minute."""
-        ...
 
 
 @runtime_checkable
@@ -81,7 +75,6 @@ class SoundGenerator(Protocol):
 
     def num_windows(self, seconds: float) -> int:
         """Passes that a clip of this length takes, for a progress bar."""
-        ...
 
     def generate(
         self,
@@ -103,7 +96,6 @@ class SoundGenerator(Protocol):
             batch_size: clips a model pass.
             on_window: called with the number of windows finished.
         """
-        ...
 
 
 @runtime_checkable
@@ -117,7 +109,6 @@ class ConditionPredictor(Protocol):
         self, conditions: Sequence[Mapping[str, Tensor]], seconds: Sequence[float], *, batch_size: int
     ) -> Sequence[dict[str, Tensor]]:
         """What it predicts of each clip, by stream, a tensor [steps, ...] each; what is given stays."""
-        ...
 
 
 @runtime_checkable
@@ -138,7 +129,6 @@ class CodeRefiner(Protocol):
 
     def num_windows(self, num_steps: int) -> int:
         """Passes that codes of this length take, for a progress bar."""
-        ...
 
     def refine(
         self,
@@ -154,10 +144,33 @@ class CodeRefiner(Protocol):
 
         Args:
             codes: a tensor a clip, any lengths; codebooks beyond ``num_coarse_codebooks`` are passed over.
-            conditions: as a generator's; None = audio without frames.
+            conditions: as a generator's, like all that follows; None = audio without frames.
             options: as ``sampling``.
-            seeds: a clip's codes depend on its own seed alone, not on its batch.
+            seeds: one a clip.
             batch_size: clips a model pass.
             on_window: called with the number of windows finished.
         """
-        ...
+
+
+def codes_problems(config: Any, codes: StreamInfo) -> list[str]:
+    """What of a configuration's codebooks and ``frame_rate`` does not fit a store's codes."""
+    wanted = {"codebook_size": codes.codec.codebook_size if codes.codec else 0, "frame_rate": codes.rate}
+    found = [
+        f"model.{name} is {getattr(config, name)}, the store needs {value}"
+        for name, value in wanted.items()
+        if getattr(config, name) != value
+    ]
+    if config.num_codebooks > codes.shape[0]:
+        found.append(f"model.num_codebooks is {config.num_codebooks}, the store has {codes.shape[0]}")
+    return found
+
+
+def width_problems(
+    part: str, sizes: Mapping[str, StreamSize], streams: Mapping[str, StreamInfo]
+) -> list[str]:
+    """What of the field ``part``, sizes of streams of vectors, does not fit a store's streams."""
+    return [
+        f"model.{part}.{name}.width is {size.width}, the store has {list(streams[name].shape)}"
+        for name, size in sizes.items()
+        if streams[name].shape != (size.width,)
+    ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from vab.config import check_ranges
 from vab.decoding.options import DecodingOptions
 from vab.features.info import StreamInfo, StreamSize
+from vab.models.base import codes_problems, width_problems
 from vab.objectives.options import MaskedPredictionOptions
 
 
@@ -77,20 +78,12 @@ class MaskVATConfig:
 
     def problems(self, streams: Mapping[str, StreamInfo]) -> list[str]:
         """What of it does not fit a store's streams."""
-        codes = streams["codes"]
-        wanted: list[tuple[str, Any, Any]] = [
-            ("codebook_size", self.codebook_size, codes.codec.codebook_size if codes.codec else 0),
-            ("num_codebooks", self.num_codebooks, codes.shape[0]),
-            ("frame_rate", self.frame_rate, codes.rate),
-        ]
-        for part in ("conditions", "targets"):
-            for name, size in getattr(self, part).items():
-                wanted.append((f"{part}.{name}.width", (size.width,), streams[name].shape))
-        return [
-            f"model.{name} is {_said(own)}, the store needs {_said(there)}"
-            for name, own, there in wanted
-            if own != there
-        ]
+        found = codes_problems(self, streams["codes"])
+        if self.num_codebooks < (there := streams["codes"].shape[0]):
+            found.append(f"model.num_codebooks is {self.num_codebooks}, the store needs {there}")
+        for part, sizes in (("conditions", self.conditions), ("targets", self.targets)):
+            found += width_problems(part, sizes, streams)
+        return found
 
     @property
     def modulating(self) -> tuple[str, ...]:
@@ -112,10 +105,6 @@ class MaskVATConfig:
     def mask_token_id(self) -> int:
         """The [MASK] row of every embedding table."""
         return self.codebook_size
-
-
-def _said(value: Any) -> str:
-    return " x ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from vab.config import check_ranges
 from vab.features.info import StreamInfo, StreamSize
+from vab.models.base import width_problems
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,6 @@ class SCAVConfig:
     def problems(self, streams: Mapping[str, StreamInfo]) -> list[str]:
         """What of it does not fit a store's streams."""
         return [
-            f"model.{part}.{name}.width is {size.width}, the store has {list(streams[name].shape)}"
-            for part in ("visual", "audio")
-            for name, size in getattr(self, part).items()
-            if streams[name].shape != (size.width,)
+            *width_problems("visual", self.visual, streams),
+            *width_problems("audio", self.audio, streams),
         ]

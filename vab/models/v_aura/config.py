@@ -9,6 +9,7 @@ from typing import Literal
 from vab.config import check_ranges
 from vab.decoding.patterns import PatternName
 from vab.features.info import StreamInfo, StreamSize
+from vab.models.base import codes_problems, width_problems
 
 Fusion = Literal["concat", "prepend"]
 """Frames beside the codes of their moment, channel by channel; or before all codes, in a sequence (table III)."""
@@ -81,20 +82,7 @@ class VAURAConfig:
 
     def problems(self, streams: Mapping[str, StreamInfo]) -> list[str]:
         """What of it does not fit a store's streams."""
-        codes = streams["codes"]
-        found = [
-            f"model.{name} is {getattr(self, name)}, the store needs {value}"
-            for name, value in (
-                ("codebook_size", codes.codec.codebook_size if codes.codec else 0),
-                ("frame_rate", codes.rate),
-            )
-            if getattr(self, name) != value
+        return [
+            *codes_problems(self, streams["codes"]),
+            *width_problems("conditions", self.conditions, streams),
         ]
-        for name, size in self.conditions.items():
-            if streams[name].shape != (size.width,):
-                found.append(
-                    f"model.conditions.{name}.width is {size.width}, the store's {name} is {list(streams[name].shape)}"
-                )
-        if self.num_codebooks > codes.shape[0]:
-            found.append(f"model.num_codebooks is {self.num_codebooks}, the store has {codes.shape[0]}")
-        return found

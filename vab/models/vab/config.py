@@ -8,6 +8,7 @@ from typing import Literal
 
 from vab.config import check_ranges
 from vab.features.info import StreamInfo, StreamSize
+from vab.models.base import codes_problems
 
 
 @dataclass(frozen=True)
@@ -82,18 +83,9 @@ class VABConfig:
 
     def problems(self, streams: Mapping[str, StreamInfo]) -> list[str]:
         """What of it does not fit a store's streams."""
-        codes, clip = streams["codes"], streams["clip"]
-        found = [
-            f"model.{name} is {getattr(self, name)}, the store needs {value}"
-            for name, value in (
-                ("codebook_size", codes.codec.codebook_size if codes.codec else 0),
-                ("frame_rate", codes.rate),
-                ("visual_dim", clip.shape[0]),
-            )
-            if getattr(self, name) != value
-        ]
-        if self.num_codebooks > codes.shape[0]:
-            found.append(f"model.num_codebooks is {self.num_codebooks}, the store has {codes.shape[0]}")
+        found, width = codes_problems(self, streams["codes"]), streams["clip"].shape[0]
+        if self.visual_dim != width:
+            found.append(f"model.visual_dim is {self.visual_dim}, the store needs {width}")
         return found
 
     @property
