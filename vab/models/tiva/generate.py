@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from vab.audio.base import AudioAutoencoder, LatentSound
 from vab.decoding.diffusion import NoiseOf, solve
 from vab.decoding.guidance import branches, guide
+from vab.decoding.in_windows import take_steps
 from vab.decoding.options import DiffusionOptions
 from vab.features.grid import TimeGrid, as_fraction
-from vab.features.makers import repeat_last
 from vab.models.files import ModelCard
 from vab.models.tiva.model import TiVA
 from vab.shapes import Float, Tensor
@@ -31,6 +31,7 @@ class TiVAGenerator:
         streams = model.config.streams
         self.condition_rates = {"clip-layers": streams["clip-layers"]}
         self.predicted_rates = {"layout": model.config.predictor.layout_rate}
+        self.layout_size = steps_begun(card.window_seconds, self.predicted_rates["layout"])
         # Windows count the steps of what is generated under the name "codes".
         grid = TimeGrid.of({"codes": streams["latents"], **self.condition_rates, **self.predicted_rates})
         hop = int(as_fraction(card.window_seconds - card.overlap_seconds) / grid.period)
@@ -55,21 +56,17 @@ class TiVAGenerator:
                 found = list(each["layout"].shape)
                 raise ValueError(f"a layout is [rows, {bands}] at {rate:g} rows a second here, not {found}")
         layouts = [
-            each.get("layout", torch.zeros(0, bands))[: self._num_rows(length)]
+            _cut(
+                each.get("layout", torch.zeros(0, bands)).float().cpu(), 0, max(1, steps_begun(length, rate))
+            )
             for each, length in zip(conditions, seconds, strict=True)
         ]
-        layouts = [
-            F.pad(layout.float().cpu(), (0, 0, 0, self._num_rows(length) - len(layout)))
-            for layout, length in zip(layouts, seconds, strict=True)
-        ]
-        wanted = [number for number, each in enumerate(conditions) if "layout" not in each]
-        size = steps_begun(self.windows.seconds, rate)
-        for index, batch in self._batches([seconds[number] for number in wanted], batch_size):
+        wanted = [clip for clip, each in enumerate(conditions) if "layout" not in each]
+        lengths, size = [self._num_steps(seconds[clip]) for clip in wanted], self.layout_size
+        for index, batch in self.windows.batches(lengths, batch_size):
             clips = [wanted[number] for number in batch]
-            features = torch.stack([self._features(conditions[clip], index) for clip in clips])
-            predicted = self.model.predictor(features.to(self._device), size).float().cpu()
-            first = self._first("layout", index)
-            end = self._first("layout", index - 1) + size if index else 0
+            predicted = self.model.predictor(self._features(conditions, clips, index), size).float().cpu()
+            first, end = self._place("layout", index, size)
             for clip, piece in zip(clips, predicted, strict=True):
                 fade_in(layouts[clip], piece, first, end)
         return [{"layout": layout} for layout in layouts]
@@ -90,18 +87,22 @@ class TiVAGenerator:
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         size, shape = self.windows.num_steps, tuple(self.model.config.latent_shape)
         noises = [torch.zeros(0, *shape) for _ in seeds]
-        done = [torch.zeros(self._num_steps(length), *shape) for length in seconds]
-        for index, clips in self._batches(seconds, batch_size):
-            first = self._first("codes", index)
-            end = self._first("codes", index - 1) + size if index else 0
+        lengths = [self._num_steps(length) for length in seconds]
+        done = [torch.zeros(length, *shape) for length in lengths]
+        for index, clips in self.windows.batches(lengths, batch_size):
+            first, end = self._place("codes", index, size)
             for clip in clips:
                 kept = noises[clip][len(noises[clip]) - max(0, end - first) :]
                 fresh = torch.randn(size - len(kept), *shape, generator=generators[clip])
                 noises[clip] = torch.cat([kept, fresh])
-            noise = torch.stack([noises[clip] for clip in clips]).to(self._device)
-            features = torch.stack([self._features(conditions[clip], index) for clip in clips])
-            layout = torch.stack([self._layout(predicted[clip]["layout"], index) for clip in clips])
-            predict_noise = self._bound(features.to(self._device), layout.to(self._device), options.cfg_scale)
+            device = self.model.no_semantics.device
+            noise = torch.stack([noises[clip] for clip in clips]).to(device)
+            begin = self.windows.first("layout", index)
+            layout = torch.stack(
+                [_cut(predicted[clip]["layout"], begin, self.layout_size) for clip in clips]
+            ).to(device)
+            features = self._features(conditions, clips, index)
+            predict_noise = self._bound(features, layout, options.cfg_scale)
             latents = solve(predict_noise, noise, self.model.config.schedule, options.num_steps).cpu()
             for clip, piece in zip(clips, latents, strict=True):
                 fade_in(done[clip], piece, first, end)
@@ -112,43 +113,22 @@ class TiVAGenerator:
             for latents, length in zip(done, seconds, strict=True)
         ]
 
-    @property
-    def _device(self) -> torch.device:
-        return self.model.no_semantics.device
-
     def _num_steps(self, seconds: float) -> int:
         return max(1, steps_begun(seconds, self.model.config.latent_rate))
 
-    def _num_rows(self, seconds: float) -> int:
-        return max(1, steps_begun(seconds, self.predicted_rates["layout"]))
+    def _place(self, stream: str, index: int, size: int) -> tuple[int, int]:
+        """Step at which a window begins, and up to which the one before reaches."""
+        end = self.windows.first(stream, index - 1) + size if index else 0
+        return self.windows.first(stream, index), end
 
-    def _first(self, stream: str, index: int) -> int:
-        """Step of a stream at which a window begins."""
-        return self.windows.grid.step(stream, index * self.windows.hop)
-
-    def _batches(self, seconds: Sequence[float], batch_size: int) -> list[tuple[int, list[int]]]:
-        """Each window's number with the clips that reach it, in batches, earlier windows first."""
-        counts = [self.num_windows(length) for length in seconds]
-        batches = []
-        for index in range(max(counts, default=0)):
-            active = [clip for clip, count in enumerate(counts) if index < count]
-            batches += [(index, active[at : at + batch_size]) for at in range(0, len(active), batch_size)]
-        return batches
-
-    def _features(self, condition: Mapping[str, Tensor], index: int) -> Float[Tensor, "F T E"]:
-        """A window's frames, the last one repeated past the end."""
-        features, size = (
-            condition["clip-layers"],
-            max(1, steps_begun(self.windows.seconds, self.condition_rates["clip-layers"])),
-        )
-        first = min(self._first("clip-layers", index), len(features) - 1)
-        return repeat_last(features[first : first + size].float(), size)
-
-    def _layout(self, layout: Float[Tensor, "M C"], index: int) -> Float[Tensor, "m C"]:
-        """A window's rows, silence past the end."""
-        size = steps_begun(self.windows.seconds, self.predicted_rates["layout"])
-        piece = layout[self._first("layout", index) :][:size]
-        return F.pad(piece, (0, 0, 0, size - len(piece)))
+    def _features(
+        self, conditions: Sequence[Mapping[str, Tensor]], clips: Sequence[int], index: int
+    ) -> Float[Tensor, "B F T E"]:
+        """A window's frames of some clips, the last one repeated past the end."""
+        first = self.windows.first("clip-layers", index)
+        size = max(1, steps_begun(self.windows.seconds, self.condition_rates["clip-layers"]))
+        pieces = [take_steps(conditions[clip]["clip-layers"], first, size).float() for clip in clips]
+        return torch.stack(pieces).to(self.model.no_semantics.device)
 
     def _bound(self, features: Tensor, layout: Tensor, cfg_scale: float) -> NoiseOf:
         """The model with conditions and guidance; the layout is followed in both branches, as in training."""
@@ -159,12 +139,17 @@ class TiVAGenerator:
 
         def predict_noise(latents: Tensor, steps: Tensor) -> Tensor:
             def of_all(noisy: Tensor) -> Tensor:
-                repeated = steps.repeat(times)
-                return self.model.predict_noise(noisy, repeated, layout, semantics)
+                return self.model.predict_noise(noisy, steps.repeat(times), layout, semantics)
 
             return guide(of_all, cfg_scale)(latents)
 
         return predict_noise
+
+
+def _cut(layout: Float[Tensor, "M C"], first: int, size: int) -> Float[Tensor, "m C"]:
+    """Rows from ``first`` on, silence past the end."""
+    piece = layout[first : first + size]
+    return F.pad(piece, (0, 0, 0, size - len(piece)))
 
 
 def fade_in(done: Tensor, piece: Tensor, first: int, end: int) -> None:

@@ -36,9 +36,9 @@ class LayoutPredictor(nn.Module):
         self.class_embedding = nn.Linear(self.class_layers * config.visual_dim, width)
         self.query = nn.Parameter(torch.randn(width) / 2)
         num_encoder_layers = config.num_encoder_layers if self.sees_patches else 0
-        self.encoder = nn.ModuleList(EncoderBlock(width, num_heads) for _ in range(num_encoder_layers))
+        self.encoder = nn.ModuleList(Block(width, num_heads, ("near",)) for _ in range(num_encoder_layers))
         self.decoder = nn.ModuleList(
-            DecoderBlock(width, num_heads, config.attention) for _ in range(config.num_decoder_layers)
+            Block(width, num_heads, config.attention) for _ in range(config.num_decoder_layers)
         )
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, config.layout_bands)
@@ -63,9 +63,9 @@ class LayoutPredictor(nn.Module):
         rows = step_times(num_rows, config.layout_rate).to(features.device)
         classes = layers[:, :, -self.class_layers :, 0].flatten(2)
         x = self.class_embedding(sample_at(classes, config.visual_fps, rows)) + self.query
-        is_near = self._near(rows, rows)
+        is_near = self._near(rows)
         for block in self.decoder:
-            x = block(x, rows, patches, patch_times, is_near)
+            x = block(x, rows, is_near, patches, patch_times)
         return self.out(self.norm(x)).sigmoid()
 
     def _encode(
@@ -73,36 +73,21 @@ class LayoutPredictor(nn.Module):
     ) -> Float[Tensor, "B N D"]:
         """The patches of all frames, N = F P."""
         patches = self.patch_embedding(cells.transpose(2, 3).flatten(3)) + self.cell_embedding
-        patches, is_near = patches.flatten(1, 2), self._near(times, times)
+        patches, is_near = patches.flatten(1, 2), self._near(times)
         for block in self.encoder:
             patches = block(patches, times, is_near)
         return patches
 
-    def _near(self, first: Tensor, second: Tensor) -> Bool[Tensor, "1 1 N M"]:
+    def _near(self, times: Tensor) -> Bool[Tensor, "1 1 N N"]:
         """True where two moments are in one window."""
-        distance = (first[:, None] - second).abs()
+        distance = (times[:, None] - times).abs()
         return (distance <= self.config.window_seconds / 2)[None, None]
 
 
-class EncoderBlock(nn.Module):
-    """Windowed self-attention and a feed-forward network."""
-
-    def __init__(self, width: int, num_heads: int) -> None:
-        super().__init__()
-        self.near = Attention(width, num_heads)
-        self.feed_forward_norm = nn.LayerNorm(width)
-        self.feed_forward = FeedForward(width, 4)
-
-    def forward(self, x: Tensor, times: Tensor, is_near: Tensor) -> Float[Tensor, "B N D"]:
-        """One layer."""
-        x = self.near(x, times, is_near)
-        return x + self.feed_forward(self.feed_forward_norm(x), 0)
-
-
-class DecoderBlock(nn.Module):
+class Block(nn.Module):
     """Self-attention over all rows, cross-attention to the patches, windowed self-attention, feed-forward network.
 
-    Of the three kinds of attention those that are asked for.
+    Of the three kinds of attention those that are asked for; the encoder's blocks have the windowed one alone.
     """
 
     def __init__(self, width: int, num_heads: int, attention: Collection[str]) -> None:
@@ -119,7 +104,12 @@ class DecoderBlock(nn.Module):
         self.feed_forward = FeedForward(width, 4)
 
     def forward(
-        self, x: Tensor, times: Tensor, patches: Tensor | None, patch_times: Tensor, is_near: Tensor
+        self,
+        x: Tensor,
+        times: Tensor,
+        is_near: Tensor,
+        patches: Tensor | None = None,
+        patch_times: Tensor | None = None,
     ) -> Float[Tensor, "B M D"]:
         """One layer."""
         if "everywhere" in self.attention:
@@ -128,7 +118,7 @@ class DecoderBlock(nn.Module):
             x = x + self.cross(self.cross_norm(x), patches, times=(times, patch_times))
         if "near" in self.attention:
             x = self.near(x, times, is_near)
-        return x + self.feed_forward(self.feed_forward_norm(x), 0)
+        return x + self.feed_forward(self.feed_forward_norm(x))
 
 
 class Attention(nn.Module):

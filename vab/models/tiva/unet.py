@@ -184,7 +184,7 @@ class TransformerBlock(nn.Module):
         normed = self.self_norm(x)
         x = x + self.self_attention(normed, normed, times=(times, times))
         x = x + self.cross_attention(self.cross_norm(x), context, times=(times, context_times))
-        return (x + self.feed_forward(self.feed_forward_norm(x), 0)).view(shape)
+        return (x + self.feed_forward(self.feed_forward_norm(x))).view(shape)
 
 
 def _waves(steps: Float[Tensor, " B"], width: int) -> Float[Tensor, "B D"]:
