@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,8 +66,7 @@ class Pipeline:
         Args:
             model: the network, on the device.
             card: what its weights file says of it.
-            components: what made the streams it was trained on: a codec under "codes", visual encoders and stream
-                makers under other names.
+            components: what made its streams: a codec under "codes", visual encoders and makers under other names.
             refiner: completes the model's codes; None = nothing does.
             provenance: what every result says of the weights.
             device: where model and components are.
@@ -85,20 +84,12 @@ class Pipeline:
 
     @property
     def codec(self) -> Codec:
-        """The codec it was trained with.
-
-        Raises:
-            WeightsError: it was trained without one.
-        """
+        """The codec it was trained with; a WeightsError where it was trained without one."""
         return self._component("codes")
 
     @property
     def encoder(self) -> VisualEncoder:
-        """The visual encoder it was trained with, of the stream "clip".
-
-        Raises:
-            WeightsError: it was trained without one.
-        """
+        """The visual encoder of the stream "clip" that it was trained with; a WeightsError where there is none."""
         return self._component("clip")
 
     def _component(self, name: str) -> Any:
@@ -124,11 +115,7 @@ class Pipeline:
 
     @property
     def generator(self) -> SoundGenerator:
-        """What makes the sound.
-
-        Raises:
-            WeightsError: the weights are of an encoder or a refiner, which make none.
-        """
+        """What makes the sound; a WeightsError of an encoder or a refiner, which make none."""
         if self._generator is None:
             raise WeightsError(
                 f"{self.name}: a {self.card.type!r} makes no audio from "
@@ -138,11 +125,7 @@ class Pipeline:
 
     @property
     def refiner(self) -> CodeRefiner:
-        """What completes coarse codes: the model itself, or what goes with it.
-
-        Raises:
-            WeightsError: the weights are of neither kind.
-        """
+        """What completes coarse codes, the model itself or what goes with it; a WeightsError where nothing does."""
         if self._refiner is None:
             raise WeightsError(
                 f"{self.name}: a {self.card.type!r} without a refiner; "
@@ -226,16 +209,11 @@ class Pipeline:
 
         A clip's sound depends on seed, clip id and number of the sample, not on its batch or its place in the list.
 
-        Args:
+        Args, besides those of ``generate``:
             videos: files or clips of files.
-            seed: of all of them.
             num_samples: different soundtracks of each clip, in a row.
-            steps: decoding steps; what is None is as the weights recommend.
-            cfg_scale: guidance, 1 is none.
-            temperature: noise on the confidence.
-            sampling: further options by name, those of the model's own.
-            conditions: given for every clip instead of what its frames give, by stream: [steps, ...] at the rates of
-                ``condition_rates`` and ``predicted_rates``.
+            conditions: given for every clip, by stream: [steps, ...] at the rates of ``condition_rates`` and
+                ``predicted_rates``.
             select: gives one of a clip's soundtracks instead of all.
             batch_size: clips a model pass.
             on_progress: called with the number of clips newly done, fractions of a clip too.
@@ -274,30 +252,24 @@ class Pipeline:
                 if on_progress:
                     on_progress(count * share)
 
+            samples = [(place, sample) for place in range(len(batch)) for sample in range(num_samples)]
             began = time.perf_counter()
             sounds = iter(
                 generator.generate(
-                    [encoded for *_, encoded in batch for _ in range(num_samples)],
-                    [length for length in seconds for _ in range(num_samples)],
+                    [batch[place][2] for place, _ in samples],
+                    [seconds[place] for place, _ in samples],
                     options=options,
-                    seeds=[
-                        clip_seed(seed, clip.id, sample)
-                        for clip, *_ in batch
-                        for sample in range(num_samples)
-                    ],
+                    seeds=[clip_seed(seed, batch[place][0].id, sample) for place, sample in samples],
                     batch_size=batch_size,
                     on_window=report,
                 )
             )
-            took = (time.perf_counter() - began) / max(1, len(batch) * num_samples)
+            took = round((time.perf_counter() - began) / max(1, len(samples)), 3)
             for clip, is_part, _ in batch:
                 settings = self.settings(options, seed=seed, clip=clip, conditions=given)
                 candidates = [
                     Generation(
-                        next(sounds),
-                        clip,
-                        settings | {"sample": sample, "generation_seconds": round(took, 3)},
-                        is_part,
+                        next(sounds), clip, settings | {"sample": sample, "generation_seconds": took}, is_part
                     )
                     for sample in range(num_samples)
                 ]
@@ -347,6 +319,7 @@ class Pipeline:
     ) -> dict[str, Any]:
         """What must be known to make a clip's sound again; of conditions that were given, their digests."""
         given = [fingerprint({}, [each]) for each in sorted((conditions or {}).items())]
+        is_refined = REFINER in self.card.components
         return {
             **self.provenance,
             "seed": seed,
@@ -359,17 +332,11 @@ class Pipeline:
             "given_conditions": given or None,
             "sample_rate": self.generator.sample_rate,
             "components": to_dict(self.card)["components"],
-            **self._refinement(),
+            **({"refiner_sampling": to_dict(self.refiner.sampling)} if is_refined else {}),
             "device": str(self.device),
             "vab": __version__,
             "torch": torch.__version__,
         }
-
-    def _refinement(self) -> dict[str, Any]:
-        """How the codes were completed, if they were."""
-        if REFINER not in self.card.components:
-            return {}
-        return {"refiner_sampling": to_dict(self.refiner.sampling)}
 
     def encode_conditions(
         self,
@@ -380,12 +347,11 @@ class Pipeline:
         given: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """What the model takes of a video's frames, by stream, but for what is given; see ``encode_video``."""
-        given = given or {}
-        return {
-            name: self.encode_video(video, start=start, duration=duration, stream=name)
-            for name in self.condition_rates
-            if name not in given
-        } | dict(given)
+        wanted = [name for name in self.condition_rates if name not in (given or {})]
+        encoded = {
+            name: self.encode_video(video, start=start, duration=duration, stream=name) for name in wanted
+        }
+        return encoded | dict(given or {})
 
     @property
     def predicted_rates(self) -> Mapping[str, float]:
@@ -409,11 +375,7 @@ class Pipeline:
         return predicted
 
     def _given(self, conditions: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
-        """Conditions that a user gives.
-
-        Raises:
-            ConfigError: the model takes none of such a name.
-        """
+        """Conditions that a user gives; a ConfigError where the model takes none of such a name."""
         if not conditions:
             return {}
         known = [*self.condition_rates, *self.predicted_rates]
@@ -569,30 +531,35 @@ class Pipeline:
     @torch.inference_mode()
     def embed_codes(self, codes: Sequence[Int[Tensor, "K _"]]) -> Float[Tensor, "B P"]:
         """Unit-norm embeddings of several sounds' codes, of any lengths, in batches; on the CPU."""
-        batches = [codes[first : first + CLIPS_PER_BATCH] for first in range(0, len(codes), CLIPS_PER_BATCH)]
-        return torch.cat([self._embed("codes", [each.T for each in batch]) for batch in batches])
+        return torch.cat(
+            [
+                self.model.embed(codes=padded.transpose(1, 2), is_valid=is_valid).cpu()
+                for padded, is_valid in self._padded([each.T for each in codes])
+            ]
+        )
 
     @torch.inference_mode()
     def embed_frames(self, visual: Sequence[Float[Tensor, "_ E"]]) -> Float[Tensor, "B P"]:
         """The same of several clips' frame features."""
-        batches = [
-            visual[first : first + CLIPS_PER_BATCH] for first in range(0, len(visual), CLIPS_PER_BATCH)
-        ]
-        return torch.cat([self._embed("visual", batch) for batch in batches])
+        return torch.cat(
+            [
+                self.model.embed(visual=padded, is_valid_visual=is_valid).cpu()
+                for padded, is_valid in self._padded(visual)
+            ]
+        )
 
-    def _embed(self, modality: Literal["codes", "visual"], clips: Sequence[Tensor]) -> Tensor:
-        """One batch, each clip a tensor [length, numbers]; padded to the longest, which changes nothing."""
+    def _padded(self, clips: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of clips [length, numbers] to embed, padded to the longest, and which steps are real."""
         if not hasattr(self.model, "embed"):
             raise WeightsError(
                 f"{self.name}: a {self.card.type!r} embeds nothing; "
                 "give the weights of a VAB or of its encoder"
             )
-        padded = pad_sequence(list(clips), batch_first=True).to(self.device)
-        lengths = torch.tensor([len(clip) for clip in clips])[:, None]
-        is_valid = (torch.arange(padded.shape[1]) < lengths).to(self.device)
-        if modality == "codes":
-            return self.model.embed(codes=padded.transpose(1, 2), is_valid=is_valid).cpu()
-        return self.model.embed(visual=padded, is_valid_visual=is_valid).cpu()
+        for first in range(0, len(clips), CLIPS_PER_BATCH):
+            batch = list(clips[first : first + CLIPS_PER_BATCH])
+            padded = pad_sequence(batch, batch_first=True).to(self.device)
+            lengths = torch.tensor([len(clip) for clip in batch])[:, None]
+            yield padded, (torch.arange(padded.shape[1]) < lengths).to(self.device)
 
 
 def load(name: str | Path = "demo", *, device: str = "auto", dtype: str = "auto") -> Pipeline:
