@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
@@ -41,11 +42,7 @@ class ModelFolder:
 
 def model_names() -> list[str]:
     """Names of all models, variants too."""
-    return [
-        name
-        for folder, module in _modules().items()
-        for name in (folder, *(f"{folder}-{variant}" for variant in _variants(module)))
-    ]
+    return list(_models())
 
 
 def find_model(name: str) -> ModelFolder:
@@ -54,19 +51,17 @@ def find_model(name: str) -> ModelFolder:
     Raises:
         WeightsError: there is no such model, or its folder lacks a part or names one that is not there.
     """
-    if name not in (names := model_names()):
-        raise WeightsError(f"no model is called {name!r}; there are: {', '.join(names)}")
-    modules = _modules()
-    folder, _, variant = (name, "", "") if name in modules else name.rpartition("-")
-    module = importlib.import_module(modules[folder])
-    places = _variants(modules[folder])[variant] if variant else vars(module)
+    models = _models()
+    if name not in models:
+        raise WeightsError(f"no model is called {name!r}; there are: {', '.join(models)}")
+    folder, places = models[name]
 
     def part(key: str) -> type[Any] | None:
         if key not in places:
             return None
         try:
             where, attribute = places[key].split(":")
-            return getattr(importlib.import_module(where, module.__name__), attribute)
+            return getattr(importlib.import_module(where, folder), attribute)
         except (ImportError, AttributeError, ValueError) as error:
             raise WeightsError(
                 f"model {name!r}: {key} {places[key]!r} cannot be imported: {error}"
@@ -74,20 +69,21 @@ def find_model(name: str) -> ModelFolder:
 
     config, model = part("CONFIG"), part("MODEL")
     if config is None or model is None:
-        raise WeightsError(f"model {name!r}: {module.__name__} must name CONFIG and MODEL")
+        raise WeightsError(f"model {name!r}: {folder} must name CONFIG and MODEL")
     rest = ("OBJECTIVE", "OBJECTIVE_OPTIONS", "GENERATOR", "REFINER", "SAMPLING")
     return ModelFolder(config, model, *map(part, rest))
 
 
-def _modules() -> dict[str, str]:
-    """Module of each folder by its name, those of other packages too."""
+def _models() -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Of each model, those of other packages and variants too, the module of its folder and what that says of it."""
     own = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
-    found = {name: f"{__name__}.{name}" for name in own}
+    folders = {name: f"{__name__}.{name}" for name in own}
     for entry in entry_points(group=ENTRY_POINTS):
-        found.setdefault(entry.name, entry.value)
+        folders.setdefault(entry.name, entry.value)
+    found: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for name, folder in folders.items():
+        places = vars(importlib.import_module(folder))
+        found[name] = folder, places
+        for variant, parts in places.get("VARIANTS", {}).items():
+            found.setdefault(f"{name}-{variant}", (folder, parts))
     return found
-
-
-def _variants(module: str) -> dict[str, dict[str, str]]:
-    """``VARIANTS`` of a folder: ``{"encoder": {"CONFIG": ".config:...", "MODEL": ".encoder:..."}}``."""
-    return getattr(importlib.import_module(module), "VARIANTS", {})
