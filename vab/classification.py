@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,9 +13,6 @@ from vab.models.vab.classifier import VABClassifier
 from vab.models.vab.prediction import window_probabilities
 from vab.pipeline import Pipeline, load
 from vab.shapes import Float, Int, Tensor
-from vab.windows import Windows
-
-WINDOWS_A_PASS = 16
 
 
 @dataclass(frozen=True)
@@ -36,11 +32,6 @@ class Classifier:
     """A classifier with the codec and the visual encoder it was trained with."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        """Take a loaded pipeline; ``load`` is the usual way.
-
-        Raises:
-            WeightsError: its weights are not a classifier's.
-        """
         self.name = str(pipeline.provenance.get("weights", "a classifier"))
         if not isinstance(pipeline.model, VABClassifier):
             raise WeightsError(
@@ -55,11 +46,7 @@ class Classifier:
 
     @classmethod
     def load(cls, name: str | Path, *, device: str = "auto") -> Classifier:
-        """Weights that ``vab finetune`` wrote, with their codec and encoder.
-
-        Raises:
-            WeightsError: absent or damaged weights, or those of something else.
-        """
+        """Weights that ``vab finetune`` wrote, with their codec and encoder; a WeightsError of any others."""
         return cls(load(name, device=device))
 
     def classify(
@@ -67,11 +54,8 @@ class Classifier:
     ) -> Classified:
         """Probabilities of a file as a whole, and around points ``every`` seconds apart if that is given.
 
-        Args:
-            file: with what the classifier looks at.
-            every: seconds between two points.
-            window_seconds: what is classified around each point; by default as much as it was trained on, which a
-                shorter file is as a whole, at every point.
+        ``window_seconds`` are classified around each point; by default as many as it was trained on, which a shorter
+        file is as a whole, at every point.
 
         Raises:
             MediaError: the file cannot be read, or lacks what the classifier looks at.
@@ -80,25 +64,21 @@ class Classifier:
         codes = visual = None
         if self.modality != "visual":
             info.require_audio()
+            codes = self.pipeline.encode_audio(file, duration=info.duration)
         if self.modality != "audio":
             info.require_video()
             visual = self.pipeline.encode_video(file, duration=info.duration)
-        if self.modality != "visual":
-            codes = self.pipeline.encode_audio(file, duration=info.duration)
         overall = self._mean(codes, visual, info.duration)
         if every is None:
             return Classified(info.duration, overall, [], torch.zeros(0, len(overall)))
         windows = replace(self.windows, seconds=window_seconds or self.windows.seconds)
         starts = windows.centred(info.duration, every)
         times = [(i + 0.5) * every for i in range(len(starts))]
-        return Classified(info.duration, overall, times, self._probabilities(codes, visual, windows, starts))
+        over_time = window_probabilities(self.model, codes, visual, windows, starts)
+        return Classified(info.duration, overall, times, over_time)
 
     def probabilities(self, waveform: Float[Tensor, "1 L"]) -> Float[Tensor, " classes"]:
-        """The classes of a sound as one distribution, summing to 1, for measures that compare distributions.
-
-        Raises:
-            WeightsError: the classifier needs frames.
-        """
+        """The classes of a sound as one distribution that sums to 1; a WeightsError where frames are needed."""
         if self.modality != "audio":
             raise WeightsError(f"{self.name}: looks at frames; fine-tune one with --modality audio")
         mean = self._mean(self.pipeline.encode_audio(waveform), None, waveform.shape[1] / self.sample_rate)
@@ -108,13 +88,4 @@ class Classifier:
         self, codes: Int[Tensor, "K S"] | None, visual: Float[Tensor, "F E"] | None, seconds: float
     ) -> Float[Tensor, " classes"]:
         starts = self.windows.tiled(seconds)
-        return self._probabilities(codes, visual, self.windows, starts).mean(dim=0)
-
-    def _probabilities(
-        self,
-        codes: Int[Tensor, "K S"] | None,
-        visual: Float[Tensor, "F E"] | None,
-        windows: Windows,
-        starts: Sequence[float],
-    ) -> Float[Tensor, "windows classes"]:
-        return window_probabilities(self.model, codes, visual, windows, starts, batch_size=WINDOWS_A_PASS)
+        return window_probabilities(self.model, codes, visual, self.windows, starts).mean(dim=0)

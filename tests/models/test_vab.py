@@ -136,19 +136,17 @@ def test_encoding_one_modality_uses_the_first_layers_and_its_expert_alone() -> N
 
 
 def test_time_alibi_ties_a_step_to_the_frame_at_its_time() -> None:
-    model = _model(alibi="time")
-    codes, visual = _inputs(1)
-    _, bias = model._join(codes, visual, None, None)
+    bias = _model(alibi="time")._bias(10, 100, None)
     nearest = bias[0, 0, 10:, :10].argmax(dim=1)
     expected = ((torch.arange(100) + 0.5) / 50 * 5).floor().long()
     assert torch.equal(nearest, expected)
-    _, by_index = _model(alibi="index")._join(codes, visual, None, None)
+    by_index = _model(alibi="index")._bias(10, 100, None)
     assert (by_index[0, 0, 10:, :10].argmax(dim=1) == 9).all()
 
 
 def test_asymmetric_alibi_tells_before_from_after_and_frames_weigh_as_much_as_their_steps() -> None:
-    _, plain = _model(alibi="time")._join(*_inputs(1), None, None)
-    _, bias = _model(alibi="asymmetric")._join(*_inputs(1), None, None)
+    plain = _model(alibi="time")._bias(10, 100, None)
+    bias = _model(alibi="asymmetric")._bias(10, 100, None)
     query, first_step = 60, 10  # frames first
     before, after = slice(first_step, query), slice(query + 1, None)
     torch.testing.assert_close(bias[0, 0, query, before], plain[0, 0, query, before])
@@ -161,8 +159,7 @@ def test_asymmetric_alibi_tells_before_from_after_and_frames_weigh_as_much_as_th
 
 
 def test_rolling_all_positions_leaves_relative_attention_alone() -> None:
-    model = _model()
-    _, bias = model._join(*_inputs(1), None, None)
+    bias = _model()._bias(10, 100, None)
     assert torch.equal(bias, bias.transpose(2, 3))
 
 

@@ -67,12 +67,7 @@ class EncodedAudioMaker(StreamMaker):
 
 
 def demo_audio_maker(device: str, *, weights: str = "demo-search", every: int = 5) -> EncodedAudioMaker:
-    """What ``vab extract --add demo-audio`` uses.
-
-    Args:
-        device: "cpu" or "cuda".
-        weights: of 'vab adapt', a name or a file.
-        every: codec steps a feature.
+    """What ``vab extract --add demo-audio`` uses: weights of 'vab adapt', a feature for ``every`` codec steps.
 
     Raises:
         WeightsError: they, or their codec's, are absent or damaged.

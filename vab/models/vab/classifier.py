@@ -67,13 +67,9 @@ class VABClassifier(nn.Module):
         is_valid: Bool[Tensor, "B S"] | None = None,
         is_valid_visual: Bool[Tensor, "B F"] | None = None,
     ) -> Float[Tensor, "B D"]:
-        """Mean of the encoder's output over real positions, float32; only ``config.modality`` is looked at.
+        """Mean of the encoder's output over real positions, float32; see ``Trunk.encode`` for the arguments.
 
-        Args:
-            codes: sound codes, none hidden; may be absent where the modality is ``visual``.
-            visual: frame features at ``config.visual_fps``; may be absent where the modality is ``audio``.
-            is_valid: False where codes are padding; all real by default.
-            is_valid_visual: the same of the frames; a clip needs a real position.
+        Only what ``config.modality`` names is looked at and must be given; a clip needs a real position.
 
         Raises:
             ValueError: what the modality needs was not given.

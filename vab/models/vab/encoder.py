@@ -60,23 +60,21 @@ class VABEncoder(Trunk):
     @classmethod
     def from_vab(cls, model: VAB) -> VABEncoder:
         """A copy of a VAB's first N1 layers, on its device; ``encode`` of both gives the same numbers."""
-        encoder = cls(model.config).to(model.audio_modality.device)
-        encoder.take_layers(model)
-        return encoder
+        return cls._taken_from(model, model.config)
 
     def with_time_waves(self, time_waves: int) -> VABEncoder:
         """Itself if its embedding is of that kind already, else a copy with a new one."""
         if time_waves == self.config.time_waves:
             return self
-        encoder = VABEncoder(replace(self.config, time_waves=time_waves)).to(self.audio_modality.device)
-        encoder.take_layers(self)
-        return encoder
+        return self._taken_from(self, replace(self.config, time_waves=time_waves))
 
-    def take_layers(self, source: Trunk) -> None:
-        """Copy the input embeddings and the first N1 layers of a VAB or another encoder of the same size."""
+    @classmethod
+    def _taken_from(cls, source: Trunk, config: VABConfig) -> VABEncoder:
+        """A new one with the input embeddings and the first N1 layers of another."""
+        encoder = cls(config).to(source.audio_modality.device)
         state = source.state_dict()
-        own = {name: state.get(name, value) for name, value in self.state_dict().items()}
-        self.load_state_dict(own)
+        encoder.load_state_dict({name: state.get(name, own) for name, own in encoder.state_dict().items()})
+        return encoder
 
     def _pool(self, features: Tensor, is_valid: Tensor, times: Tensor) -> Tensor:
         if self.timed_pool is None:

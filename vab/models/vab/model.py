@@ -82,13 +82,9 @@ class VAB(Trunk):
         is_dropped: Bool[Tensor, " B"] | None = None,
         is_valid: Mapping[str, Bool[Tensor, "B _"]] | None = None,
     ) -> Condition:
-        """What ``predict`` needs besides the codes, prepared once for several passes.
+        """What ``predict`` needs besides the codes, prepared once for several passes; see ``forward``.
 
-        Args:
-            conditions: frame features at ``config.visual_fps``, under "clip".
-            num_steps: S, of the codes.
-            is_dropped: as in ``forward``.
-            is_valid: of "codes" and "clip", as in ``forward``.
+        Frame features are under "clip", ``num_steps`` is that of the codes, ``is_valid`` is of "codes" and "clip".
         """
         visual = conditions["clip"]
         frames = self._embed_visual(visual, is_dropped)

@@ -19,7 +19,7 @@ def window_probabilities(
     windows: Windows,
     starts: Sequence[float],
     *,
-    batch_size: int,
+    batch_size: int = 16,
 ) -> Float[Tensor, "windows classes"]:
     """Probabilities of every class in each window, on the CPU.
 
@@ -34,32 +34,25 @@ def window_probabilities(
         starts: of each, in seconds.
         batch_size: windows a model pass.
     """
-    config = model.config
     points = [windows.point(start) for start in starts]
-    codes = _cut(
-        codes if config.modality != "visual" else None,
-        [windows.grid.step("codes", point) for point in points],
-        windows.num_steps,
-    )
-    frames = _cut(
-        None if visual is None or config.modality == "audio" else visual.T,
-        [windows.grid.step("clip", point) for point in points],
-        windows.num_frames,
-    )
+    pieces = {}
+    if codes is not None and model.config.modality != "visual":
+        steps = [windows.grid.step("codes", point) for point in points]
+        pieces["codes"] = _cut(codes.T, steps, windows.num_steps).transpose(1, 2)
+    if visual is not None and model.config.modality != "audio":
+        frames = [windows.grid.step("clip", point) for point in points]
+        pieces["visual"] = _cut(visual, frames, windows.num_frames)
     device = model.head.weight.device
-    results = []
-    for first in range(0, len(starts), batch_size):
-        rows = slice(first, first + batch_size)
-        piece = None if codes is None else codes[rows].to(device)
-        pictures = None if frames is None else frames[rows].transpose(1, 2).to(device)
-        results.append(model(piece, pictures).sigmoid().float().cpu())
-    return torch.cat(results)
+    batches = zip(*(each.split(batch_size) for each in pieces.values()), strict=True)
+    logits = [
+        model(**{name: each.to(device) for name, each in zip(pieces, batch, strict=True)})
+        for batch in batches
+    ]
+    return torch.cat(logits).sigmoid().float().cpu()
 
 
-def _cut(values: Tensor | None, starts: Sequence[int], length: int) -> Tensor | None:
-    """Windows [n, rows, length] of [rows, time], moved back where they would leave it."""
-    if values is None:
-        return None
-    length = min(length, values.shape[1])
-    firsts = [min(start, values.shape[1] - length) for start in starts]
-    return torch.stack([values[:, first : first + length] for first in firsts])
+def _cut(values: Tensor, starts: Sequence[int], length: int) -> Tensor:
+    """Windows [n, length, numbers] of [time, numbers], moved back where they would leave it."""
+    length = min(length, len(values))
+    firsts = [min(start, len(values) - length) for start in starts]
+    return torch.stack([values[first : first + length] for first in firsts])

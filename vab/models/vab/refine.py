@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import torch
+import torch.nn.functional as F
 
 from vab.decoding.in_windows import decode_in_windows
-from vab.decoding.options import DecodingOptions
 from vab.errors import WeightsError
 from vab.models.files import ModelCard
 from vab.models.vab.model import VAB
@@ -19,11 +19,6 @@ class VABRefiner:
     """Fills in the codebooks that are not given by iterative decoding in windows (``vab/models/base.py``)."""
 
     def __init__(self, model: VAB, card: ModelCard) -> None:
-        """Take a model that was trained with given codebooks.
-
-        Raises:
-            WeightsError: it was not.
-        """
         if not model.config.num_given_codebooks:
             raise WeightsError(
                 "a model without given codebooks refines nothing: its num_given_codebooks is 0"
@@ -43,28 +38,13 @@ class VABRefiner:
         self,
         codes: Sequence[Int[Tensor, "coarse _"]],
         conditions: Sequence[Mapping[str, Tensor]] | None,
-        *,
-        options: DecodingOptions,
-        seeds: Sequence[int],
-        batch_size: int,
-        on_window: Callable[[int], None] | None = None,
+        **decoding: Any,
     ) -> list[Int[Tensor, "K _"]]:
-        """All codebooks of each clip; the given ones stay as they are."""
+        """All codebooks of each clip; the given ones stay as they are. The rest goes to ``decode_in_windows``."""
         config = self.model.config
-        masked = [
-            torch.full((config.num_predicted_codebooks, each.shape[1]), config.mask_token_id)
+        masked = (0, 0, 0, config.num_predicted_codebooks)
+        coarse = [
+            F.pad(each[: config.num_given_codebooks].cpu(), masked, value=config.mask_token_id)
             for each in codes
         ]
-        return decode_in_windows(
-            self.model,
-            [
-                torch.cat([each[: config.num_given_codebooks].cpu(), fine])
-                for each, fine in zip(codes, masked, strict=True)
-            ],
-            conditions,
-            windows=self.windows,
-            options=options,
-            seeds=seeds,
-            batch_size=batch_size,
-            on_window=on_window,
-        )
+        return decode_in_windows(self.model, coarse, conditions, windows=self.windows, **decoding)

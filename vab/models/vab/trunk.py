@@ -56,9 +56,18 @@ class Trunk(nn.Module):
         Raises:
             ValueError: neither codes nor visual features were given.
         """
-        x, bias = self._join(codes, visual, is_valid, is_valid_visual)
+        parts = []
+        if visual is not None:
+            parts.append(self._embed_visual(visual))
+        if codes is not None:
+            parts.append(self._embed_codes(codes))
+        if not parts:
+            raise ValueError("a VAB needs codes, visual features or both")
+        num_frames, num_steps = _lengths(codes, visual)
+        bias = self._bias(num_frames, num_steps, joined_validity(codes, visual, is_valid, is_valid_visual))
+        x = torch.cat(parts, dim=1)
         for block in self.blocks[: self.config.num_encoder_layers]:
-            x = block(x, bias, 0 if visual is None else visual.shape[1])
+            x = block(x, bias, num_frames)
         return x
 
     def embed(
@@ -72,7 +81,7 @@ class Trunk(nn.Module):
         """Unit-norm embedding, float32, of the audio or the frames of each clip (section 3.4); see ``encode``."""
         features = self.encode(codes, visual, is_valid=is_valid, is_valid_visual=is_valid_visual)
         is_real = joined_validity(codes, visual, is_valid, is_valid_visual)
-        times = self._times(0 if visual is None else visual.shape[1], 0 if codes is None else codes.shape[2])
+        times = self._times(*_lengths(codes, visual))
         return F.normalize(self._pool(features, is_real, times.to(features.device)), dim=-1)
 
     def _pool(self, features: Tensor, is_valid: Tensor, times: Tensor) -> Tensor:
@@ -89,26 +98,6 @@ class Trunk(nn.Module):
         is_expert = self.config.has_experts and layer < self.config.num_encoder_layers
         kind = ModalityExperts if is_expert else FeedForward
         return kind(self.config.width, self.config.feed_forward_ratio)
-
-    def _join(
-        self,
-        codes: Tensor | None,
-        visual: Tensor | None,
-        is_valid: Tensor | None,
-        is_valid_visual: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
-        """The input sequence, frames first, and the attention bias that goes with it."""
-        parts = []
-        if visual is not None:
-            parts.append(self._embed_visual(visual))
-        if codes is not None:
-            parts.append(self._embed_codes(codes))
-        if not parts:
-            raise ValueError("a VAB needs codes, visual features or both")
-        num_frames = 0 if visual is None else visual.shape[1]
-        num_steps = 0 if codes is None else codes.shape[2]
-        is_key = joined_validity(codes, visual, is_valid, is_valid_visual)
-        return torch.cat(parts, dim=1), self._bias(num_frames, num_steps, is_key)
 
     def _embed_visual(self, visual: Tensor, is_dropped: Tensor | None = None) -> Float[Tensor, "B F D"]:
         embedded = self.visual_embedding(visual.to(self.visual_embedding.weight.dtype))
@@ -140,6 +129,11 @@ class Trunk(nn.Module):
         return bias
 
 
+def _lengths(codes: Tensor | None, visual: Tensor | None) -> tuple[int, int]:
+    """Frames and codec steps."""
+    return 0 if visual is None else visual.shape[1], 0 if codes is None else codes.shape[2]
+
+
 def joined_validity(
     codes: Int[Tensor, "B K S"] | None,
     visual: Float[Tensor, "B F E"] | None,
@@ -149,9 +143,9 @@ def joined_validity(
     """Which positions of the joint sequence are real, frames first; what is not said is real."""
     parts = []
     if visual is not None:
-        everything = torch.ones(visual.shape[:2], dtype=torch.bool, device=visual.device)
+        everything = visual.new_ones(visual.shape[:2], dtype=torch.bool)
         parts.append(everything if is_valid_visual is None else is_valid_visual)
     if codes is not None:
-        everything = torch.ones(codes.shape[0], codes.shape[2], dtype=torch.bool, device=codes.device)
+        everything = codes.new_ones(codes[:, 0].shape, dtype=torch.bool)
         parts.append(everything if is_valid is None else is_valid)
     return torch.cat(parts, dim=1)
