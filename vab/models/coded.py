@@ -44,19 +44,11 @@ class CodeGenerator:
         seconds: Sequence[float],
         *,
         options: Any,
-        seeds: Sequence[int],
-        batch_size: int,
-        on_window: Callable[[int], None] | None = None,
+        **batching: Any,
     ) -> list[CodedSound]:
-        """A sound for each clip; see ``generate_codes``."""
+        """A sound for each clip; ``batching`` is ``seeds``, ``batch_size`` and ``on_window``."""
+        lengths, windows = [steps_of(self.codec, length) for length in seconds], self.windows_for(options)
         codes = self.generate_codes(
-            self.model,
-            conditions,
-            [steps_of(self.codec, length) for length in seconds],
-            windows=self.windows_for(options),
-            options=options,
-            seeds=seeds,
-            batch_size=batch_size,
-            on_window=on_window,
+            self.model, conditions, lengths, windows=windows, options=options, **batching
         )
         return coded_sounds(codes, self.codec, seconds)

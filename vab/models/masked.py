@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from vab.decoding.in_windows import decode_in_windows
-from vab.decoding.options import DecodingOptions
 from vab.errors import WeightsError
 from vab.models.coded import CodeGenerator
 from vab.models.files import ModelCard
@@ -22,27 +21,16 @@ def generate_codes(
     lengths: Sequence[int],
     *,
     windows: Windows,
-    options: DecodingOptions,
-    seeds: Sequence[int],
-    batch_size: int = 8,
-    on_window: Callable[[int], None] | None = None,
+    **decoding: Any,
 ) -> list[Int[Tensor, "K _"]]:
-    """Codes of ``lengths`` steps for each clip, from nothing but [MASK]; see ``decode_in_windows``.
+    """Codes of ``lengths`` steps for each clip, from nothing but [MASK]; the rest is as ``decode_in_windows`` has it.
 
     A clip shorter than its windows is generated to their end, which is the length that the model was trained on, and
     then cut.
     """
     shapes = [(model.config.num_codebooks, windows.num_covered(length)) for length in lengths]
-    filled = decode_in_windows(
-        model,
-        [torch.full(shape, model.config.mask_token_id) for shape in shapes],
-        conditions,
-        windows=windows,
-        options=options,
-        seeds=seeds,
-        batch_size=batch_size,
-        on_window=on_window,
-    )
+    nothing = [torch.full(shape, model.config.mask_token_id) for shape in shapes]
+    filled = decode_in_windows(model, nothing, conditions, windows=windows, **decoding)
     return [codes[:, :length] for codes, length in zip(filled, lengths, strict=True)]
 
 

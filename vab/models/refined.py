@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,16 +17,7 @@ class RefinedGenerator:
     """Generates, then refines, each clip with the same conditions and the same seed (paper section 3.3)."""
 
     def __init__(self, generator: SoundGenerator, refiner: CodeRefiner, codec: Codec) -> None:
-        """Chain the two.
-
-        Args:
-            generator: makes sound of codes.
-            refiner: takes its codes.
-            codec: of both.
-
-        Raises:
-            WeightsError: the refiner takes a stream that the generator does not take at the same rate.
-        """
+        """Chain the two; a WeightsError where the refiner takes a stream that the generator does not, at its rate."""
         for name, rate in refiner.condition_rates.items():
             if generator.condition_rates.get(name) != rate:
                 raise WeightsError(
@@ -50,9 +41,7 @@ class RefinedGenerator:
         seconds: Sequence[float],
         *,
         options: Any,
-        seeds: Sequence[int],
-        batch_size: int,
-        on_window: Callable[[int], None] | None = None,
+        **batching: Any,
     ) -> list[CodedSound]:
         """A sound for each clip, in all codebooks; ``options`` are the generator's, the refiner has its own.
 
@@ -62,9 +51,7 @@ class RefinedGenerator:
             WeightsError: the generator makes no codes.
         """
         coarse = []
-        for sound in self.generator.generate(
-            conditions, seconds, options=options, seeds=seeds, batch_size=batch_size, on_window=on_window
-        ):
+        for sound in self.generator.generate(conditions, seconds, options=options, **batching):
             if not isinstance(sound, CodedSound):
                 raise WeightsError("a refiner completes codes, and this model makes sound without codes")
             coarse.append(sound)
@@ -72,8 +59,6 @@ class RefinedGenerator:
             [sound.codes for sound in coarse],
             conditions if getattr(options, "cfg_scale", None) != 0 else None,
             options=self.refiner.sampling,
-            seeds=seeds,
-            batch_size=batch_size,
-            on_window=on_window,
+            **batching,
         )
         return [replace(sound, codes=codes) for sound, codes in zip(coarse, refined, strict=True)]
