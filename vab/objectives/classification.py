@@ -15,16 +15,12 @@ from vab.shapes import Float, Int, Tensor
 
 
 class Classification(nn.Module):
-    """The fine-tuning objective around a classifier: binary cross-entropy of every class (table 8)."""
+    """The fine-tuning objective around a classifier, whose logits are of ``model.config.classes``.
+
+    ``class_of`` has the number of the class of each label that clips have.
+    """
 
     def __init__(self, model: Any, class_of: Mapping[str, int], options: ClassificationOptions) -> None:
-        """Keep what is needed.
-
-        Args:
-            model: ``model(codes, visual, is_valid=, is_valid_visual=)`` gives logits of ``model.config.classes``.
-            class_of: for each label that clips have, the number of its class.
-            options: of the loss.
-        """
         super().__init__()
         self.model = model
         self.class_of = class_of

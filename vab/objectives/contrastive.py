@@ -29,15 +29,8 @@ def contrastive_loss(
 ) -> Float[Tensor, ""]:
     """Mean of the cross-entropies of finding a clip's frames by its audio and its audio by its frames.
 
-    Equation 4 is the half that searches frames by audio; the other half is its mirror image.
-
-    Args:
-        audio: unit-norm embeddings of some of the clips.
-        visual: of the same clips.
-        all_audio: of all clips; those that are not a clip's own are its negatives.
-        all_visual: of all clips.
-        temperature: what similarities are divided by.
-        first: which of all clips the first of ``audio`` is.
+    Equation 4 is the half that searches frames by audio; the other half is its mirror image. Embeddings are of unit
+    norm; the first of ``audio`` is number ``first`` of all clips, whose others are its negatives.
     """
     target = torch.arange(first, first + len(audio), device=audio.device)
     by_audio = F.cross_entropy(audio @ all_visual.T / temperature, target)
@@ -46,16 +39,12 @@ def contrastive_loss(
 
 
 class ContrastiveAdaptation(nn.Module):
-    """The contrastive objective around an encoder, in plain torch."""
+    """The contrastive objective around an encoder, in plain torch.
+
+    ``model.embed(codes=, is_valid=)`` and ``model.embed(visual=, is_valid_visual=)`` give unit-norm embeddings.
+    """
 
     def __init__(self, model: Any, options: ContrastiveOptions) -> None:
-        """Wrap an encoder.
-
-        Args:
-            model: ``model.embed(codes=, is_valid=)`` and ``model.embed(visual=, is_valid_visual=)`` give unit-norm
-                embeddings.
-            options: of the loss.
-        """
         super().__init__()
         self.model = model
         self.options = options
@@ -67,12 +56,7 @@ class ContrastiveAdaptation(nn.Module):
         return self.log_temperature.exp().item()
 
     def forward(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
-        """Loss of one training batch; with several processes the negatives are those of all of them.
-
-        Args:
-            batch: clips that have both audio and frames.
-            generator: not needed; mixup and rolling are the dataset's.
-        """
+        """Loss of one training batch of audio and frames; negatives are those of all processes."""
         with torch.no_grad():
             self.log_temperature.clamp_(min=math.log(self.options.minimum_temperature))
         audio, visual = self.embed(batch)
@@ -96,30 +80,25 @@ class ContrastiveAdaptation(nn.Module):
 
     def embed(self, batch: FeatureBatch) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P"]]:
         """Unit-norm embeddings of audio and of frames, in two passes that do not see each other."""
+        embed = self.model.embed
         return (
-            self._in_chunks(self._embed_audio, batch.streams["codes"], batch.is_valid["codes"]),
-            self._in_chunks(self._embed_visual, batch.streams["clip"], batch.is_valid["clip"]),
+            self._in_chunks(lambda codes, real: embed(codes=codes, is_valid=real), batch, "codes"),
+            self._in_chunks(lambda visual, real: embed(visual=visual, is_valid_visual=real), batch, "clip"),
         )
 
     def _in_chunks(
-        self, embed: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, is_valid: Tensor
+        self, embed: Callable[[Tensor, Tensor], Tensor], batch: FeatureBatch, stream: str
     ) -> Tensor:
         """All at once, or chunk by chunk with nothing kept between.
 
         The loss needs all embeddings at once but no more than these: a chunk's activations are computed again when
         the gradient reaches it (gradient caching, Gao et al. 2021), so memory is that of one chunk.
         """
-        size = self.options.chunk_size
+        inputs, is_valid, size = batch.streams[stream], batch.is_valid[stream], self.options.chunk_size
         if size is None or len(inputs) <= size:
             return embed(inputs, is_valid)
         chunks = zip(inputs.split(size), is_valid.split(size), strict=True)
         return torch.cat([checkpoint(embed, *chunk, use_reentrant=False) for chunk in chunks])
-
-    def _embed_audio(self, codes: Tensor, is_valid: Tensor) -> Tensor:
-        return self.model.embed(codes=codes, is_valid=is_valid)
-
-    def _embed_visual(self, visual: Tensor, is_valid: Tensor) -> Tensor:
-        return self.model.embed(visual=visual, is_valid_visual=is_valid)
 
 
 def _gathered(audio: Tensor, visual: Tensor) -> tuple[int, Tensor, Tensor]:

@@ -14,17 +14,13 @@ from vab.shapes import Bool, Float, Tensor
 
 
 class Denoising(nn.Module):
-    """The objective around a model, in plain torch."""
+    """The objective around a model, whose predictor is trained only where layouts are predicted.
+
+    ``model(latents, steps, layout, features, is_dropped=)`` gives the noise, ``model.predictor(features, num_rows)``
+    layouts of the stream ``model.config.predictor.layout_stream``; ``model.config.schedule`` is the noise schedule.
+    """
 
     def __init__(self, model: Any, options: DenoisingOptions) -> None:
-        """Wrap a model; where layouts are not predicted its predictor is not trained.
-
-        Args:
-            model: ``model(latents, steps, layout, features, is_dropped=)`` gives the noise, ``model.predictor(features,
-                num_rows)`` layouts; ``model.config.schedule`` is the noise schedule, the stream of layouts is
-                ``model.config.predictor.layout_stream``.
-            options: which layouts are followed.
-        """
         super().__init__()
         self.model = model
         self.options = options
@@ -33,12 +29,7 @@ class Denoising(nn.Module):
         model.predictor.requires_grad_(self.is_joint)
 
     def forward(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
-        """Loss of one training batch.
-
-        Args:
-            batch: latents, layouts and frames; padding is not counted.
-            generator: a CPU generator: steps, noise, whose semantics are dropped.
-        """
+        """Loss of one training batch; a CPU generator draws steps, noise and whose semantics are dropped."""
         options = self.options
         is_dropped = torch.rand(len(batch), generator=generator) < options.condition_drop_prob
         layout = self._followed(batch)

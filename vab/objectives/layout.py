@@ -22,37 +22,23 @@ def masked_mean_square(
 
 
 class LayoutPrediction(nn.Module):
-    """The objective around a predictor."""
+    """The objective around a predictor: ``model(features, num_rows)`` gives layouts."""
 
     def __init__(self, model: Any, options: LayoutOptions) -> None:
-        """Wrap a predictor.
-
-        Args:
-            model: ``model(features, num_rows)`` gives layouts, ``model.config.layout_stream`` is their stream.
-            options: there are none.
-        """
         super().__init__()
         self.model = model
+        self.stream = model.config.layout_stream
 
     def forward(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
-        """Loss of one training batch; ``generator`` is not needed."""
-        return {"loss": layout_loss(self.model, batch)}
+        """Loss of one training batch, over real rows; ``generator`` is not needed."""
+        layouts = batch.streams[self.stream]
+        predicted = self.model(batch.streams["clip-layers"], layouts.shape[1])
+        return {"loss": masked_mean_square(predicted, layouts, batch.is_valid[self.stream])}
 
     @torch.no_grad()
     def evaluate(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
         """The loss, and that of the batch's mean layout: what a predictor that sees nothing comes to."""
-        stream = self.model.config.layout_stream
-        layouts, is_valid = batch.streams[stream], batch.is_valid[stream]
+        layouts = batch.streams[self.stream]
         mean = layouts.mean(dim=(0, 1)).expand_as(layouts)
-        return {
-            "loss": layout_loss(self.model, batch),
-            "loss_of_mean": masked_mean_square(mean, layouts, is_valid),
-        }
-
-
-def layout_loss(predictor: Any, batch: FeatureBatch) -> Float[Tensor, ""]:
-    """Mean square error of the predicted layouts over real rows."""
-    stream = predictor.config.layout_stream
-    layouts = batch.streams[stream]
-    predicted = predictor(batch.streams["clip-layers"], layouts.shape[1])
-    return masked_mean_square(predicted, layouts, batch.is_valid[stream])
+        of_mean = masked_mean_square(mean, layouts, batch.is_valid[self.stream])
+        return self.forward(batch, generator=generator) | {"loss_of_mean": of_mean}

@@ -56,18 +56,14 @@ class MaskedLoss:
 
 
 class MaskedPrediction(nn.Module):
-    """The objective around a model, in plain torch."""
+    """The objective around a model, in plain torch.
+
+    ``model.predict(codes, model.condition(conditions, S, is_dropped=, is_valid=))`` gives logits of the codebooks that
+    are not given: ``model.config.num_given_codebooks``, from the coarsest, are never masked (equation 3; with 0 any is,
+    equation 1). ``model.config.conditions`` has the streams that are conditions.
+    """
 
     def __init__(self, model: Any, options: MaskedPredictionOptions) -> None:
-        """Wrap a model.
-
-        Args:
-            model: ``model.predict(codes, model.condition(conditions, S, is_dropped=, is_valid=))`` gives logits of the
-                codebooks that are not given. ``model.config.num_given_codebooks`` codebooks, from the coarsest, are
-                never masked (equation 3; with 0 any is, equation 1), ``model.config.mask_token_id`` is the id of
-                [MASK], and ``model.config.conditions`` has the streams that are conditions.
-            options: what is masked.
-        """
         super().__init__()
         self.model = model
         self.options = options
@@ -76,9 +72,7 @@ class MaskedPrediction(nn.Module):
     def forward(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
         """Loss of one training batch; padding, of codes or of conditions, is neither attended to nor counted.
 
-        Args:
-            batch: codes, conditions and which of them are real.
-            generator: a CPU generator: which tokens are masked, whose conditions are dropped.
+        A CPU generator draws which tokens are masked and whose conditions are dropped.
         """
         return {"loss": self.masked_loss(batch, generator=generator).loss}
 
@@ -108,11 +102,7 @@ class MaskedPrediction(nn.Module):
     def compare(self, batch: FeatureBatch, is_masked: Bool[Tensor, "B K S"]) -> dict[str, Tensor]:
         """Loss, accuracy and accuracy of each codebook, each with vision and without it.
 
-        A codebook without masked tokens in the batch is left out.
-
-        Args:
-            batch: clips.
-            is_masked: of the codebooks that are not given.
+        A codebook without masked tokens in the batch is left out; ``is_masked`` is of those that are not given.
         """
         metrics = {}
         wanted = self._wanted(batch)

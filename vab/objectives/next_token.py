@@ -27,27 +27,19 @@ def codebook_cross_entropy(
 
 
 class NextTokenPrediction(nn.Module):
-    """The objective around a model, in plain torch."""
+    """The objective around a model, in plain torch.
+
+    ``model(codes, conditions, is_dropped=, is_valid=)`` gives logits of every code from those before it;
+    ``model.config.conditions`` has the streams that are conditions.
+    """
 
     def __init__(self, model: Any, options: NextTokenOptions) -> None:
-        """Wrap a model.
-
-        Args:
-            model: ``model(codes, conditions, is_dropped=, is_valid=)`` gives logits of every code from those before it;
-                ``model.config.conditions`` has the streams that are conditions.
-            options: of the loss.
-        """
         super().__init__()
         self.model = model
         self.options = options
 
     def forward(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
-        """Loss of one training batch, the mean over codebooks; padding is not counted.
-
-        Args:
-            batch: codes, frames and which of them are real.
-            generator: a CPU generator: whose frames are dropped.
-        """
+        """Loss of one training batch, the mean over codebooks; a CPU generator draws whose frames are dropped."""
         is_dropped = torch.rand(len(batch), generator=generator) < self.options.condition_drop_prob
         codes, is_valid = batch.streams["codes"], batch.is_valid["codes"]
         logits = self._predict(batch, is_dropped)

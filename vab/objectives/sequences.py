@@ -33,14 +33,7 @@ def sequence_distances(
     is_valid_visual: Bool[Tensor, "V F"],
     is_valid_audio: Bool[Tensor, "A F"],
 ) -> Float[Tensor, "V A"]:
-    """Mean squared Euclidean distance of the steps that are real in both; 4, the largest, where there is none.
-
-    Args:
-        visual: unit-norm steps.
-        audio: the same of other clips or samples.
-        is_valid_visual: False = padding.
-        is_valid_audio: the same of ``audio``.
-    """
+    """Mean squared Euclidean distance of the unit-norm steps that are real in both; 4, the largest, where none is."""
     seen, heard = is_valid_visual.float(), is_valid_audio.float()
     cosines = (visual * seen[..., None]).flatten(1) @ (audio * heard[..., None]).flatten(1).T
     counts = seen @ heard.T
@@ -48,15 +41,9 @@ def sequence_distances(
 
 
 class SequentialContrast(nn.Module):
-    """Finds a clip's audio by its frames and its frames by its audio, by their distance."""
+    """Finds a clip's audio by its frames and its frames by its audio, by their distance in a ``SCAV``."""
 
     def __init__(self, model: Any, options: SequentialContrastOptions) -> None:
-        """Wrap an encoder.
-
-        Args:
-            model: a ``SCAV``.
-            options: of the loss.
-        """
         super().__init__()
         self.model = model
         self.log_temperature = nn.Parameter(torch.tensor(math.log(options.temperature)))

@@ -49,12 +49,9 @@ class ConditionEncoder(nn.Module):
         steps: Float[Tensor, " S"],
         is_valid: Mapping[str, Bool[Tensor, "B _"]],
     ) -> tuple[Float[Tensor, "B M D"], Float[Tensor, "b H S M"]]:
-        """The encoded sequence, [CLS] first, and the bias of attention to it.
+        """The encoded sequence, [CLS] first, and the bias of attention to it from ``steps``, times in seconds.
 
-        Args:
-            streams: conditions after their front ends.
-            steps: times of the codec steps that will attend, in seconds.
-            is_valid: False where the first condition is padding.
+        ``streams`` are the conditions after their front ends; ``is_valid`` is looked at for the first one.
         """
         sizes = self.config.conditions
         first = next(iter(sizes))

@@ -39,7 +39,9 @@ class MaskVATPrediction(MaskedPrediction):
         """Loss of one training batch and its parts; see ``MaskedPrediction.forward``."""
         masked = self.masked_loss(batch, generator=generator)
         parts = self.target_losses(batch, masked.condition, ~masked.is_dropped)
-        return {"loss": masked.loss + self._weighted(parts)} | parts
+        weights = [getattr(self.options, f"{name.split('/')[0]}_weight") for name in parts]
+        added = sum(weight * part for weight, part in zip(weights, parts.values(), strict=True))
+        return {"loss": masked.loss + added} | parts
 
     @torch.no_grad()
     def evaluate(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
@@ -54,13 +56,8 @@ class MaskVATPrediction(MaskedPrediction):
         """``regression/NAME`` and ``contrastive/NAME`` for each target, those of them that have a weight.
 
         The paper pairs two sequences of different lengths without saying how: targets are resampled to the encoder's
-        steps by nearest neighbour. Dropped conditions, and clips without the target, do not count; negatives are those
-        of one process.
-
-        Args:
-            batch: clips.
-            condition: theirs.
-            is_used: clips whose condition was not dropped.
+        steps by nearest neighbour. Clips without the target, and those not in ``is_used`` as their condition was
+        dropped, do not count; negatives are those of one process.
         """
         losses: dict[str, Tensor] = {}
         config, encoded = self.model.config, condition.encoded
@@ -81,13 +78,6 @@ class MaskVATPrediction(MaskedPrediction):
                 pooled = mean_pool(projected, is_real)[is_used]
                 losses[f"contrastive/{name}"] = self._contrast(encoded[is_used, 0], pooled, name)
         return losses
-
-    def _weighted(self, parts: dict[str, Tensor]) -> Tensor | float:
-        weights = {
-            "regression": self.options.regression_weight,
-            "contrastive": self.options.contrastive_weight,
-        }
-        return sum(weights[name.split("/")[0]] * value for name, value in parts.items())
 
     def _contrast(self, cls: Float[Tensor, "n D"], audio: Float[Tensor, "n D"], name: str) -> Tensor:
         if len(cls) == 0:  # every condition dropped
