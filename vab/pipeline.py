@@ -305,11 +305,7 @@ class Pipeline:
         cfg_scale: float | None = None,
         temperature: float | None = None,
     ) -> Any:
-        """The options that the weights recommend, with changes: those that are common, and any by name.
-
-        Raises:
-            ConfigError: the model has no such option; names those that it has.
-        """
+        """The options that the weights recommend, with changes; a ConfigError names those that the model has."""
         common = {"num_steps": steps, "cfg_scale": cfg_scale, "temperature": temperature}
         given = {name: value for name, value in common.items() if value is not None}
         return with_changes(self.card.sampling_options(), {**(sampling or {}), **given}, source="sampling")
@@ -492,9 +488,7 @@ class Pipeline:
     ) -> float:
         """Cosine of the embeddings of a sound and of a clip's frame features, mean over windows that begin together.
 
-        Args:
-            audio: a file, a waveform at the codec's rate, or what ``encode_audio`` gives of one.
-            visual: what ``encode_video`` gives of the clip.
+        The sound is a file, a waveform at the codec's rate, or its codes as ``encode_audio`` gives them.
         """
         codes = (
             audio if isinstance(audio, Tensor) and not audio.is_floating_point() else self.encode_audio(audio)
@@ -594,11 +588,7 @@ def load(name: str | Path = "demo", *, device: str = "auto", dtype: str = "auto"
 
 
 def model_path(name: str | Path = "demo") -> Path:
-    """The file of a model's weights, whose bundled one is simply called ``demo``.
-
-    Raises:
-        WeightsError: it is not there.
-    """
+    """The file of a model's weights, whose bundled one is simply called ``demo``; a WeightsError where it is absent."""
     return resolve("demo-vab" if str(name) == "demo" else name, kind="model")
 
 

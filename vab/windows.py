@@ -37,12 +37,7 @@ class Windows:
 
     @classmethod
     def of(cls, rates: Mapping[str, float], seconds: float, overlap_seconds: float) -> Windows:
-        """Windows of a length in seconds; the overlap is at least what is asked for.
-
-        Args:
-            rates: steps a second of each stream, the codes among them.
-            seconds: of a window.
-            overlap_seconds: of two windows.
+        """Windows of streams at these rates, the codes' among them; the overlap is at least what is asked for.
 
         Raises:
             ValueError: the overlap leaves nothing to move by.
@@ -110,9 +105,7 @@ class Windows:
     def covering(self, num_steps: int, num_frames: int) -> list[Window]:
         """Windows that cover a clip and stay inside it: the last one is moved back to end where the clip does.
 
-        Args:
-            num_steps: codec steps of the clip; 0 = no audio.
-            num_frames: frames of the clip; 0 = no frames.
+        A length of 0 means that the clip has no audio or no frames.
         """
         total = self.grid.num_within({"codes": num_steps, "clip": num_frames})
         starts = list(range(0, max(total - self.size, 0) + 1, self.hop))

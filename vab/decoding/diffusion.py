@@ -63,13 +63,7 @@ def solve(
 
     Steps are evenly spaced in the logarithm of the ratio of signal to noise, as its authors advise: evenly spaced in
     time, the last steps are so long that the order is lost. What is left at the end is the noise of the first training
-    step, 4 % of a latent's amplitude.
-
-    Args:
-        predict_noise: the model with its conditions and guidance bound in.
-        noise: standard normal.
-        schedule: of the training.
-        num_steps: model passes.
+    step, 4 % of a latent's amplitude. ``predict_noise`` is the model with its conditions and guidance bound in.
     """
     table = schedule.ratios
     ratios = torch.linspace(table[-1].item(), table[0].item(), num_steps + 1, dtype=torch.float64)

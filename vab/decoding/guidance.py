@@ -33,12 +33,10 @@ def combine(logits: Tensor, cfg_scale: float) -> Tensor:
 
 
 def guide(logits_of: LogitsOf, cfg_scale: float) -> LogitsOf:
-    """A model of codes, or of noise, with guidance.
+    """A model of codes, or of noise, with guidance; see ``combine``.
 
-    Args:
-        logits_of: the model with the conditions of all ``branches`` bound in, one branch after the other; it is called
-            with its input once a branch, as one batch.
-        cfg_scale: s; see ``combine``.
+    The model has the conditions of all ``branches`` bound in, one branch after the other, and is called with its input
+    once a branch, as one batch.
     """
     num_branches = len(branches(cfg_scale))
 

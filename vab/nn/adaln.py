@@ -54,12 +54,8 @@ class AdaLNResidual(nn.Module):
 class ConditionedBlock(nn.Module):
     """Self-attention, cross-attention where there is a context, a feed-forward network; each a residual branch.
 
-    Args:
-        width: D.
-        num_heads: H.
-        ratio: inner width of the feed-forward network, in widths.
-        context_width: numbers a position of what cross-attention looks at; None = there is none.
-        modulation_width: numbers a position of what modulates every branch by AdaLN; None = nothing does.
+    ``context_width`` is that of what cross-attention looks at, ``modulation_width`` that of what modulates every branch
+    by AdaLN; None = there is no such thing. ``ratio`` is the feed-forward network's inner width, in widths.
     """
 
     def __init__(
@@ -91,15 +87,7 @@ class ConditionedBlock(nn.Module):
         context: Float[Tensor, "B M E"] | None = None,
         context_bias: Float[Tensor, "_ H N M"] | None = None,
     ) -> Float[Tensor, "B N D"]:
-        """One layer.
-
-        Args:
-            x: positions.
-            bias: of the self-attention.
-            modulation: at each position, where the block is modulated.
-            context: what cross-attention looks at, where the block has it.
-            context_bias: of the cross-attention.
-        """
+        """One layer; the biases are of the self-attention and of the cross-attention."""
         x = self.attention(x, lambda normed: self.attend(normed, bias), modulation)
         if self.cross is not None and self.look is not None:
             look = self.look

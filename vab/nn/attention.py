@@ -66,11 +66,7 @@ def attend(
 ) -> Float[Tensor, "B N D"]:
     """Scaled dot-product attention, heads joined again.
 
-    Args:
-        query: of N positions.
-        key: of M positions.
-        value: of the same.
-        mask: added to the scores, or True where a query may look; a query that may look nowhere gives NaN.
+    ``mask`` is added to the scores, or True where a query may look; a query that may look nowhere gives NaN.
     """
     if mask is not None and mask.is_floating_point():
         mask = mask.to(query.dtype)
@@ -87,11 +83,7 @@ def attend(
 
 
 def check_heads(width: int, num_heads: int) -> None:
-    """Refuse a width that does not divide into heads.
-
-    Raises:
-        ValueError: it does not.
-    """
+    """Refuse a width that does not divide into heads by a ValueError."""
     if width % num_heads:
         raise ValueError(f"width {width} does not divide into {num_heads} heads")
 
@@ -136,13 +128,9 @@ class CrossAttention(nn.Module):
         *,
         times: tuple[Float[Tensor, " N"], Float[Tensor, " M"]] | None = None,
     ) -> Float[Tensor, "B N D"]:
-        """Attend to the context.
+        """From x to the context; ``mask`` as in ``attend``, such as ``is_valid[:, None, None, :]``.
 
-        Args:
-            x: what looks.
-            context: what is looked at.
-            mask: as in ``attend``, such as ``is_valid[:, None, None, :]``.
-            times: of both, in seconds, for rotary positions; None = a set without positions.
+        With ``times`` of both, in seconds, positions are rotary; without, the context is a set.
         """
         query = split_heads(self.query(x), self.num_heads)
         key, value = (split_heads(part, self.num_heads) for part in self.key_value(context).chunk(2, dim=-1))

@@ -14,14 +14,7 @@ class KeyValueCache:
     """Keys and values of the positions so far, in tensors whose shapes never change."""
 
     def __init__(self, batch_size: int, size: int, attention: CausalAttention, like: Tensor) -> None:
-        """Make room.
-
-        Args:
-            batch_size: B.
-            size: positions in all.
-            attention: whose keys and values these will be.
-            like: of their type, on their device.
-        """
+        """Room for ``size`` positions of an attention, of the type and on the device of ``like``."""
         shape = (batch_size, attention.num_heads, size, attention.width // attention.num_heads)
         self.key, self.value = like.new_zeros(shape), like.new_zeros(shape)
         self.length = 0
@@ -29,11 +22,7 @@ class KeyValueCache:
     def append(
         self, key: Float[Tensor, "B H N d"], value: Float[Tensor, "B H N d"]
     ) -> tuple[Float[Tensor, "B H M d"], Float[Tensor, "B H M d"]]:
-        """All keys and values, the new ones written after those of before: views, nothing is copied.
-
-        Raises:
-            ValueError: there is no room left.
-        """
+        """All keys and values, as views, the new ones after those of before; a ValueError where there is no room."""
         end = self.length + key.shape[2]
         if end > self.key.shape[2]:
             raise ValueError(f"the cache has room for {self.key.shape[2]} positions, not for {end}")
@@ -60,12 +49,9 @@ class CausalAttention(nn.Module):
         times: Float[Tensor, " N"] | Turns,
         cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "B N D"]:
-        """Attend to the past.
+        """Attend to the past: all positions, or those that follow what is in the cache, which then holds them too.
 
-        Args:
-            x: all positions, or those that follow what is in the cache.
-            times: of these positions, in seconds, or their turns.
-            cache: holds the positions before, and after the call these too; None = ``x`` is all there is.
+        ``times`` of these positions are in seconds, or their turns.
         """
         query, key, value = (split_heads(part, self.num_heads) for part in self.qkv(x).chunk(3, dim=-1))
         query, key = rotate(query, times), rotate(key, times)

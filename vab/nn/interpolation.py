@@ -10,12 +10,9 @@ from vab.shapes import Float, Tensor
 def sample_at(
     values: Float[Tensor, "B M ..."], rate: float, times: Float[Tensor, " N"]
 ) -> Float[Tensor, "B N ..."]:
-    """Values at some moments, linear between the centres of two steps and constant beyond the first and the last.
+    """Values, ``rate`` steps a second, at times in seconds from the start of the first step.
 
-    Args:
-        values: steps of ``rate`` a second, each centred on its share of time.
-        rate: steps a second.
-        times: in seconds from the start of the first step.
+    Linear between the centres of two steps, constant beyond those of the first and the last.
     """
     position = (times * rate - 0.5).clamp(0, values.shape[1] - 1)
     first = position.floor().long()

@@ -25,11 +25,7 @@ class TimedPool(nn.Module):
 
     A plain mean forgets when things happen, and attention that knows distances alone can hardly tell it: two clips of
     one hammer that strikes at other moments come out alike. A function of time is 1 plus waves of random strength at
-    first; in clips longer than ``WAVE_SECONDS`` it repeats.
-
-    Args:
-        width: D, numbers a position.
-        num_waves: how many waves a function is made of; the fastest has a period of ``WAVE_SECONDS / num_waves``.
+    first; the fastest has a period of ``WAVE_SECONDS / num_waves``. In clips longer than ``WAVE_SECONDS`` it repeats.
     """
 
     def __init__(self, width: int, num_waves: int) -> None:

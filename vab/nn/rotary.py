@@ -26,14 +26,9 @@ class Turns:
         shortest_period: float = 0.04,
         longest_period: float = 400.0,
     ) -> Turns:
-        """Pair i of a head is turned by 2 pi time / period of i.
+        """Pair i of a head of even width is turned by 2 pi time / period of i, all in seconds.
 
-        Args:
-            times: of the positions, in seconds.
-            head_width: d; even.
-            shortest_period: seconds of a whole turn of the first pair; the default is two steps of a codec at 50 a
-                second.
-            longest_period: of the last pair; between the two the periods are a geometric series.
+        Periods are a geometric series; the shortest is by default two steps of a codec at 50 a second.
         """
         half = head_width // 2
         ratio = longest_period / shortest_period
@@ -52,11 +47,8 @@ class Turns:
 def rotate(x: Float[Tensor, "B H N d"], times: Float[Tensor, " N"] | Turns) -> Float[Tensor, "B H N d"]:
     """Turn pairs of numbers (i, i + d/2) by their time (Su et al. 2021, with seconds for indices).
 
-    Sequences of any rates share one measure: a codec step and a frame of the same moment are turned alike.
-
-    Args:
-        x: queries or keys; d is even.
-        times: of the positions, in seconds, or their turns.
+    Sequences of any rates share one measure: a codec step and a frame of the same moment are turned alike. Times are in
+    seconds, or the turns at them.
     """
     turns = times if isinstance(times, Turns) else Turns.at(times, x.shape[-1])
     cos, sin = turns.cos.to(x.dtype), turns.sin.to(x.dtype)

@@ -49,7 +49,7 @@ class TiVA(nn.Module):
         """The noise in noisy latents (equation 7).
 
         Args:
-            latents: with noise, of ``config.latent_shape`` a step.
+            latents: of ``config.latent_shape`` a step.
             steps: of the noise schedule; fractions lie between two.
             layout: to follow.
             features: the stream "clip-layers".

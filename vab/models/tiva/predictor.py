@@ -45,12 +45,7 @@ class LayoutPredictor(nn.Module):
         self.apply(initialise)
 
     def forward(self, features: Float[Tensor, "B F T E"], num_rows: int) -> Float[Tensor, "B M C"]:
-        """The layout of M rows, in [0, 1].
-
-        Args:
-            features: the stream "clip-layers", of each layer the class token and then its cells.
-            num_rows: M, rows wanted; beyond the last frame it repeats.
-        """
+        """The layout of M rows, in [0, 1], from the stream "clip-layers"; beyond the last frame it repeats."""
         config = self.config
         layers = features.to(self.out.weight.dtype).unflatten(
             2, (config.visual_layers, 1 + config.visual_cells)

@@ -24,15 +24,8 @@ class TransformerUNet(nn.Module):
     Norms are over channels alone, so that a position does not depend on how much silence surrounds it. There is
     attention at every level but the first, where positions are most and convolutions do.
 
-    Args:
-        in_channels: of the input, the layout's among them.
-        out_channels: of the result.
-        num_bands: on the frequency axis; 1 = there is none.
-        widths: channels a level.
-        num_blocks: blocks a level on the way down; one more on the way up.
-        num_heads: attention heads.
-        context_dim: width of what cross-attention looks at.
-        rate: steps a second.
+    ``widths`` are channels a level; a level has ``num_blocks`` blocks on the way down and one more on the way up;
+    ``num_bands`` is 1 where there is no frequency axis; ``context_dim`` is the width of what cross-attention looks at.
     """
 
     def __init__(
@@ -92,14 +85,7 @@ class TransformerUNet(nn.Module):
         context: Float[Tensor, "B F P"],
         context_times: Float[Tensor, " F"],
     ) -> Float[Tensor, "B S W O"]:
-        """One pass.
-
-        Args:
-            x: of any length S; W bands.
-            steps: of the noise schedule; fractions lie between two.
-            context: what cross-attention looks at.
-            context_times: its moments in seconds.
-        """
+        """One pass over any length S and W bands; ``steps`` are of the noise schedule, times are in seconds."""
         length, num_blocks = x.shape[1], len(self.down) // self.num_levels
         time = self.time(_waves(steps, self.width).to(x.dtype))
         x = self.enter(F.pad(x, (0, 0, 0, 0, 0, -length % 2 ** (self.num_levels - 1))))
