@@ -6,8 +6,8 @@ import torch
 from vab.decoding import iterative
 from vab.decoding.guidance import branches, guide
 from vab.decoding.iterative import decode_iteratively, gumbel, least_confident, sample_tokens
+from vab.decoding.masks import num_masked_after
 from vab.decoding.options import DecodingOptions
-from vab.decoding.schedule import num_masked_after
 
 K, S, V = 3, 20, 11
 MASK = V

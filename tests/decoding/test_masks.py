@@ -5,8 +5,13 @@ import math
 import pytest
 import torch
 
-from vab.decoding.masks import draw_cosine_mask, draw_mask, mask_out
-from vab.decoding.schedule import masking_schedule, num_masked_after
+from vab.decoding.masks import (
+    draw_cosine_mask,
+    draw_mask,
+    mask_out,
+    masking_schedule,
+    num_masked_after,
+)
 from vab.objectives.masked_prediction import sample_ratio
 from vab.objectives.options import MaskRatio
 

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 
 from vab.decoding.guidance import LogitsOf
-from vab.decoding.masks import mask_out
+from vab.decoding.masks import mask_out, masking_schedule
 from vab.decoding.options import DecodingOptions
 from vab.decoding.replay import Step
-from vab.decoding.schedule import masking_schedule
 from vab.shapes import Bool, Float, Int, Tensor
 
 
