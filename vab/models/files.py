@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,7 @@ class ModelCard:
         check_ranges(self, window_seconds=(0.01, 3600), overlap_seconds=(0, 3600))
 
     def sampling_options(self) -> Any:
-        """The recommended options, as a ``SAMPLING`` of the model's folder.
-
-        Raises:
-            WeightsError: such a model makes no audio.
-        """
+        """The recommended options, as a ``SAMPLING`` of the model's folder; a WeightsError where it makes no audio."""
         kind = find_model(self.type).sampling
         if kind is None:
             raise WeightsError(
@@ -76,11 +73,7 @@ class ModelCard:
         return from_dict(kind, self.sampling, source="sampling")
 
     def check_store(self, store: FeatureStore, streams: Collection[str] | None = None) -> None:
-        """Refuse features that another codec or encoder made.
-
-        Args:
-            store: of the features.
-            streams: which of them; None = all that the model was trained on.
+        """Refuse streams, by default all that the model was trained on, that another codec or encoder made.
 
         Raises:
             StoreError: says which is which.
@@ -119,11 +112,7 @@ def _in_8_bits(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _in_32_bits(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """What ``save_model`` was given, as near as its ``dtype`` allows.
-
-    Raises:
-        WeightsError: a matrix of 8 bits has not a scale for each row.
-    """
+    """What ``save_model`` was given, as near as its ``dtype`` allows."""
     scales = {
         name: tensors[name + SCALE]
         for name, value in tensors.items()
@@ -158,11 +147,10 @@ def load_model(path: Path) -> tuple[nn.Module, ModelCard]:
 
 def _current(fields: dict[str, Any]) -> dict[str, Any]:
     """A card as it is written today, from one of any age."""
-    config = fields.get("config")
-    if not isinstance(config, dict):
+    if not isinstance(fields.get("config"), dict):
         return fields
-    config = dict(config)
-    fields = {**fields, "config": config}
+    fields = deepcopy(fields)
+    config = fields["config"]
     if "components" not in fields:
         roles = {"codes": "codec", "clip": "encoder", REFINER: "refiner"}
         found = {role: fields.pop(key, None) for role, key in roles.items()}

@@ -138,10 +138,8 @@ class TiVAGenerator:
         layout = layout.repeat(times, 1, 1)
 
         def predict_noise(latents: Tensor, steps: Tensor) -> Tensor:
-            def of_all(noisy: Tensor) -> Tensor:
-                return self.model.predict_noise(noisy, steps.repeat(times), layout, semantics)
-
-            return guide(of_all, cfg_scale)(latents)
+            steps = steps.repeat(times)
+            return guide(lambda x: self.model.predict_noise(x, steps, layout, semantics), cfg_scale)(latents)
 
         return predict_noise
 
@@ -153,13 +151,9 @@ def _cut(layout: Float[Tensor, "M C"], first: int, size: int) -> Float[Tensor, "
 
 
 def fade_in(done: Tensor, piece: Tensor, first: int, end: int) -> None:
-    """Write a piece over what is done from step ``first`` on; up to ``end`` the two fade into each other.
+    """Write a piece [n, ...] over what is done [steps, ...], in place, from step ``first`` on.
 
-    Args:
-        done: [steps, ...], changed in place; what of the piece passes its end is left out.
-        piece: [n, ...].
-        first: step at which the piece begins.
-        end: step up to which ``done`` holds the piece before; at most ``first`` where they do not overlap.
+    Up to ``end``, where the piece before ends, the two fade into each other; what passes the end of all is left out.
     """
     piece = piece[: len(done) - first].to(done.dtype)
     share = torch.ones(len(piece))
