@@ -5,6 +5,12 @@ from __future__ import annotations
 import torch
 
 from vab.shapes import Float, Tensor
+from vab.timing import nearest_steps
+
+
+def nearest_at(values: Tensor, rate: float, num_steps: int, step_rate: float) -> Tensor:
+    """Values [B, M, ...] of ``rate`` a second at N steps of ``step_rate`` a second: [B, N, ...], nearest neighbours."""
+    return values[:, nearest_steps(num_steps, step_rate, values.shape[1], rate).to(values.device)]
 
 
 def sample_at(

@@ -12,8 +12,8 @@ from torch import nn
 
 from vab.config import check_ranges
 from vab.features.batch import FeatureBatch
+from vab.nn.interpolation import nearest_at
 from vab.shapes import Bool, Float, Tensor
-from vab.timing import nearest_steps
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,11 @@ class SequentialContrast(nn.Module):
         model = self.model
         frames, audio = batch.streams[model.visual_stream], batch.streams[model.audio_stream]
         is_seen, is_heard = batch.is_valid[model.visual_stream], batch.is_valid[model.audio_stream]
-        nearest = nearest_steps(
-            frames.shape[1], model.visual_size.rate, audio.shape[1], model.audio_size.rate
-        )
         return sequence_distances(
             model.embed_visual(frames, is_seen),
             model.embed_audio(audio, frames.shape[1], is_heard),
             is_seen,
-            is_heard[:, nearest.to(is_heard.device)],
+            nearest_at(is_heard, model.audio_size.rate, frames.shape[1], model.visual_size.rate),
         )
 
     def _loss(self, distances: Float[Tensor, "B B"]) -> Float[Tensor, ""]:

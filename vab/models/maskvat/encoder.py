@@ -11,8 +11,9 @@ from torch import nn
 from vab.models.maskvat.config import MaskVATConfig
 from vab.nn.adaln import ConditionedBlock
 from vab.nn.attention import FAR, alibi_bias
+from vab.nn.interpolation import nearest_at
 from vab.shapes import Bool, Float, Tensor
-from vab.timing import frame_times, nearest_steps
+from vab.timing import frame_times
 
 
 def biased(
@@ -56,10 +57,7 @@ class ConditionEncoder(nn.Module):
         sizes = self.config.conditions
         first = next(iter(sizes))
         length, rate = streams[first].shape[1], sizes[first].rate
-        resampled = [
-            stream[:, nearest_steps(length, rate, stream.shape[1], sizes[name].rate).to(stream.device)]
-            for name, stream in streams.items()
-        ]
+        resampled = [nearest_at(each, sizes[name].rate, length, rate) for name, each in streams.items()]
         x = self.join(torch.cat(resampled, dim=2))
         x = torch.cat([self.cls.to(x.dtype).expand(len(x), 1, -1), x], dim=1)
         is_key = is_valid.get(first)

@@ -14,8 +14,9 @@ from vab.models.maskvat.encoder import ConditionEncoder, biased, masked
 from vab.nn.adaln import ConditionedBlock
 from vab.nn.embedding import CodeEmbedding
 from vab.nn.initialise import initialise
+from vab.nn.interpolation import nearest_at
 from vab.shapes import Bool, Float, Int, Tensor
-from vab.timing import nearest_steps, step_times
+from vab.timing import step_times
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,7 @@ class MaskVAT(nn.Module):
         self.apply(initialise)
 
     def start_from(self, components: Mapping[str, Any]) -> None:
-        """Start the code embeddings from the codec's codebooks.
-
-        Raises:
-            ValueError: they have another shape than ``config`` says.
-        """
+        """Start the code embeddings from the codec's codebooks; a ValueError where their shape is another."""
         self.code_embedding.load_codebooks(components["codes"].codebooks[: self.config.num_codebooks])
 
     def condition(
@@ -96,11 +93,10 @@ class MaskVAT(nn.Module):
         bias = masked(biased(config, steps), is_valid.get("codes"))
         modulation = None
         if config.modulating:
-            at_steps = []
-            for name in config.modulating:
-                stream, rate = streams[name], config.conditions[name].rate
-                nearest = nearest_steps(num_steps, config.frame_rate, stream.shape[1], rate)
-                at_steps.append(stream[:, nearest.to(stream.device)])
+            at_steps = [
+                nearest_at(streams[name], config.conditions[name].rate, num_steps, config.frame_rate)
+                for name in config.modulating
+            ]
             modulation = torch.cat(at_steps, dim=2)
         encoded = encoded_bias = None
         if self.encoder is not None:

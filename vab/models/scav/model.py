@@ -10,8 +10,9 @@ from vab.models.scav.config import SCAVConfig
 from vab.nn.adaln import ConditionedBlock
 from vab.nn.attention import FAR, alibi_bias
 from vab.nn.initialise import initialise
+from vab.nn.interpolation import nearest_at
 from vab.shapes import Bool, Float, Tensor
-from vab.timing import frame_times, nearest_steps
+from vab.timing import frame_times
 
 ALIBI_RATE = 50.0
 """Distances count in fiftieths of a second, as those of VAB do in codec steps."""
@@ -39,8 +40,8 @@ class SCAV(nn.Module):
         self, features: Float[Tensor, "B A E"], num_steps: int, is_valid: Bool[Tensor, "B A"] | None = None
     ) -> Float[Tensor, "B F P"]:
         """Unit-norm embeddings of audio at ``num_steps`` of the frames' steps."""
-        nearest = nearest_steps(num_steps, self.visual_size.rate, features.shape[1], self.audio_size.rate)
-        return self.audio(features, is_valid)[:, nearest.to(features.device)]
+        embedded = self.audio(features, is_valid)
+        return nearest_at(embedded, self.audio_size.rate, num_steps, self.visual_size.rate)
 
 
 class SequenceEncoder(nn.Module):
