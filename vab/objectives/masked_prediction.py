@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -44,17 +43,6 @@ def masked_cross_entropy(
     )
 
 
-@dataclass(frozen=True)
-class MaskedLoss:
-    """Of one training batch, and what led to it."""
-
-    loss: Float[Tensor, ""]
-    condition: Any
-    """What the model made of the conditions."""
-    is_dropped: Bool[Tensor, " B"]
-    """Clips without a condition."""
-
-
 class MaskedPrediction(nn.Module):
     """The objective around a model, in plain torch.
 
@@ -70,21 +58,24 @@ class MaskedPrediction(nn.Module):
         self.num_given: int = model.config.num_given_codebooks
 
     def forward(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
-        """Loss of one training batch; padding, of codes or of conditions, is neither attended to nor counted.
+        """Loss of one training batch; padding, of codes or of conditions, is neither attended to nor counted."""
+        is_masked, is_dropped = self.draw(batch, generator)
+        return {"loss": self.masked_loss(batch, is_masked, self.condition(batch, is_dropped))}
 
-        A CPU generator draws which tokens are masked and whose conditions are dropped.
-        """
-        return {"loss": self.masked_loss(batch, generator=generator).loss}
+    def draw(
+        self, batch: FeatureBatch, generator: torch.Generator
+    ) -> tuple[Bool[Tensor, "B K S"], Bool[Tensor, " B"]]:
+        """Which tokens are masked and whose conditions are dropped, by a CPU generator."""
+        is_masked = self._draw_mask(batch, generator)
+        is_dropped = torch.rand(len(batch), generator=generator) < self.options.condition_drop_prob
+        return is_masked, is_dropped.to(is_masked.device)
 
-    def masked_loss(self, batch: FeatureBatch, *, generator: torch.Generator) -> MaskedLoss:
-        """The loss of ``forward`` with the condition that it comes from, for objectives that add to it."""
-        is_masked = self._draw(batch, generator)
-        drawn = torch.rand(len(batch), generator=generator) < self.options.condition_drop_prob
-        is_dropped = drawn.to(is_masked.device)
-        condition = self.condition(batch, is_dropped)
+    def masked_loss(
+        self, batch: FeatureBatch, is_masked: Bool[Tensor, "B K S"], condition: Any
+    ) -> Float[Tensor, ""]:
+        """Of the masked tokens, under a condition."""
         logits = self._predict(batch, is_masked, condition)
-        loss = masked_cross_entropy(logits, self._wanted(batch), is_masked, self.options.label_smoothing)
-        return MaskedLoss(loss, condition, is_dropped)
+        return masked_cross_entropy(logits, self._wanted(batch), is_masked, self.options.label_smoothing)
 
     @torch.no_grad()
     def evaluate(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
@@ -94,7 +85,7 @@ class MaskedPrediction(nn.Module):
         tokens masked (``all_masked/``), as generation begins.
         """
         everything = batch.is_valid["codes"][:, None].expand_as(self._wanted(batch))
-        return self.compare(batch, self._draw(batch, generator)) | {
+        return self.compare(batch, self._draw_mask(batch, generator)) | {
             f"all_masked/{name}": value for name, value in self.compare(batch, everything).items()
         }
 
@@ -122,7 +113,7 @@ class MaskedPrediction(nn.Module):
         """The codebooks that are predicted."""
         return batch.streams["codes"][:, self.num_given :]
 
-    def _draw(self, batch: FeatureBatch, generator: torch.Generator) -> Tensor:
+    def _draw_mask(self, batch: FeatureBatch, generator: torch.Generator) -> Tensor:
         shape = self._wanted(batch).shape
         if self.options.masking == "cosine":
             is_masked = draw_cosine_mask(shape, generator=generator)

@@ -12,11 +12,11 @@ from vab.features.batch import FeatureBatch
 from vab.models.maskvat.config import MaskVATPredictionOptions
 from vab.models.maskvat.model import Condition, MaskVAT
 from vab.nn.initialise import initialise
+from vab.nn.interpolation import nearest_at
 from vab.nn.pooling import mean_pool
 from vab.objectives.contrastive import contrastive_loss
 from vab.objectives.masked_prediction import MaskedPrediction
 from vab.shapes import Bool, Float, Tensor
-from vab.timing import nearest_steps
 
 
 class MaskVATPrediction(MaskedPrediction):
@@ -37,11 +37,12 @@ class MaskVATPrediction(MaskedPrediction):
 
     def forward(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
         """Loss of one training batch and its parts; see ``MaskedPrediction.forward``."""
-        masked = self.masked_loss(batch, generator=generator)
-        parts = self.target_losses(batch, masked.condition, ~masked.is_dropped)
+        is_masked, is_dropped = self.draw(batch, generator)
+        condition = self.condition(batch, is_dropped)
+        parts = self.target_losses(batch, condition, ~is_dropped)
         weights = [getattr(self.options, f"{name.split('/')[0]}_weight") for name in parts]
         added = sum(weight * part for weight, part in zip(weights, parts.values(), strict=True))
-        return {"loss": masked.loss + added} | parts
+        return {"loss": self.masked_loss(batch, is_masked, condition) + added} | parts
 
     @torch.no_grad()
     def evaluate(self, batch: FeatureBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
@@ -68,12 +69,11 @@ class MaskVATPrediction(MaskedPrediction):
             features, is_real = batch.streams[name], batch.is_valid[name]
             projected = self.project[name](features)
             is_used = is_used & is_real.any(1) & batch.has(first)
-            nearest = nearest_steps(encoded.shape[1] - 1, size.rate, features.shape[1], target.rate).to(
-                encoded.device
-            )
-            is_pair = is_used[:, None] & batch.is_valid[first] & is_real[:, nearest]
+            to_frames = target.rate, encoded.shape[1] - 1, size.rate
+            is_pair = is_used[:, None] & batch.is_valid[first] & nearest_at(is_real, *to_frames)
             if self.options.regression_weight:
-                losses[f"regression/{name}"] = _distance(encoded[:, 1:], projected[:, nearest], is_pair)
+                nearest = nearest_at(projected, *to_frames)
+                losses[f"regression/{name}"] = _distance(encoded[:, 1:], nearest, is_pair)
             if self.options.contrastive_weight:
                 pooled = mean_pool(projected, is_real)[is_used]
                 losses[f"contrastive/{name}"] = self._contrast(encoded[is_used, 0], pooled, name)
