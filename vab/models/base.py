@@ -140,15 +140,9 @@ class CodeRefiner(Protocol):
         batch_size: int,
         on_window: Callable[[int], None] | None = None,
     ) -> Sequence[Int[Tensor, "K _"]]:
-        """All codebooks of each clip's codes; the coarse ones stay as they are.
+        """All codebooks of each clip's codes, of any lengths; the coarse ones stay, those beyond are passed over.
 
-        Args:
-            codes: a tensor a clip, any lengths; codebooks beyond ``num_coarse_codebooks`` are passed over.
-            conditions: as a generator's, like all that follows; None = audio without frames.
-            options: as ``sampling``.
-            seeds: one a clip.
-            batch_size: clips a model pass.
-            on_window: called with the number of windows finished.
+        The rest is as ``SoundGenerator.generate`` has it; without conditions there is audio alone.
         """
 
 

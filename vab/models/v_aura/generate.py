@@ -33,18 +33,9 @@ def generate_codes(
 ) -> list[Int[Tensor, "K _"]]:
     """Codes for each clip, of any lengths, on the CPU; memory does not grow with them but for the codes themselves.
 
-    Each later window keeps what the one before left in their overlap and goes on from there.
-
-    Args:
-        model: on the device to run on.
-        conditions: of each clip its features by stream, at the rates of ``model.config.conditions``.
-        lengths: S, codec steps wanted of each clip.
-        windows: the context, and by how much it moves on.
-        options: of the sampling.
-        seeds: one a clip; a clip's result depends on its own seed alone.
-        batch_size: clips a model pass.
-        is_cached: whether keys and values are kept; the codes are the same, the time is not.
-        on_window: called with the number of windows finished.
+    Each later window keeps what the one before left in their overlap and goes on from there. Lengths are codec steps.
+    Without ``is_cached`` keys and values are not kept: the codes are the same, the time is not. The rest is as
+    ``decode_in_windows`` has it.
     """
     config, size = model.config, windows.num_steps
     device = model.head.weight.device

@@ -40,11 +40,7 @@ class VAB(Trunk):
         self.apply(initialise)
 
     def start_from(self, components: Mapping[str, Any]) -> None:
-        """Start the code embeddings from the codec's codebooks.
-
-        Raises:
-            ValueError: they have another shape than ``config`` says.
-        """
+        """Start the code embeddings from the codec's codebooks; a ValueError where their shape is another."""
         self.code_embedding.load_codebooks(components["codes"].codebooks[: self.config.num_codebooks])
 
     def forward(

@@ -24,15 +24,7 @@ def window_probabilities(
     """Probabilities of every class in each window, on the CPU.
 
     Audio and frames of a window begin together, where a codec step and a visual frame do; a clip shorter than a
-    window is one window.
-
-    Args:
-        model: the classifier.
-        codes: of the whole clip, where the model takes audio.
-        visual: of the whole clip, where the model takes frames.
-        windows: how long they are.
-        starts: of each, in seconds.
-        batch_size: windows a model pass.
+    window is one window. ``codes`` and ``visual`` are of the whole clip, ``starts`` in seconds.
     """
     points = [windows.point(start) for start in starts]
     pieces = {}
