@@ -13,7 +13,7 @@ from vab.audio import AudioAutoencoder, load_autoencoder
 from vab.audio.base import LatentSound
 from vab.codecs import load_codec
 from vab.errors import WeightsError
-from vab.features.audio_makers import LatentsMaker
+from vab.features.audio_makers import latents_of
 from vab.features.makers import StreamMaker
 
 
@@ -102,7 +102,7 @@ def test_a_sound_of_latents_is_as_long_as_it_is_said(autoencoder: AudioAutoencod
 
 
 def test_an_autoencoder_is_a_maker(autoencoder: AudioAutoencoder) -> None:
-    maker = LatentsMaker(autoencoder)
+    maker = latents_of(autoencoder, "cpu")
     assert isinstance(maker, StreamMaker)
     stream = maker.describe("latents")
     assert (stream.kind, stream.shape) == ("latents", autoencoder.latent_shape)

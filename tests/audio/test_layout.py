@@ -8,7 +8,7 @@ import torch
 
 from vab.audio.layout import SAMPLE_RATE, Layout, LayoutResolution, layout_of, onset_curve_of, onsets_of
 from vab.errors import ConfigError, VABError
-from vab.features.audio_makers import RowsMaker
+from vab.features.audio_makers import AudioMaker
 from vab.features.makers import AudioInput, StreamMaker, load_maker
 
 
@@ -40,7 +40,7 @@ def test_the_paper_s_size_and_a_single_sample() -> None:
 
 def test_the_maker_is_found_by_name_and_takes_its_options() -> None:
     maker = load_maker("layout", "cpu", rate=20.0, num_bands=8)
-    assert isinstance(maker, StreamMaker) and isinstance(maker, RowsMaker)
+    assert isinstance(maker, StreamMaker) and isinstance(maker, AudioMaker)
     stream = maker.describe("layout")
     assert (stream.rate, stream.shape, maker.reads) == (20.0, (8,), AudioInput(16_000))
     assert stream.fingerprint != load_maker("layout", "cpu").describe("layout").fingerprint

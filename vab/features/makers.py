@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
@@ -16,7 +16,7 @@ from vab.codecs.base import Codec
 from vab.errors import ConfigError, StoreError
 from vab.features.info import CodecFacts, StreamInfo
 from vab.shapes import Float, Int, Tensor
-from vab.timing import num_samples, num_steps
+from vab.timing import num_samples
 from vab.visual.base import VisualEncoder
 
 ENTRY_POINTS = "vab.streams"
@@ -71,7 +71,7 @@ class StreamMaker(Protocol):
         Args:
             decoded: what it reads, unpadded and never empty.
         """
-        ...
+        return torch.from_numpy(decoded)
 
     def encode(self, clips: Sequence[Tensor], clip_seconds: float) -> tuple[Tensor, Int[Tensor, " B"]]:
         """Features of several clips, on the CPU, in the shape of ``StreamInfo.batch_shape``.
@@ -124,22 +124,31 @@ class CodecMaker(StreamMaker):
         )
 
     @override
-    def prepare(self, decoded: np.ndarray) -> Float[Tensor, "1 L"]:
-        return torch.from_numpy(decoded)
-
-    @override
     def encode(self, clips: Sequence[Tensor], clip_seconds: float) -> tuple[Tensor, Int[Tensor, " B"]]:
-        batch = torch.zeros(len(clips), 1, num_samples(clip_seconds, self.codec.sample_rate))
-        lengths = []
-        for row, waveform in zip(batch, clips, strict=True):
-            kept = waveform[:, : batch.shape[2]]
-            row[:, : kept.shape[1]] = kept
-            lengths.append(num_steps(kept.shape[1], self.codec.hop_length))
-        # A GPU wants one large batch. A CPU gains nothing from it and loses memory: gigabytes a clip with DAC.
-        size = CPU_WAVEFORMS if self.device == "cpu" else len(batch)
-        with torch.inference_mode():
-            codes = [self.codec.encode(piece.to(self.device)).cpu() for piece in batch.split(size)]
-        return torch.cat(codes), torch.tensor(lengths)
+        batch, lengths = padded(clips, clip_seconds, self.describe("codes"), self.codec.sample_rate)
+        return encode_in_pieces(self.codec.encode, batch, self.device), lengths
+
+
+def padded(
+    clips: Sequence[Tensor], clip_seconds: float, stream: StreamInfo, sample_rate: int
+) -> tuple[Float[Tensor, "B 1 L"], Int[Tensor, " B"]]:
+    """Waveforms cut or followed by silence, and the steps of each that are real."""
+    batch = torch.zeros(len(clips), 1, num_samples(clip_seconds, sample_rate))
+    lengths = []
+    for row, waveform in zip(batch, clips, strict=True):
+        kept = waveform[:, : batch.shape[2]]
+        row[:, : kept.shape[1]] = kept
+        lengths.append(stream.num_steps(kept.shape[1] / sample_rate))
+    return batch, torch.tensor(lengths)
+
+
+def encode_in_pieces(
+    encode: Callable[[Tensor], Tensor], batch: Float[Tensor, "B 1 L"], device: str
+) -> Tensor:
+    """Encode a batch as a device likes it: a GPU at once, a CPU a clip at a time (DAC takes gigabytes for each)."""
+    size = CPU_WAVEFORMS if device == "cpu" else len(batch)
+    with torch.inference_mode():
+        return torch.cat([encode(piece.to(device)).cpu() for piece in batch.split(size)])
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from typing_extensions import override
 
@@ -16,7 +15,7 @@ from vab.components import component_source
 from vab.features.info import StreamInfo
 from vab.features.makers import AudioInput, CodecMaker, StreamMaker
 from vab.models.vab.encoder import VABEncoder, load_encoder_of
-from vab.shapes import Float, Int, Tensor
+from vab.shapes import Int, Tensor
 from vab.weights import resolve
 
 
@@ -50,10 +49,6 @@ class EncodedAudioMaker(StreamMaker):
             maker=self.name,
             fingerprint=checkpoint.fingerprint(facts, self.model.state_dict().items()),
         )
-
-    @override
-    def prepare(self, decoded: np.ndarray) -> Float[Tensor, "1 L"]:
-        return torch.from_numpy(decoded)
 
     @override
     def encode(self, clips: Sequence[Tensor], clip_seconds: float) -> tuple[Tensor, Int[Tensor, " B"]]:
