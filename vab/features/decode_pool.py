@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from vab.errors import VABError, describe
@@ -69,9 +68,7 @@ class DecodePool(Generic[Task, Result]):
     def __enter__(self) -> DecodePool[Task, Result]:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # Ending the processes first unblocks the threads that wait for them.
         self._threads.shutdown(wait=False, cancel_futures=True)
         for worker in self._workers:

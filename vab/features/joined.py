@@ -31,12 +31,13 @@ class JoinedDataset(Dataset[FeatureBatch]):
         if not parts:
             raise ValueError("nothing to join")
         for part in parts[1:]:
-            if _shared(part) != _shared(parts[0]):
-                differences = [
-                    f"{name} {value} and {_shared(part).get(name)}"
-                    for name, value in _shared(parts[0]).items()
-                    if value != _shared(part).get(name)
-                ]
+            other = _shared(part)
+            differences = [
+                f"{name} {value} and {other.get(name)}"
+                for name, value in _shared(parts[0]).items()
+                if value != other.get(name)
+            ]
+            if differences:
                 raise ValueError(
                     f"{parts[0].store.path} and {part.store.path} cannot be joined: {'; '.join(differences)}"
                 )
@@ -85,17 +86,9 @@ class JoinedDataset(Dataset[FeatureBatch]):
                 if not indices:
                     raise StoreError(f"{store.path}: the list names none of the clips to learn from")
             parts.append(indices[:limit])
+        settings |= {"streams": streams, "is_training": is_training}
         return cls(
-            [
-                FeatureDataset(
-                    store,
-                    indices,
-                    streams=streams,
-                    is_training=is_training,
-                    **settings,
-                )
-                for store, indices in zip(stores, parts, strict=True)
-            ]
+            [FeatureDataset(store, part, **settings) for store, part in zip(stores, parts, strict=True)]
         )
 
     def describe(self) -> str:
@@ -143,13 +136,13 @@ def _concatenated(batches: Sequence[FeatureBatch], order: torch.Tensor) -> Featu
     """Unmixed batches as one, row ``i`` of it being row ``order[i]`` of them laid end to end."""
     ids = [name for batch in batches for name in batch.ids]
     labels = [names for batch in batches for names in batch.labels]
+
+    def joined(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        return {name: torch.cat([part[name] for part in parts])[order] for name in parts[0]}
+
     return FeatureBatch(
-        streams={
-            name: torch.cat([batch.streams[name] for batch in batches])[order] for name in batches[0].streams
-        },
-        is_valid={
-            name: torch.cat([batch.is_valid[name] for batch in batches])[order] for name in batches[0].streams
-        },
+        streams=joined([batch.streams for batch in batches]),
+        is_valid=joined([batch.is_valid for batch in batches]),
         ids=tuple(ids[i] for i in order),
         labels=tuple(labels[i] for i in order),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,13 +109,10 @@ def merge(manifests: Iterable[Manifest]) -> Manifest:
     Raises:
         ManifestError: two clips with one id.
     """
-    clips: list[Clip] = []
-    missing: list[str] = []
-    formats: list[Format] = []
-    for manifest in manifests:
-        clips.extend(manifest.clips)
-        missing.extend(manifest.missing)
-        formats.append(manifest.format)
+    manifests = list(manifests)
+    clips = tuple(clip for manifest in manifests for clip in manifest.clips)
+    missing = tuple(name for manifest in manifests for name in manifest.missing)
+    formats = {manifest.format for manifest in manifests}
     paths: dict[str, Path] = {}
     for clip in clips:
         if clip.id in paths:
@@ -122,7 +120,7 @@ def merge(manifests: Iterable[Manifest]) -> Manifest:
                 f"{clip.path}: its id {clip.id!r} is also that of {paths[clip.id]}; use a CSV with ids"
             )
         paths[clip.id] = clip.path
-    return Manifest(formats[0] if len(set(formats)) == 1 else "auto", tuple(clips), tuple(missing))
+    return Manifest(formats.pop() if len(formats) == 1 else "auto", clips, missing)
 
 
 @dataclass(frozen=True)
@@ -235,16 +233,11 @@ def _read_folder(folder: Path) -> Manifest:
     paths = _media_below(folder)
     if not paths:
         raise ManifestError(f"{folder}: holds no video or sound files")
-    stems: dict[str, int] = {}
-    for path in paths:
-        stem = path.relative_to(folder).with_suffix("").as_posix()
-        stems[stem] = stems.get(stem, 0) + 1
-    clips = []
-    for path in paths:
-        name = path.relative_to(folder)
-        stem = name.with_suffix("").as_posix()
-        clips.append(Clip(id=stem if stems[stem] == 1 else name.as_posix(), path=path))
-    return Manifest("folder", tuple(clips))
+    names = [path.relative_to(folder) for path in paths]
+    stems = [name.with_suffix("").as_posix() for name in names]
+    count = Counter(stems)
+    ids = [stem if count[stem] == 1 else name.as_posix() for stem, name in zip(stems, names, strict=True)]
+    return Manifest("folder", tuple(map(Clip, ids, paths)))
 
 
 def _read_classes(folder: Path) -> Manifest:

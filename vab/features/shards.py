@@ -79,6 +79,11 @@ def shard_name(number: int) -> str:
     return f"{number:05d}"
 
 
+def shard_lines(folder: Path, number: int) -> Path:
+    """The file of lines of a shard, or of what is planned for it."""
+    return folder / f"{shard_name(number)}.jsonl"
+
+
 def features_path(lines_path: Path) -> Path:
     """The file of features that belongs to a file of lines."""
     return lines_path.with_suffix(".safetensors")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from vab.errors import StoreError
 from vab.features.info import StoreInfo
-from vab.features.shards import read_clips, shard_name, shard_numbers
+from vab.features.shards import read_clips, shard_lines, shard_name, shard_numbers
 from vab.features.store import added_stores
 from vab.features.writer import read_plan
 
@@ -47,48 +47,47 @@ def status(store_dir: Path) -> ExtractionStatus:
     info = StoreInfo.read(store_dir)
     # From what is planned to what is final, so that whatever is finished meanwhile is seen in one of them;
     # within a clip's history the last word counts, and a retried clip's is in the shard with the higher number.
-    plans, parts = store_dir / "plan", store_dir / "parts"
+    shards, plans, parts = (store_dir / name for name in ("shards", "plan", "parts"))
     found: dict[int, dict[str, tuple[str, Status]]] = {}
     for number in shard_numbers(plans):
-        found[number] = dict(_of_plan(plans / f"{shard_name(number)}.jsonl"))
+        found[number] = {clip.id: (clip.split, "missing") for clip in _unless_gone(read_plan, plans, number)}
     for number in list(found):
         folder = parts / shard_name(number)
         for group in shard_numbers(folder):
-            found[number] |= _of_shard(folder / f"{shard_name(group)}.jsonl")
-    for number in shard_numbers(store_dir / "shards"):
-        found[number] = dict(_of_shard(store_dir / "shards" / f"{shard_name(number)}.jsonl"))
+            found[number] |= _outcomes(folder, group)
+    for number in shard_numbers(shards):
+        found[number] = _outcomes(shards, number)
     last: dict[str, tuple[str, Status]] = {}
     for number in sorted(found):
         last |= found[number]
     by_split = {
-        split: _counts([what for of, what in last.values() if of == split])
+        split: _counts(what for of, what in last.values() if of == split)
         for split in sorted({split for split, _ in last.values()})
     }
     added = tuple(status(folder) for folder in added_stores(store_dir))
-    return ExtractionStatus(info, _counts([what for _, what in last.values()]), by_split, added)
+    return ExtractionStatus(info, _counts(what for _, what in last.values()), by_split, added)
 
 
-def _counts(found: list[Status]) -> Counts:
+def _counts(found: Iterable[Status]) -> Counts:
     count = Counter(found)
     return Counts(count["done"], count["failed"], count["missing"])
 
 
-def _of_plan(path: Path) -> Iterator[tuple[str, tuple[str, Status]]]:
+def _outcomes(folder: Path, number: int) -> dict[str, tuple[str, Status]]:
+    return {
+        clip["id"]: (clip["split"], "failed" if "failure" in clip else "done")
+        for clip in _unless_gone(read_clips, folder, number)
+    }
+
+
+def _unless_gone(
+    read: Callable[[Path], tuple[Any, Sequence[Any]]], folder: Path, number: int
+) -> Sequence[Any]:
+    """The clips of a file; none where the extraction has removed it meanwhile."""
+    path = shard_lines(folder, number)
     try:
-        clips = read_plan(path)[1]
+        return read(path)[1]
     except StoreError:
         if path.exists():
             raise
-        return
-    for clip in clips:
-        yield clip.id, (clip.split, "missing")
-
-
-def _of_shard(path: Path) -> dict[str, tuple[str, Status]]:
-    try:
-        clips = read_clips(path)[1]
-    except StoreError:
-        if path.exists():
-            raise
-        return {}
-    return {clip["id"]: (clip["split"], "failed" if "failure" in clip else "done") for clip in clips}
+        return ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from vab.errors import StoreError
 from vab.features.batch import FeatureBatch
 from vab.features.info import StoreInfo, StreamInfo
-from vab.features.shards import ShardArrays, check_digest, map_arrays, read_clips, shard_name, shard_numbers
+from vab.features.shards import ShardArrays, check_digest, map_arrays, read_clips, shard_lines, shard_numbers
 from vab.shapes import Tensor
 
 
@@ -87,9 +87,6 @@ class ClipTable(Sequence[StoredClip]):
             {name: int(steps[index]) for name, steps in self.num_steps.items()},
         )
 
-    def __iter__(self) -> Iterator[StoredClip]:
-        return (self[i] for i in range(len(self)))
-
 
 class FeatureStore:
     """A folder of features made by ``vab extract``, opened for reading.
@@ -118,13 +115,20 @@ class FeatureStore:
         self._heads: list[tuple[Path, dict[str, Any]]] = []
         firsts = []
         for number in shard_numbers(self.path / "shards"):
-            lines_path = self.path / "shards" / f"{shard_name(number)}.jsonl"
+            lines_path = shard_lines(self.path / "shards", number)
             head, clips = read_clips(lines_path)
             arrays = map_arrays(lines_path, head, self.info)
             if not len(arrays):
                 continue
             firsts.append(len(self.clips))
-            self._add(lines_path, head, clips, arrays)
+            try:
+                self.clips.add_shard(clips, arrays)
+            except (KeyError, TypeError) as error:
+                raise StoreError(
+                    f"{lines_path}: damaged ({error}); delete this shard and extract again"
+                ) from error
+            self._shards.append(arrays)
+            self._heads.append((lines_path, head))
         self._firsts = np.array(firsts, np.int64)
         self._added = {folder.name: self._open_added(folder) for folder in added_stores(self.path)}
 
@@ -141,18 +145,6 @@ class FeatureStore:
         )
         self.info = replace(self.info, streams=self.info.streams | added.info.streams)
         return added, places
-
-    def _add(
-        self, lines_path: Path, head: dict[str, Any], clips: list[dict[str, Any]], arrays: ShardArrays
-    ) -> None:
-        try:
-            self.clips.add_shard(clips, arrays)
-        except (KeyError, TypeError) as error:
-            raise StoreError(
-                f"{lines_path}: damaged ({error}); delete this shard and extract again"
-            ) from error
-        self._shards.append(arrays)
-        self._heads.append((lines_path, head))
 
     def __len__(self) -> int:
         return len(self.clips)

@@ -19,7 +19,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -32,6 +31,7 @@ from vab.features.shards import (
     ShardArrays,
     map_arrays,
     read_clips,
+    shard_lines,
     shard_name,
     shard_numbers,
     write_shard,
@@ -65,6 +65,7 @@ class StoreWriter:
     def __init__(self, path: Path, info: StoreInfo) -> None:
         self.path = path
         self.info = info
+        self._shards, self._plans, self._parts = (path / name for name in ("shards", "plan", "parts"))
         self._planned: tuple[int, list[Group]] | None = None
         with self._writing():
             path.mkdir(parents=True, exist_ok=True)
@@ -86,9 +87,7 @@ class StoreWriter:
     def __enter__(self) -> StoreWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for folder in (self._plans, self._parts):
             with suppress(OSError):  # where something is still to be done
                 folder.rmdir()
@@ -121,34 +120,19 @@ class StoreWriter:
         """Source of every clip that is written, failed or planned, by id."""
         self._failed: dict[str, dict[str, Any]] = {}
         for number in shard_numbers(self._shards):
-            for row in read_clips(self._lines(number))[1]:
+            for row in read_clips(shard_lines(self._shards, number))[1]:
                 self.known[row["id"]] = row["source"]
                 self._failed.pop(row["id"], None)
                 if "failure" in row:
                     self._failed[row["id"]] = {key: value for key, value in row.items() if key != "row"}
         for number in shard_numbers(self._plans):
-            for clip in self._read_plan(number)[1]:
+            for clip in read_plan(shard_lines(self._plans, number))[1]:
                 self.known[clip.id] = str(clip.path)
                 self._failed.pop(clip.id, None)
         self._list_failures()
 
     def _list_failures(self) -> None:
         write_atomically(self.path / "failures.jsonl", to_lines(self._failed.values()))
-
-    @property
-    def _shards(self) -> Path:
-        return self.path / "shards"
-
-    @property
-    def _plans(self) -> Path:
-        return self.path / "plan"
-
-    @property
-    def _parts(self) -> Path:
-        return self.path / "parts"
-
-    def _lines(self, shard: int) -> Path:
-        return self._shards / f"{shard_name(shard)}.jsonl"
 
     def _clean_up(self) -> None:
         """Remove what a killed run left half done and nothing refers to."""
@@ -198,7 +182,7 @@ class StoreWriter:
             head = {"num_clips": len(chosen), "group_size": group_size}
             lines = to_lines([head, *map(_to_row, chosen)])
             with self._writing():
-                write_atomically(self._plans / f"{shard_name(number)}.jsonl", lines)
+                write_atomically(shard_lines(self._plans, number), lines)
             self.known |= {clip.id: str(clip.path) for clip in chosen}
             number += 1
         if retry_failures:
@@ -232,10 +216,10 @@ class StoreWriter:
             arrays: features of its clips, less those that failed.
             failures: the reason for each clip that failed, by id.
         """
-        rows = []
-        for clip in group.clips:
-            row = _to_row(clip)
-            rows.append(row | {"failure": failures[clip.id]} if clip.id in failures else row)
+        rows = [
+            _to_row(clip) | ({"failure": failures[clip.id]} if clip.id in failures else {})
+            for clip in group.clips
+        ]
         path = self._part(group.shard, group.number)
         num_groups = len(self._groups(group.shard))
         with self._writing():
@@ -253,7 +237,7 @@ class StoreWriter:
             head, clips = read_clips(path)
             rows += [{key: value for key, value in clip.items() if key != "row"} for clip in clips]
             pieces.append(map_arrays(path, head, self.info))
-        write_shard(self._lines(shard), ShardArrays.concatenated(pieces, self.info), rows)
+        write_shard(shard_lines(self._shards, shard), ShardArrays.concatenated(pieces, self.info), rows)
         with (self.path / "failures.jsonl").open("ab") as file:
             file.write(to_lines(row for row in rows if "failure" in row))
         self._forget_plan(shard)
@@ -261,12 +245,12 @@ class StoreWriter:
     def _forget_plan(self, shard: int) -> None:
         # The plan goes last: without it, parts would be taken for leftovers of nothing.
         shutil.rmtree(self._parts / shard_name(shard), ignore_errors=True)
-        (self._plans / f"{shard_name(shard)}.jsonl").unlink()
+        shard_lines(self._plans, shard).unlink()
 
     def _groups(self, shard: int) -> list[Group]:
         # Asked for again after each group of a shard.
         if self._planned is None or self._planned[0] != shard:
-            group_size, clips = self._read_plan(shard)
+            group_size, clips = read_plan(shard_lines(self._plans, shard))
             firsts = range(0, len(clips), group_size)
             groups = [Group(shard, i, clips[first : first + group_size]) for i, first in enumerate(firsts)]
             self._planned = (shard, groups)
@@ -285,10 +269,7 @@ class StoreWriter:
         return True
 
     def _part(self, shard: int, group: int) -> Path:
-        return self._parts / shard_name(shard) / f"{shard_name(group)}.jsonl"
-
-    def _read_plan(self, shard: int) -> tuple[int, tuple[Clip, ...]]:
-        return read_plan(self._plans / f"{shard_name(shard)}.jsonl")
+        return shard_lines(self._parts / shard_name(shard), group)
 
 
 def read_plan(path: Path) -> tuple[int, tuple[Clip, ...]]:
@@ -314,32 +295,19 @@ def stored_clips(store_dir: Path) -> list[Clip]:
     return [
         _to_clip(row)
         for number in shard_numbers(shards)
-        for row in read_clips(shards / f"{shard_name(number)}.jsonl")[1]
+        for row in read_clips(shard_lines(shards, number))[1]
         if row["row"] is not None
     ]
 
 
+_AS_THEY_ARE = ("start", "duration", "may_be_cut", "split", "labels", "caption")
+"""Fields of a clip that have their own names in a file of lines."""
+
+
 def _to_row(clip: Clip) -> dict[str, Any]:
-    return {
-        "id": clip.id,
-        "source": str(clip.path),
-        "start": clip.start,
-        "duration": clip.duration,
-        "may_be_cut": clip.may_be_cut,
-        "split": clip.split,
-        "labels": list(clip.labels),
-        "caption": clip.caption,
-    }
+    return {"id": clip.id, "source": str(clip.path), **{name: getattr(clip, name) for name in _AS_THEY_ARE}}
 
 
 def _to_clip(row: dict[str, Any]) -> Clip:
-    return Clip(
-        id=row["id"],
-        path=Path(row["source"]),
-        start=row["start"],
-        duration=row["duration"],
-        split=row["split"],
-        labels=tuple(row["labels"]),
-        caption=row["caption"],
-        may_be_cut=row["may_be_cut"],
-    )
+    rest = {name: row[name] for name in _AS_THEY_ARE} | {"labels": tuple(row["labels"])}
+    return Clip(row["id"], Path(row["source"]), **rest)
