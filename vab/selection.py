@@ -37,11 +37,8 @@ class Selector(Protocol):
 
     name: str
     """What --select calls it."""
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Its weights, for the JSON beside a result: what was chosen by them must not be measured by them."""
-        ...
+    provenance: dict[str, Any]
+    """Its weights, for the JSON beside a result: what was chosen by them must not be measured by them."""
 
     def choose(self, candidates: Sequence[Generation]) -> Choice:
         """The best of the candidates for one clip; the first of equals."""
@@ -55,11 +52,7 @@ class AgreementSelector:
 
     def __init__(self, embedder: Pipeline) -> None:
         self._embedder = embedder
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Its weights."""
-        return self._embedder.provenance
+        self.provenance = embedder.provenance
 
     def choose(self, candidates: Sequence[Generation]) -> Choice:
         """The candidate that agrees best with its clip's frames, by ``agreements``, cosines.
@@ -93,12 +86,8 @@ class SCAVSelector:
                 "trained with configs/scav"
             )
         self._encoder = encoder
+        self.provenance = encoder.provenance
         self._maker: StreamMaker = encoder.components[encoder.model.audio_stream]
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Its weights."""
-        return self._encoder.provenance
 
     @torch.inference_mode()
     def choose(self, candidates: Sequence[Generation]) -> Choice:
@@ -146,16 +135,11 @@ class SynchronySelector:
         self._network = Synchformer(path, device=choose_device(device))
         entry = find("synchformer")
         assert entry is not None, "it is registered"
-        self._provenance = {
+        self.provenance = {
             "weights": path.name,
             "weights_sha256": sha256_of(path),
             "weights_licence": entry.licence,
         }
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Its weights, with their licence."""
-        return self._provenance
 
     def choose(self, candidates: Sequence[Generation]) -> Choice:
         """The candidate of the smallest DeSync, ``offsets``; of those alike, the smallest ``expected_offsets``.
