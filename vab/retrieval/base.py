@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,12 @@ Span = tuple[float, float, bool, bool]
 """Start and length in seconds of a window, and whether it has a video and an audio embedding."""
 
 
+def root_of(index: Path, path: str, from_index: str) -> Path:
+    """A media root: beside the index if both were moved together, else where it was."""
+    moved = Path(os.path.normpath(index.absolute() / from_index))
+    return moved if moved.is_dir() else Path(path)
+
+
 class Answers(ABC):
     """A branch of an index, opened for questions; its windows have numbers."""
 
@@ -91,7 +98,7 @@ class ClipDatabase(ABC):
     @property
     @abstractmethod
     def roots(self) -> dict[int, Path]:
-        """Folders that paths start from: beside the index if both were moved together, else where they were."""
+        """Folders that paths start from."""
 
     @property
     @abstractmethod

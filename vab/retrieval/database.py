@@ -25,7 +25,7 @@ from vab.checkpoint import one_line
 from vab.errors import RetrievalError
 from vab.files import complete_file, remove_leftovers
 from vab.retrieval.answers import FaissAnswers, write_answers
-from vab.retrieval.base import BRANCHES, ClipDatabase, ClipRecord, IndexInfo, Span
+from vab.retrieval.base import BRANCHES, ClipDatabase, ClipRecord, IndexInfo, Span, root_of
 from vab.retrieval.options import Branch
 
 FILE = "index.sqlite"
@@ -107,20 +107,14 @@ class Database(ClipDatabase):
     @property
     @override
     def roots(self) -> dict[int, Path]:
-        found = {}
-        for number, path, from_index in self.rows("SELECT id, path, from_index FROM roots ORDER BY id"):
-            moved = Path(os.path.normpath(self.path.absolute() / from_index))
-            found[number] = moved if moved.is_dir() else Path(path)
-        return found
+        rows = self.rows("SELECT id, path, from_index FROM roots ORDER BY id")
+        return {number: root_of(self.path, path, from_index) for number, path, from_index in rows}
 
     @property
     @override
     def clips(self) -> dict[str, ClipRecord]:
-        query = "SELECT id, key, root, path, stamp, resume, error FROM clips ORDER BY id"
-        return {
-            key: ClipRecord(id_, key, root, path, tuple(json.loads(stamp)), resume, error)
-            for id_, key, root, path, stamp, resume, error in self.rows(query)
-        }
+        rows = self.rows("SELECT id, key, root, path, stamp, resume, error FROM clips ORDER BY id")
+        return {row[1]: ClipRecord(*row[:4], tuple(json.loads(row[4])), *row[5:]) for row in rows}
 
     @property
     @override

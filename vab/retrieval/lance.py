@@ -23,7 +23,16 @@ import pyarrow as pa
 from typing_extensions import override
 
 from vab.errors import RetrievalError, describe
-from vab.retrieval.base import BRANCHES, Answers, ClipDatabase, ClipRecord, IndexInfo, Span, StoredWindow
+from vab.retrieval.base import (
+    BRANCHES,
+    Answers,
+    ClipDatabase,
+    ClipRecord,
+    IndexInfo,
+    Span,
+    StoredWindow,
+    root_of,
+)
 from vab.retrieval.options import Branch
 
 FOLDER = "lance"
@@ -83,11 +92,8 @@ class LanceDatabase(ClipDatabase):
     @property
     @override
     def roots(self) -> dict[int, Path]:
-        found = {}
-        for row in sorted(self._roots.to_arrow().to_pylist(), key=lambda row: row["id"]):
-            moved = Path(os.path.normpath(self.path.absolute() / row["from_index"]))
-            found[row["id"]] = moved if moved.is_dir() else Path(row["path"])
-        return found
+        rows = self._roots.to_arrow().sort_by("id").to_pylist()
+        return {row["id"]: root_of(self.path, row["path"], row["from_index"]) for row in rows}
 
     @property
     @override

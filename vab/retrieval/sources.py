@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -26,30 +25,29 @@ class EncodedClip:
     visual: Float[Tensor, "_ E"] | None
 
 
-@runtime_checkable
-class Source(Protocol):
-    """One clip to embed."""
+@dataclass(frozen=True)
+class FileSource:
+    """An audio or video file."""
 
-    @property
-    def path(self) -> Path:
-        """The file it comes from, absolute."""
-        ...
-
-    @property
-    def start(self) -> float:
-        """Seconds into that file."""
-        ...
+    path: Path
+    """Absolute."""
+    start: float = 0.0
+    """Seconds into the file."""
 
     def key(self, root: Path) -> str:
-        """Its name in an index."""
-        ...
+        """Its name in an index: the path from the media root."""
+        return self.path.relative_to(root).as_posix()
 
     def stamp(self) -> tuple[int, ...]:
-        """What changes when its content does."""
-        ...
+        """What changes when its content does: size and time of change."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return ()
+        return (status.st_size, status.st_mtime_ns)
 
     def encode(self, pipeline: Pipeline, start: float, seconds: float) -> EncodedClip:
-        """Codes and features of a stretch, shorter than asked for where the clip ends in it.
+        """Codes and features of a stretch, shorter than asked for where the file ends in it.
 
         Args:
             pipeline: what encodes.
@@ -59,30 +57,6 @@ class Source(Protocol):
         Raises:
             VABError: it cannot be read.
         """
-        ...
-
-
-@dataclass(frozen=True)
-class FileSource:
-    """An audio or video file."""
-
-    path: Path
-    start: float = 0.0
-
-    def key(self, root: Path) -> str:
-        """Its path from the media root."""
-        return self.path.relative_to(root).as_posix()
-
-    def stamp(self) -> tuple[int, ...]:
-        """Size and time of change."""
-        try:
-            status = self.path.stat()
-        except OSError:
-            return ()
-        return (status.st_size, status.st_mtime_ns)
-
-    def encode(self, pipeline: Pipeline, start: float, seconds: float) -> EncodedClip:
-        """Decode and encode whatever of audio and frames there is."""
         info = media.probe(self.path)
         if not info.audio and not info.video:
             raise MediaError(f"{self.path}: has neither audio nor frames")
@@ -100,7 +74,7 @@ class FileSource:
 
 @dataclass(frozen=True)
 class StoredSource:
-    """A clip of a feature store."""
+    """A clip of a feature store; its members are those of a file."""
 
     store: FeatureStore
     number: int
@@ -137,6 +111,10 @@ class StoredSource:
         codes = codes[:, _places(start, seconds, config.frame_rate)]
         visual = visual[_places(start, seconds, pipeline.visual_fps)]
         return EncodedClip(codes if codes.shape[1] else None, visual if len(visual) else None)
+
+
+Source = FileSource | StoredSource
+"""One clip to embed."""
 
 
 def find_sources(inputs: Sequence[Path], pipeline: Pipeline) -> list[Source]:
