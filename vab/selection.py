@@ -41,7 +41,11 @@ class Selector(Protocol):
     """Its weights, for the JSON beside a result: what was chosen by them must not be measured by them."""
 
     def choose(self, candidates: Sequence[Generation]) -> Choice:
-        """The best of the candidates for one clip; the first of equals."""
+        """The best of the candidates for one clip; the first of equals.
+
+        Raises:
+            MediaError: the video cannot be read.
+        """
         ...
 
 
@@ -55,11 +59,7 @@ class AgreementSelector:
         self.provenance = embedder.provenance
 
     def choose(self, candidates: Sequence[Generation]) -> Choice:
-        """The candidate that agrees best with its clip's frames, by ``agreements``, cosines.
-
-        Raises:
-            MediaError: the video cannot be read.
-        """
+        """The candidate that agrees best with its clip's frames, by ``agreements``, cosines."""
         clip, rate = candidates[0].clip, self._embedder.codec.sample_rate
         visual = self._embedder.encode_video(clip.path, start=clip.start, duration=clip.duration)
         agreements = [self._embedder.agreement(_at_rate(each, rate), visual) for each in candidates]
@@ -91,11 +91,7 @@ class SCAVSelector:
 
     @torch.inference_mode()
     def choose(self, candidates: Sequence[Generation]) -> Choice:
-        """The candidate of the smallest mean squared distance to its clip's frames, ``distances``.
-
-        Raises:
-            MediaError: the video cannot be read.
-        """
+        """The candidate of the smallest mean squared distance to its clip's frames, ``distances``."""
         clip, model, device = candidates[0].clip, self._encoder.model, self._encoder.device
         frames = self._encoder.encode_video(
             clip.path, start=clip.start, duration=clip.duration, stream=model.visual_stream
@@ -146,9 +142,6 @@ class SynchronySelector:
 
         Offsets are answers a fifth of a second apart, so several are often alike; the mean over the probabilities of
         all answers still tells them apart. Videos under 4.8 s are shown as V-AURA does.
-
-        Raises:
-            MediaError: the video cannot be read.
         """
         clip = candidates[0].clip
         assert clip.duration is not None, "known once its sound is made"

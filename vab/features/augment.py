@@ -49,14 +49,7 @@ def temporal_mixup(
 
 
 def mix(batch: FeatureBatch, grid: TimeGrid, partner: Int[Tensor, " B"], cuts: Sequence[int]) -> FeatureBatch:
-    """Each clip up to its cut, then clip ``partner`` from that time on.
-
-    Args:
-        batch: the clips.
-        grid: where steps begin together.
-        partner: row of the clip that follows.
-        cuts: grid point of the break, one a clip; 0 leaves the clip as it is.
-    """
+    """Each clip up to its cut, a point of the grid, then clip ``partner`` from there on; 0 leaves it as it is."""
     is_mixed = torch.tensor([cut > 0 for cut in cuts])
     partner = torch.where(is_mixed, partner, torch.arange(len(batch)))
     streams, is_valid = dict(batch.streams), dict(batch.is_valid)
@@ -94,12 +87,7 @@ def roll(batch: FeatureBatch, grid: TimeGrid, shifts: Sequence[int]) -> FeatureB
     """Rotate each clip by its own number of grid points; the opposite shifts undo it exactly.
 
     Only the whole grid periods of a clip's real part turn: padding, and a remainder shorter than a period,
-    stay where they are, so all streams move by the same time everywhere.
-
-    Args:
-        batch: the clips.
-        grid: where steps begin together.
-        shifts: grid points, one a clip; positive = later.
+    stay where they are, so all streams move by the same time everywhere. Positive is later.
     """
     lengths = _lengths(batch, grid)
     rolled = {

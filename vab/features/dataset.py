@@ -175,11 +175,7 @@ class FeatureDataset(Dataset[FeatureBatch]):
 
 
 def _at_rate(stream: StreamInfo, rate: float | None, num_codebooks: int | None) -> StreamInfo:
-    """A stream as it is wanted.
-
-    Raises:
-        ValueError: a rate or a number of codebooks that it cannot have.
-    """
+    """A stream as it is wanted."""
     if stream.name == "codes" and num_codebooks is not None:
         if not 1 <= num_codebooks <= stream.shape[0]:
             raise ValueError(f"num_codebooks must be 1 to {stream.shape[0]}, not {num_codebooks}")

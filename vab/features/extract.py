@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice, tee
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +121,7 @@ def extract(
         if cluster is None:
             encoded = _encoded_groups(makers, groups, **settings)
         else:
-            work = partial(_encoded_by_worker, **settings)
-            encoded = cluster.map(work, groups)
+            encoded = cluster.map(partial(_encoded_by_worker, **settings), groups)
         for group, arrays, failures in encoded:
             writer.write(group, arrays, failures)
             num_failed += len(failures)
@@ -176,11 +175,7 @@ def _encoded_groups(
 
 
 def _encoded_by_worker(makers: Mapping[str, StreamMaker], group: Group, **settings: Any) -> _Encoded:
-    """One group, in a worker of a cluster.
-
-    Raises:
-        StoreError: the worker loaded other weights.
-    """
+    """One group, in a worker of a cluster."""
     for name, stream in settings["info"].streams.items():
         if (here := makers[name].describe(name).fingerprint) != stream.fingerprint:
             raise StoreError(
@@ -208,14 +203,12 @@ def _prepared_groups(
             name: maker.prepare(clip[maker.reads]) for name, maker in makers.items() if maker.reads in clip
         }
 
-    under_way: deque[Group] = deque()
-
-    def requests() -> Iterator[ReadRequest]:
-        for group in groups:
-            under_way.append(group)
-            for clip in group.clips:
-                yield ReadRequest(clip, inputs, options.clip_seconds, options.require)
-
+    asked, answered = tee(groups)
+    requests = (
+        ReadRequest(clip, inputs, options.clip_seconds, options.require)
+        for group in asked
+        for clip in group.clips
+    )
     with DecodePool(
         reader,
         num_workers=options.num_workers,
@@ -223,12 +216,9 @@ def _prepared_groups(
         timeout=options.timeout,
         then=prepare,
     ) as pool:
-        prepared: list[_Prepared | Failure] = []
-        for result in pool.map(requests()):
-            prepared.append(result)
-            if len(prepared) == len(under_way[0].clips):
-                yield under_way.popleft(), prepared
-                prepared = []
+        results = pool.map(requests)
+        for group in answered:
+            yield group, list(islice(results, len(group.clips)))
 
 
 def _encode(

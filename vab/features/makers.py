@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -213,7 +212,12 @@ def repeat_last(steps: Tensor, length: int) -> Tensor:
 
 def maker_names() -> list[str]:
     """Streams that the package itself or an installed one makes by their name."""
-    return sorted({*OWN, *entry_points(group=ENTRY_POINTS).names})
+    return sorted(_makers_by_name())
+
+
+def _makers_by_name() -> dict[str, EntryPoint]:
+    own = [EntryPoint(name, value, ENTRY_POINTS) for name, value in OWN.items()]
+    return {point.name: point for point in [*entry_points(group=ENTRY_POINTS), *own]}
 
 
 def load_maker(name: str, device: str, **settings: Any) -> StreamMaker:
@@ -228,16 +232,13 @@ def load_maker(name: str, device: str, **settings: Any) -> StreamMaker:
         StoreError: there is none of this name.
         ConfigError: it has no such option.
     """
-    if name not in (names := maker_names()):
+    points = _makers_by_name()
+    if name not in points:
         raise StoreError(
-            f"--add {name}: no package makes such a stream (there are: {', '.join(names)}; others are entry points of "
-            f"{ENTRY_POINTS}); name a --codec or an --encoder that does"
+            f"--add {name}: no package makes such a stream (there are: {', '.join(sorted(points))}; others are entry "
+            f"points of {ENTRY_POINTS}); name a --codec or an --encoder that does"
         )
-    if name in OWN:
-        module, attribute = OWN[name].split(":")
-        make = getattr(importlib.import_module(module), attribute)
-    else:
-        make = entry_points(group=ENTRY_POINTS)[name].load()
+    make = points[name].load()
     try:
         maker: StreamMaker = make(device, **settings)
     except TypeError as error:

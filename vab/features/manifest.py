@@ -230,7 +230,7 @@ def _read_any_folder(folder: Path, format: Format) -> Manifest:
 
 def _read_folder(folder: Path) -> Manifest:
     """All media below a folder; an id is the path without its ending, unless two files share that."""
-    paths = _media_below(folder)
+    paths = media_below(folder)
     if not paths:
         raise ManifestError(f"{folder}: holds no video or sound files")
     names = [path.relative_to(folder) for path in paths]
@@ -241,11 +241,7 @@ def _read_folder(folder: Path) -> Manifest:
 
 
 def _read_classes(folder: Path) -> Manifest:
-    """``<class>/<file>`` or ``<split>/<class>/<file>``: the folder that holds a file is its label.
-
-    Raises:
-        ManifestError: a file at another depth, named.
-    """
+    """``<class>/<file>`` or ``<split>/<class>/<file>``: the folder that holds a file is its label."""
     clips = []
     for clip in _read_folder(folder).clips:
         *above, label = clip.path.relative_to(folder).parts[:-1] or ("",)
@@ -268,21 +264,15 @@ def _read_speech_commands(folder: Path) -> Manifest:
             raise ManifestError(f"{folder / name}: cannot be read ({error})") from error
         split_of |= dict.fromkeys(lines, split)
     clips = []
-    for path in _media_below(folder):
+    for path in media_below(folder):
         inside = path.relative_to(folder)
         if len(inside.parts) == 2 and not inside.parts[0].startswith("_"):
-            clips.append(
-                Clip(
-                    id=inside.with_suffix("").as_posix(),
-                    path=path,
-                    split=split_of.pop(inside.as_posix(), "train"),
-                    labels=(inside.parts[0],),
-                )
-            )
+            name, split = inside.with_suffix("").as_posix(), split_of.pop(inside.as_posix(), "train")
+            clips.append(Clip(name, path, split=split, labels=inside.parts[:1]))
     return Manifest("speechcommands", tuple(clips), tuple(sorted(split_of)))
 
 
-def _media_below(folder: Path) -> list[Path]:
+def media_below(folder: Path) -> list[Path]:
     """Video and sound files at any depth, sorted, hidden ones left out; no file is looked at by itself."""
     found = []
     for parent, folders, names in os.walk(folder):
@@ -394,7 +384,7 @@ def _resolve_youtube(
     """
     table.check_unique((clip.line, clip.id) for clip in wanted)
     # One walk over the folder instead of a dozen look-ups for each of millions of clips.
-    by_stem = {path.stem: path for path in reversed(_media_below(media_root or table.path.parent))}
+    by_stem = {path.stem: path for path in reversed(media_below(media_root or table.path.parent))}
     clips, missing = [], []
     for item in wanted:
         cut = next((by_stem[name] for name in item.cut_names() if name in by_stem), None)

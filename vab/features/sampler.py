@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import count
 
 import torch
 from torch.utils.data import Sampler
@@ -68,10 +70,8 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
         self._epoch: tuple[int, list[int]] | None = None
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        number = self.start_batch
-        while self.num_batches is None or number < self.num_batches:
-            yield self.batch(number)
-            number += 1
+        first, end = self.start_batch, self.num_batches
+        return map(self.batch, count(first) if end is None else range(first, end))
 
     def __len__(self) -> int:
         if self.num_batches is None:
@@ -107,8 +107,5 @@ def class_balanced_weights(labels: Sequence[Sequence[str]], *, offset: float = 0
 
     The rule of AST and CAV-MAE, whose setting the paper's table 8 ("class balanced sampling") follows.
     """
-    counts: dict[str, int] = {}
-    for clip in labels:
-        for label in clip:
-            counts[label] = counts.get(label, 0) + 1
+    counts = Counter(label for clip in labels for label in clip)
     return [sum(1 / (counts[label] + offset) for label in clip) for clip in labels]

@@ -84,11 +84,6 @@ def shard_lines(folder: Path, number: int) -> Path:
     return folder / f"{shard_name(number)}.jsonl"
 
 
-def features_path(lines_path: Path) -> Path:
-    """The file of features that belongs to a file of lines."""
-    return lines_path.with_suffix(".safetensors")
-
-
 def shard_numbers(folder: Path) -> list[int]:
     """Numbers of the ``NNNNN.jsonl`` in a folder, ascending; none where there is no such folder."""
     return sorted(int(path.stem) for path in folder.glob("*.jsonl") if path.stem.isdecimal())
@@ -102,7 +97,7 @@ def write_shard(lines_path: Path, arrays: ShardArrays, clips: Sequence[dict[str,
     Raises:
         OSError: the disk is full, or writing is not allowed.
     """
-    path = features_path(lines_path)
+    path = lines_path.with_suffix(".safetensors")
     with complete_file(path) as partial:
         try:
             save_file({name: tensor.contiguous() for name, tensor in arrays.tensors().items()}, partial)
@@ -140,7 +135,7 @@ def map_arrays(lines_path: Path, head: dict[str, Any], info: StoreInfo) -> Shard
     Raises:
         StoreError: absent, truncated, damaged, or of another shape than the store's.
     """
-    path = features_path(lines_path)
+    path = lines_path.with_suffix(".safetensors")
     wanted = _layout(head["num_rows"], info)
     offsets, size = _data_offsets(path, wanted)
     # Torch's own mapping holds no file descriptor, so thousands of shards may be open at once.
@@ -160,7 +155,7 @@ def check_digest(lines_path: Path, head: dict[str, Any]) -> None:
     Raises:
         StoreError: they changed since.
     """
-    path = features_path(lines_path)
+    path = lines_path.with_suffix(".safetensors")
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != head["sha256"]:
             raise StoreError(f"{path}: content differs from what was written; {_REMEDY}")

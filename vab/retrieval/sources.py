@@ -10,7 +10,7 @@ import torch
 
 from vab import media
 from vab.errors import MediaError, RetrievalError
-from vab.features.manifest import MEDIA_SUFFIXES
+from vab.features.manifest import media_below
 from vab.features.store import FeatureStore, StoredClip
 from vab.pipeline import Pipeline
 from vab.shapes import Float, Int, Tensor
@@ -144,13 +144,8 @@ def _expand(path: Path, pipeline: Pipeline) -> Sequence[Source]:
             )
         return [StoredSource(store, number) for number in range(len(store))]
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in MEDIA_SUFFIXES)
-        return [FileSource(file.absolute()) for file in files if not _is_hidden(file, path)]
+        return [FileSource(file.absolute()) for file in media_below(path)]
     return [FileSource(path.absolute())] if path.is_file() else []
-
-
-def _is_hidden(file: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 def _read_until(path: Path, sample_rate: int, start: float, seconds: float) -> Float[Tensor, "1 L"]:
