@@ -15,11 +15,9 @@ from vab.cluster import Cluster
 from vab.errors import RetrievalError, VABError, describe
 from vab.pipeline import Pipeline
 from vab.retrieval.backends import backend_of, create_database, open_database
-from vab.retrieval.base import BRANCHES, ClipDatabase, ClipRecord, IndexInfo, Span
+from vab.retrieval.base import ClipDatabase, ClipRecord, IndexInfo, Span
 from vab.retrieval.options import Backend, Branch, IndexKind
-from vab.retrieval.sources import EncodedClip, Source
-from vab.shapes import Tensor
-from vab.windows import Window
+from vab.retrieval.sources import Source
 
 WINDOWS_PER_STRETCH = 32
 """Windows of a long clip that are encoded and written together."""
@@ -130,8 +128,8 @@ def add_clips(
         if cluster is None:
             embedded = (_stretches(pipeline, *task) for task in wanted())
         else:
-            work = partial(_stretches_by_worker, sha256=database.info.model_sha256)
-            embedded = cluster.map(work, wanted())
+            sha256 = database.info.model_sha256
+            embedded = cluster.map(partial(_stretches_by_worker, sha256=sha256), wanted())
         for stretches in embedded:
             clip = started.popleft()
             num_embedded += 1
@@ -231,11 +229,7 @@ def _stretches(pipeline: Pipeline, source: Source, point: int) -> Iterator[_Stre
 def _stretches_by_worker(
     pipeline: Pipeline, task: tuple[Source, int], *, sha256: str
 ) -> list[_Stretch | str]:
-    """All of a clip, in a worker of a cluster.
-
-    Raises:
-        RetrievalError: the worker loaded other weights.
-    """
+    """All of a clip, in a worker of a cluster."""
     if (here := pipeline.provenance["weights_sha256"]) != sha256:
         raise RetrievalError(
             f"a worker's weights are {here[:16]}, not {sha256[:16]}; give all machines the same"
@@ -255,29 +249,20 @@ def _embed_stretch(source: Source, pipeline: Pipeline, point: int) -> _Stretch:
     resume = None
     if cut.grid.num_within({"codes": num_steps, "clip": num_frames}) >= wanted:
         windows, resume = windows[:WINDOWS_PER_STRETCH], point + WINDOWS_PER_STRETCH * cut.hop
-    vectors = {}
-    for branch in BRANCHES:
-        parts = [_part(clip, window, branch) for window in windows if _has(window, branch)]
-        embed = pipeline.embed_frames if branch == "video" else pipeline.embed_codes
-        vectors[branch] = (
-            embed(parts).numpy() if parts else np.zeros((0, pipeline.model.config.width), np.float32)
-        )
+    none = np.zeros((0, pipeline.model.config.width), np.float32)
+    frames = [] if clip.visual is None else [clip.visual[w.frames] for w in windows if _is_there(w.frames)]
+    codes = [] if clip.codes is None else [clip.codes[:, w.steps] for w in windows if _is_there(w.steps)]
+    vectors: dict[Branch, np.ndarray] = {
+        "video": pipeline.embed_frames(frames).numpy() if frames else none,
+        "audio": pipeline.embed_codes(codes).numpy() if codes else none,
+    }
     start = source.start + float(point * period)
-    spans = [(start + w.start, w.seconds, _has(w, "video"), _has(w, "audio")) for w in windows]
+    spans = [(start + w.start, w.seconds, _is_there(w.frames), _is_there(w.steps)) for w in windows]
     return _Stretch(spans, vectors, resume)
 
 
-def _has(window: Window, branch: Branch) -> bool:
-    part = window.frames if branch == "video" else window.steps
+def _is_there(part: slice) -> bool:
     return part.stop > part.start
-
-
-def _part(clip: EncodedClip, window: Window, branch: Branch) -> Tensor:
-    if branch == "video":
-        assert clip.visual is not None
-        return clip.visual[window.frames]
-    assert clip.codes is not None
-    return clip.codes[:, window.steps]
 
 
 def _portable(weights: str) -> str:
