@@ -117,7 +117,7 @@ def _nearest_to_few(index: Any, queries: np.ndarray, count: int) -> tuple[np.nda
     untyped: Any = faiss
     vectors = torch.from_numpy(untyped.rev_swig_ptr(index.get_xb(), index.ntotal * index.d))
     found = []
-    for block in torch.from_numpy(queries).split(QUERIES_A_PRODUCT):
+    for block in torch.tensor(queries).split(QUERIES_A_PRODUCT):
         products = block @ vectors.view(-1, index.d).T
         least = products.topk(count).values[:, -1:]
         for query, is_near in zip(block, products >= least - ROUNDING, strict=True):
