@@ -113,8 +113,11 @@ class Database(ClipDatabase):
     @property
     @override
     def clips(self) -> dict[str, ClipRecord]:
-        rows = self.rows("SELECT id, key, root, path, stamp, resume, error FROM clips ORDER BY id")
-        return {row[1]: ClipRecord(*row[:4], tuple(json.loads(row[4])), *row[5:]) for row in rows}
+        query = "SELECT id, key, root, path, stamp, resume, error FROM clips ORDER BY id"
+        return {
+            key: ClipRecord(id_, key, root, path, tuple(json.loads(stamp)), resume, error)
+            for id_, key, root, path, stamp, resume, error in self.rows(query)
+        }
 
     @property
     @override
