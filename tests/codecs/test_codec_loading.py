@@ -235,3 +235,14 @@ def test_random_codecs_are_seeded_and_leave_the_rng_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
     assert first.fingerprint == load_codec("tiny-encodec").fingerprint
     assert first.fingerprint != random_codec(first.config, seed=1).fingerprint
+
+
+def test_random_codecs_are_the_same_with_any_number_of_threads() -> None:
+    before, found = torch.get_num_threads(), set()
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found.add(load_codec("tiny-encodec").fingerprint)
+    finally:
+        torch.set_num_threads(before)
+    assert len(found) == 1

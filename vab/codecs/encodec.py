@@ -120,9 +120,10 @@ def build_encodec(config: EncodecConfig) -> EncodecModel:
 def randomise_codebooks(model: EncodecModel) -> None:
     """Codebooks that an untrained encoder's outputs spread over, in place of the zeros before k-means."""
     noise = torch.randn(1, 1, model.sample_rate)
-    with torch.no_grad():
-        latents = model.encoder(noise)
-    mean, std = latents.mean(dim=(0, 2)), latents.std()
+    with torch.no_grad():  # in 64 bits, so that the order of additions, as threads change it, makes no difference
+        latents = model.encoder.double()(noise.double())
+    model.encoder.float()
+    mean, std = latents.mean(dim=(0, 2)).float(), latents.std().float()
     layers: Any = model.quantizer.vq.layers
     for level, layer in enumerate(layers):
         codebook = layer.codebook
