@@ -1,5 +1,6 @@
 """A network in the arithmetic that was asked for."""
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,22 @@ def test_8_bit_products_are_near_the_exact_ones() -> None:
         near = on_device(model, "cpu", "int8")(codes, frames)
     error = (near - exact).pow(2).mean().sqrt() / exact.std()
     assert 0 < error < 0.1
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_8_bit_products_are_those_of_dynamic_quantisation(has_bias: bool) -> None:
+    torch.manual_seed(0)
+    blocks = torch.nn.ModuleList([torch.nn.Sequential(torch.nn.Linear(48, 33, bias=has_bias))])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        expected = torch.ao.quantization.quantize_dynamic(
+            blocks, {torch.nn.Linear: torch.ao.quantization.per_channel_dynamic_qconfig}
+        )
+    model = torch.nn.Module()
+    model.blocks = blocks
+    on_device(model, "cpu", "int8")
+    x = torch.randn(2, 7, 48)
+    assert torch.equal(blocks[0](x), expected[0](x))
 
 
 def test_a_whole_system_generates_in_8_bits(tmp_path: Path) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 from torch import nn
 
 from vab.errors import ConfigError
+from vab.shapes import Tensor
 
 DTYPES = ("auto", "float32", "bfloat16", "int8")
 """Arithmetics: ``auto`` is bfloat16 on a GPU and float32 on a CPU; ``int8`` is 8-bit matrix products, on a CPU."""
@@ -55,9 +54,23 @@ def on_device(model: nn.Module, device: str, dtype: str) -> nn.Module:
         return model.to(device, getattr(torch, dtype))
     if device != "cpu" or not hasattr(model, "blocks"):
         raise ConfigError("int8 is for transformers on a CPU; give bfloat16 or float32 here")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # this version of PyTorch still has it
-        model.blocks = torch.ao.quantization.quantize_dynamic(
-            model.blocks, {nn.Linear: torch.ao.quantization.per_channel_dynamic_qconfig}
-        )
+    for parent in list(model.blocks.modules()):
+        for name, layer in parent.named_children():
+            if type(layer) is nn.Linear:
+                setattr(parent, name, _Int8Linear(layer))
     return model
+
+
+class _Int8Linear(nn.Module):
+    """Bit for bit the deprecated ``torch.ao.quantization.quantize_dynamic``, on the operators behind it."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        weight = linear.weight.detach()
+        scales = (weight.abs().amax(dim=1) / 127.5).clamp_min(torch.finfo(torch.float32).eps)
+        zeros = torch.zeros_like(scales, dtype=torch.int64)
+        rounded = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
+        self.packed = torch.ops.quantized.linear_prepack(rounded, linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ops.quantized.linear_dynamic(x, self.packed, reduce_range=True)
