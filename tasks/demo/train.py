@@ -37,7 +37,8 @@ from tasks.pretraining.run import run as pretrain
 from tasks.record import conditions
 from tasks.retrieval.adapt import run as adapt
 from tasks.retrieval.options import AdaptOptions
-from vab.codecs import SpectralCodec, SpectralConfig, build_spectral, save_codec
+from vab.codecs import SpectralCodec, SpectralConfig, save_codec
+from vab.codecs.spectral import SpectralNetwork
 from vab.config import from_dict, read_yaml
 from vab.errors import ConfigError, VABError
 from vab.files import write_atomically
@@ -126,7 +127,7 @@ class Recipe:
         options = read_options(CodecOptions, path, {"training": self._training()})
         torch.manual_seed(self.options.seed)
         config = from_dict(SpectralConfig, options.network, source=str(path))
-        network, rate = build_spectral(config), config.sample_rate
+        network, rate = SpectralNetwork(config), config.sample_rate
         num_samples = round(options.piece_seconds * rate)
         pools = {
             "foley_world": material.waveforms(

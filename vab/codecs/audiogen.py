@@ -14,27 +14,12 @@ from typing import Any
 
 import yaml
 
-from vab.codecs.encodec import EncodecConfig
+from vab.codecs.encodec import SEANET_FIELDS, EncodecConfig
 from vab.config import from_dict, load_yaml
 from vab.errors import ConfigError, WeightsError
 from vab.shapes import Tensor
 
 logger = logging.getLogger(__name__)
-
-_SAME_NAMES = (
-    "n_filters",
-    "dimension",
-    "lstm",
-    "causal",
-    "true_skip",
-    "norm",
-    "n_residual_layers",
-    "kernel_size",
-    "residual_kernel_size",
-    "last_kernel_size",
-    "dilation_base",
-    "compress",
-)
 
 
 def is_audiocraft_file(content: Any) -> bool:
@@ -66,7 +51,7 @@ def _config(
 ) -> EncodecConfig:
     decoder = dict(seanet.get("decoder") or {})
     decoder.pop("final_activation_params", None)
-    unsupported = {
+    known = {
         "channels": (seanet.get("channels", 1), 1),
         "activation": (seanet.get("activation", "ELU"), "ELU"),
         "activation_params": (seanet.get("activation_params", {"alpha": 1.0}), {"alpha": 1.0}),
@@ -76,8 +61,8 @@ def _config(
         "decoder.final_activation": (decoder.pop("final_activation", None), None),
         "encoder": (seanet.get("encoder") or {}, {}),
     }
-    unsupported["decoder"] = (decoder, {})
-    for key, (found, supported) in unsupported.items():
+    known["decoder"] = (decoder, {})
+    for key, (found, supported) in known.items():
         if found != supported:
             raise ValueError(f"{key} is {found!r}, only {supported!r} is supported")
     if "pad_mode" not in seanet:
@@ -86,10 +71,9 @@ def _config(
     return from_dict(
         EncodecConfig,
         {
-            **{key: seanet[key] for key in _SAME_NAMES if key in seanet},
+            **{key: seanet[key] for key in SEANET_FIELDS if key in seanet},
             "sample_rate": int(_resolve(root["sample_rate"], root)),
             "ratios": seanet["ratios"],
-            "pad_mode": seanet.get("pad_mode", "constant"),
             "num_codebooks": rvq["n_q"],
             "codebook_size": rvq["bins"],
         },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -52,6 +52,9 @@ class DacConfig:
         return math.prod(self.encoder_rates)
 
 
+_ARGUMENTS = {field.name: field.name for field in fields(DacConfig)} | {"num_codebooks": "n_codebooks"}
+"""Of the package's ``DAC``, by field."""
+
 DAC_44KHZ = DacConfig(
     sample_rate=44_100, encoder_rates=(2, 4, 8, 8), decoder_rates=(8, 8, 4, 2), num_codebooks=9
 )
@@ -63,17 +66,7 @@ def build_dac(config: DacConfig) -> DAC:
     with library_warnings_hidden():
         from dac.model import DAC
 
-        return DAC(
-            sample_rate=config.sample_rate,
-            encoder_dim=config.encoder_dim,
-            encoder_rates=list(config.encoder_rates),
-            latent_dim=config.latent_dim,
-            decoder_dim=config.decoder_dim,
-            decoder_rates=list(config.decoder_rates),
-            n_codebooks=config.num_codebooks,
-            codebook_size=config.codebook_size,
-            codebook_dim=config.codebook_dim,
-        )
+        return DAC(**{argument: getattr(config, field) for field, argument in _ARGUMENTS.items()})
 
 
 def is_dac_file(content: Any) -> bool:
@@ -92,11 +85,9 @@ def read_dac(content: Mapping[str, Any], path: Path) -> tuple[DacConfig, dict[st
         WeightsError: constructor arguments that are not a DAC's.
     """
     arguments = content["metadata"]["kwargs"]
-    names = {"num_codebooks": "n_codebooks"}
-    fields = {field: names.get(field, field) for field in DacConfig.__dataclass_fields__}
     try:
         # The file lists every argument of the training run's class; those of training are passed over.
-        values = {field: arguments[name] for field, name in fields.items() if name in arguments}
+        values = {field: arguments[name] for field, name in _ARGUMENTS.items() if name in arguments}
         config = from_dict(DacConfig, values, source=str(path))
     except (ConfigError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: its constructor arguments are not a DAC's ({error})") from error
@@ -118,26 +109,19 @@ class DacCodec(FrozenCodec):
         levels = self.model.quantizer.quantizers[: self.num_codebooks]
         return torch.stack([level.codebook.weight.detach() for level in levels])
 
-    def inference_state(self) -> dict[str, Tensor]:
-        """The whole state dict."""
-        return dict(self.model.state_dict())
-
     def _encode_chain(self) -> Chain:
-        def quantise(latents: Tensor) -> Tensor:
-            return self.model.quantizer(latents, self.num_codebooks)[1]
-
         return Chain(
             before=self.model.encoder,
-            after=quantise,
+            after=lambda latents: self.model.quantizer(latents, self.num_codebooks)[1],
             in_per_step=self.hop_length,
             before_context=-(-reach([self.model.encoder]) // self.hop_length),
         )
 
     def _decode_chain(self) -> Chain:
-        def dequantise(codes: Tensor) -> Tensor:
-            return self.model.quantizer.from_codes(codes)[0]
-
         decoder: nn.Module = self.model.decoder
         return Chain(
-            before=dequantise, after=decoder, out_per_step=self.hop_length, after_context=reach([decoder])
+            before=lambda codes: self.model.quantizer.from_codes(codes)[0],
+            after=decoder,
+            out_per_step=self.hop_length,
+            after_context=reach([decoder]),
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -76,6 +76,11 @@ class EncodecConfig:
         return self.dimension
 
 
+_OTHER_FIELDS = ("sample_rate", "num_codebooks", "codebook_size")
+SEANET_FIELDS = [field.name for field in fields(EncodecConfig) if field.name not in _OTHER_FIELDS]
+"""Numbers of the encoder and the decoder, by the names that the package and audiocraft give them."""
+
+
 def build_encodec(config: EncodecConfig) -> EncodecModel:
     """An untrained network of the ``encodec`` package, in training mode, codebooks to be set by k-means.
 
@@ -85,32 +90,15 @@ def build_encodec(config: EncodecConfig) -> EncodecModel:
     from encodec.modules import SEANetDecoder, SEANetEncoder
     from encodec.quantization import ResidualVectorQuantizer
 
-    shared: dict[str, Any] = {
-        "channels": 1,
-        "dimension": config.dimension,
-        "n_filters": config.n_filters,
-        "n_residual_layers": config.n_residual_layers,
-        "ratios": list(config.ratios),
-        "norm": config.norm,
-        "kernel_size": config.kernel_size,
-        "residual_kernel_size": config.residual_kernel_size,
-        "last_kernel_size": config.last_kernel_size,
-        "dilation_base": config.dilation_base,
-        "causal": config.causal,
-        "pad_mode": config.pad_mode,
-        "true_skip": config.true_skip,
-        "compress": config.compress,
-        "lstm": config.lstm,
-    }
+    shared: dict[str, Any] = {name: getattr(config, name) for name in SEANET_FIELDS}
+    shared |= {"channels": 1, "ratios": list(config.ratios)}
     bits_per_step = config.num_codebooks * math.log2(config.codebook_size)
     kilobits_per_second = bits_per_step * config.sample_rate / config.hop_length / 1000
     with library_warnings_hidden():
         return EncodecModel(
             SEANetEncoder(**shared),
             SEANetDecoder(**shared),
-            ResidualVectorQuantizer(
-                dimension=config.dimension, n_q=config.num_codebooks, bins=config.codebook_size
-            ),
+            ResidualVectorQuantizer(config.dimension, config.num_codebooks, config.codebook_size),
             target_bandwidths=[kilobits_per_second],
             sample_rate=config.sample_rate,
             channels=1,
@@ -120,7 +108,9 @@ def build_encodec(config: EncodecConfig) -> EncodecModel:
 def randomise_codebooks(model: EncodecModel) -> None:
     """Codebooks that an untrained encoder's outputs spread over, in place of the zeros before k-means."""
     noise = torch.randn(1, 1, model.sample_rate)
-    with torch.no_grad():  # in 64 bits, so that the order of additions, as threads change it, makes no difference
+    with (
+        torch.no_grad()
+    ):  # in 64 bits, so that the order of additions, as threads change it, makes no difference
         latents = model.encoder.double()(noise.double())
     model.encoder.float()
     mean, std = latents.mean(dim=(0, 2)).float(), latents.std().float()
@@ -172,12 +162,10 @@ class EncodecCodec(FrozenCodec):
         layers = self.model.encoder.model
         before, lstm, skip, after = _cut_at_lstm(layers, otherwise=len(layers))
 
-        def quantise(hidden: Tensor) -> Tensor:
-            return self.model.quantizer.vq.encode(after(hidden), n_q=self.num_codebooks).transpose(0, 1)
-
+        quantise, count = self.model.quantizer.vq.encode, self.num_codebooks
         return Chain(
             before=before,
-            after=quantise,
+            after=lambda hidden: quantise(after(hidden), n_q=count).transpose(0, 1),
             lstm=lstm,
             lstm_skip=skip,
             in_per_step=self.hop_length,
@@ -187,12 +175,9 @@ class EncodecCodec(FrozenCodec):
 
     def _decode_chain(self) -> Chain:
         before, lstm, skip, after = _cut_at_lstm(self.model.decoder.model, otherwise=0)
-
-        def dequantise(codes: Tensor) -> Tensor:
-            return before(self.model.quantizer.decode(codes.transpose(0, 1)))
-
+        dequantise = self.model.quantizer.decode
         return Chain(
-            before=dequantise,
+            before=lambda codes: before(dequantise(codes.transpose(0, 1))),
             after=after,
             lstm=lstm,
             lstm_skip=skip,

@@ -7,7 +7,8 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,46 +31,13 @@ def library_warnings_hidden() -> Iterator[None]:
         yield
 
 
-@runtime_checkable
-class CodecConfig(Protocol):
-    """What is asked of an architecture's dataclass of constructor numbers."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-    kind: ClassVar[str]
-    """Name of the architecture in our own files."""
-
-    @property
-    def sample_rate(self) -> int:
-        """Samples a second."""
-        ...
-
-    @property
-    def hop_length(self) -> int:
-        """Samples a codec step."""
-        ...
-
-    @property
-    def num_codebooks(self) -> int:
-        """Codebooks that the network has."""
-        ...
-
-    @property
-    def codebook_size(self) -> int:
-        """Entries of each codebook."""
-        ...
-
-    @property
-    def codebook_dim(self) -> int:
-        """Width of a codebook vector."""
-        ...
-
-
 class FrozenCodec(nn.Module):
     """A codec network in evaluation mode behind the ``Codec`` protocol (``vab/codecs/base.py``).
 
     Args:
         model: the library's own network, left trainable as it is for those who train it.
-        config: the numbers it was built from.
+        config: the numbers it was built from: a dataclass with the ``Codec``'s own, of all codebooks that there are,
+            and ``kind``, the architecture's name in our own files.
         name: what it was loaded as; None = the architecture's name.
         num_codebooks: how many codebooks to use, from the coarsest; None = all.
         piece_seconds: longest sound processed in one pass.
@@ -78,7 +46,7 @@ class FrozenCodec(nn.Module):
     def __init__(
         self,
         model: nn.Module,
-        config: CodecConfig,
+        config: Any,
         *,
         name: str | None = None,
         num_codebooks: int | None = None,
@@ -86,8 +54,7 @@ class FrozenCodec(nn.Module):
     ) -> None:
         super().__init__()
         available = config.num_codebooks
-        if num_codebooks is None:
-            num_codebooks = available
+        num_codebooks = available if num_codebooks is None else num_codebooks
         if not 1 <= num_codebooks <= available:
             raise ValueError(f"num_codebooks must be within 1..{available} for {name}, not {num_codebooks}")
         self.model = model
@@ -99,7 +66,6 @@ class FrozenCodec(nn.Module):
         self.codebook_size = config.codebook_size
         self.codebook_dim = config.codebook_dim
         self.piece_steps = max(1, int(piece_seconds * self.frame_rate))
-        self._fingerprint: str | None = None
         self.eval()
 
     @abstractmethod
@@ -110,9 +76,9 @@ class FrozenCodec(nn.Module):
     def _decode_chain(self) -> Chain:
         """Codes [B, K, S] to samples [B, 1, S * hop], or a few short at the end."""
 
-    @abstractmethod
     def inference_state(self) -> dict[str, Tensor]:
-        """The tensors that encoding and decoding depend on."""
+        """The tensors that encoding and decoding depend on: all, unless a codec has some for training alone."""
+        return dict(self.model.state_dict())
 
     @property
     @abstractmethod
@@ -129,16 +95,14 @@ class FrozenCodec(nn.Module):
         """Where the network lies."""
         return next(self.model.parameters()).device
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """First 16 hex digits of the SHA-256 over configuration and weights.
 
         Neither the name nor the number of codebooks in use enters, so 4 of 12 codebooks and all 12 share it.
         Computed once, at the first look: train before, not after.
         """
-        if self._fingerprint is None:
-            self._fingerprint = checkpoint.fingerprint(self.describe(), self.inference_state().items())
-        return self._fingerprint
+        return checkpoint.fingerprint(self.describe(), self.inference_state().items())
 
     def describe(self) -> Mapping[str, Any]:
         """Architecture and constructor numbers, as JSON can hold them."""

@@ -14,7 +14,7 @@ from vab.codecs import audiogen, dac, encodec
 from vab.codecs.dac import DacCodec, DacConfig, build_dac
 from vab.codecs.encodec import EncodecCodec, EncodecConfig, build_encodec
 from vab.codecs.frozen import FrozenCodec
-from vab.codecs.spectral import SpectralCodec, SpectralConfig, build_spectral
+from vab.codecs.spectral import SpectralCodec, SpectralConfig, SpectralNetwork
 from vab.config import from_dict
 from vab.errors import ConfigError, WeightsError
 from vab.shapes import Tensor
@@ -88,13 +88,11 @@ def load_codec(
     """
     preset = PRESETS.get(name)
     source = weights or (preset.weights if preset else name)
-    config: Config
     if source == RANDOM:
         if preset is None:
             raise WeightsError(f"{name}: random weights need one of {', '.join(PRESETS)}")
-        config = preset.config
         levels = preset.num_codebooks if num_codebooks is None else num_codebooks
-        codec = random_codec(config, name=name, num_codebooks=levels)
+        codec = random_codec(preset.config, name=name, num_codebooks=levels)
     else:
         path = _locate(name, source)
         config, state = _read(path, preset)
@@ -102,8 +100,7 @@ def load_codec(
             _check_fits(config, preset, name)
             if num_codebooks is None and preset.num_codebooks is not None:
                 num_codebooks = min(preset.num_codebooks, config.num_codebooks)
-        has_name = preset is not None or find(name) is not None
-        short_name = name if has_name else Path(name).stem
+        short_name = name if preset or find(name) else Path(name).stem
         codec = checkpoint.build_for(
             lambda: _build(config, name=short_name, num_codebooks=num_codebooks), state, path
         )
@@ -130,15 +127,10 @@ def save_codec(
     *,
     dtype: torch.dtype = torch.float16,
 ) -> None:
-    """Write a codec to one safetensors file that ``load_codec`` reads by its path.
+    """Write a codec to one safetensors file that ``load_codec`` reads by its path, whole or not at all.
 
-    All codebooks are written, whatever ``num_codebooks`` is; what only training needs is left out.
-
-    Args:
-        codec: the codec.
-        path: where to; replaced whole or not at all.
-        provenance: where the weights come from, anything JSON can hold.
-        dtype: storage type of the tensors; they are widened to float32 on loading.
+    All codebooks are written, whatever ``num_codebooks`` is; what only training needs is left out. ``provenance`` says
+    where the weights come from, as JSON can; tensors are stored as ``dtype`` and widened to float32 on loading.
     """
     header = {"format": FORMAT, "version": 1, **codec.describe(), "provenance": dict(provenance or {})}
     tensors = {key: tensor.to(dtype) for key, tensor in codec.inference_state().items()}
@@ -192,7 +184,7 @@ def _build(config: Config, *, name: str, num_codebooks: int | None) -> FrozenCod
     if isinstance(config, EncodecConfig):
         return EncodecCodec(build_encodec(config), config, name=name, num_codebooks=num_codebooks)
     if isinstance(config, SpectralConfig):
-        return SpectralCodec(build_spectral(config), config, name=name, num_codebooks=num_codebooks)
+        return SpectralCodec(SpectralNetwork(config), config, name=name, num_codebooks=num_codebooks)
     return DacCodec(build_dac(config), config, name=name, num_codebooks=num_codebooks)
 
 

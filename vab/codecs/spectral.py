@@ -84,11 +84,8 @@ class MDCT(nn.Module):
         angles = math.pi / hop_length * (samples + hop_length / 2) * bins
         scale = math.sqrt(2 / hop_length)
         window = torch.sin(math.pi / (2 * hop_length) * samples[:, 0])
-        for name, values in (
-            ("window", window),
-            ("cosines", angles.cos() * scale),
-            ("sines", angles.sin() * scale),
-        ):
+        tables = {"window": window, "cosines": angles.cos() * scale, "sines": angles.sin() * scale}
+        for name, values in tables.items():
             self.register_buffer(name, values.float(), persistent=False)
 
     def forward(
@@ -105,9 +102,8 @@ class MDCT(nn.Module):
         hop = self.hop_length
         frames = (coefficients @ self.cosines.T) * self.window
         batch, steps, _ = frames.shape
-        overlapped = F.pad(frames[..., :hop].reshape(batch, -1), (0, hop)) + F.pad(
-            frames[..., hop:].reshape(batch, -1), (hop, 0)
-        )
+        first, second = (half.reshape(batch, -1) for half in frames.chunk(2, dim=-1))
+        overlapped = F.pad(first, (0, hop)) + F.pad(second, (hop, 0))
         return overlapped[:, hop + hop // 2 : hop + hop // 2 + (steps - 2) * hop]
 
 
@@ -185,16 +181,9 @@ class SpectralNetwork(nn.Module):
         with torch.device("cpu"):  # it looks at its values, which a network of shapes alone has not
             bands = melscale_fbanks(hop, 0.0, config.sample_rate / 2, config.num_mels, config.sample_rate)
         self.register_buffer("bands", bands / bands.sum(dim=0).clamp_min(1e-3), persistent=False)
-        self.coarse_encoder = Encoder(
-            config.num_mels,
-            config.coarse_width,
-            config.coarse_dim,
-            config.num_encoder_blocks,
-            config.expansion,
-        )
-        self.detail_encoder = Encoder(
-            3 * hop, width, config.detail_dim, config.num_encoder_blocks, config.expansion
-        )
+        depth = {"num_blocks": config.num_encoder_blocks, "expansion": config.expansion}
+        self.coarse_encoder = Encoder(config.num_mels, config.coarse_width, config.coarse_dim, **depth)
+        self.detail_encoder = Encoder(3 * hop, width, config.detail_dim, **depth)
         self.quantiser = ResidualQuantiser(config.num_codebooks, config.codebook_size, config.codebook_dim)
         nn.init.zeros_(self.quantiser.codebooks)
         for codebooks in (self.coarse_codebooks, self.detail_codebooks):
@@ -210,9 +199,8 @@ class SpectralNetwork(nn.Module):
         """Latents, one a hop: the coarse part, then the detail."""
         cosines, sines = self.mdct(waveform[:, 0])
         power = cosines.square() + sines.square()
-        seen = torch.cat(
-            [2 * compress(cosines), 2 * compress(sines), 0.15 * (power + 1e-8).log() + 1.5], dim=-1
-        )
+        log_power = 0.15 * (power + 1e-8).log() + 1.5
+        seen = torch.cat([2 * compress(cosines), 2 * compress(sines), log_power], dim=-1)
         parts = [self.coarse_encoder(self.log_mel(power)), self.detail_encoder(seen)]
         return torch.cat(parts, dim=-1).transpose(1, 2)
 
@@ -258,51 +246,30 @@ class SpectralCodec(FrozenCodec):
         """Codebook vectors in use, a copy."""
         return self.model.quantiser.codebooks[: self.num_codebooks].clone()
 
-    def inference_state(self) -> dict[str, Tensor]:
-        """The whole state dict."""
-        return dict(self.model.state_dict())
-
     def encoder_chain(self) -> Chain:
         """Samples to the latents before the quantiser [B, D, S]."""
         return Chain(
             before=self.model.encode,
-            after=_same,
+            after=nn.Identity(),
             in_per_step=self.hop_length,
-            before_context=reach([self.model.detail_encoder.blocks])
-            + 1,  # the transform's window reaches half a step further
+            # The transform's window reaches half a step further.
+            before_context=reach([self.model.detail_encoder.blocks]) + 1,
         )
 
     def decoder_chain(self) -> Chain:
         """Latents [B, D, S], quantised or not, to samples."""
         return Chain(
-            before=_same,
+            before=nn.Identity(),
             after=self.model.decode,
             out_per_step=self.hop_length,
-            after_context=_context([self.model.decoder_in, self.model.decoder]),
+            # Symmetric kernels, and the transform's overlap.
+            after_context=reach([self.model.decoder_in, self.model.decoder]) // 2 + 1,
         )
 
     def _encode_chain(self) -> Chain:
-        def quantise(latents: Tensor) -> Tensor:
-            return self.model.quantiser.encode(latents.transpose(1, 2), self.num_codebooks)
-
-        return replace(self.encoder_chain(), after=quantise)
+        quantise, count = self.model.quantiser.encode, self.num_codebooks
+        return replace(self.encoder_chain(), after=lambda latents: quantise(latents.transpose(1, 2), count))
 
     def _decode_chain(self) -> Chain:
-        def dequantise(codes: Tensor) -> Tensor:
-            return self.model.quantiser.decode(codes).transpose(1, 2)
-
-        return replace(self.decoder_chain(), before=dequantise)
-
-
-def _same(latents: Tensor) -> Tensor:
-    return latents
-
-
-def _context(layers: list[nn.Module]) -> int:
-    """Steps to either side that a step depends on: symmetric kernels, and the transform's overlap."""
-    return reach(layers) // 2 + 1
-
-
-def build_spectral(config: SpectralConfig) -> SpectralNetwork:
-    """An untrained network."""
-    return SpectralNetwork(config)
+        dequantise = self.model.quantiser.decode
+        return replace(self.decoder_chain(), before=lambda codes: dequantise(codes).transpose(1, 2))

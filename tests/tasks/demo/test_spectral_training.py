@@ -17,7 +17,8 @@ from tasks.demo.training.spectral import (
     distance_from_white,
 )
 from vab import media
-from vab.codecs import SpectralConfig, build_spectral
+from vab.codecs import SpectralConfig
+from vab.codecs.spectral import SpectralNetwork
 from vab.errors import ConfigError
 
 RATE = 16_000
@@ -41,7 +42,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def test_a_few_steps_lower_the_loss_and_fill_the_codebooks() -> None:
     torch.manual_seed(0)
-    network, tones = build_spectral(TINY), SoundPieces({}, {"tones": 1.0}, RATE // 2, RATE)
+    network, tones = SpectralNetwork(TINY), SoundPieces({}, {"tones": 1.0}, RATE // 2, RATE)
     objective = SpectralReconstruction(network, CodecLossWeights(), num_unquantised_batches=5)
     optimizer = torch.optim.AdamW(objective.parameters(), 3e-3)
     losses = []
