@@ -18,23 +18,9 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from vab.download import sha256_of
 from vab.errors import WeightsError
 from vab.files import complete_file
 from vab.shapes import Tensor
-
-__all__ = [
-    "build_for",
-    "check_finite",
-    "fingerprint",
-    "load_state",
-    "load_tensors",
-    "load_torch_file",
-    "load_torch_state",
-    "one_line",
-    "save_tensors",
-    "sha256_of",
-]
 
 T = TypeVar("T", bound=Any)
 
@@ -64,11 +50,8 @@ def load_tensors(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a file of ``save_tensors``: the tensors on the CPU, and the header.
 
-    A safetensors file that somebody else wrote has an empty header.
-
-    Args:
-        path: the file.
-        expected_format: refuse a header whose ``format`` is another, or whose ``version`` is newer than 1.
+    A safetensors file that somebody else wrote has an empty header. With ``expected_format``, a header whose ``format``
+    is another or whose ``version`` is newer than 1 is refused.
 
     Raises:
         WeightsError: absent, damaged, or not of the expected format.
@@ -77,13 +60,13 @@ def load_tensors(
         raise WeightsError(f"{path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(HEADER_KEY, "{}"))
+            header = _header(file)
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: not a readable safetensors file ({one_line(error)})") from error
     if expected_format is not None:
-        if not isinstance(header, dict) or header.get("format") != expected_format:
-            found = header.get("format", "a foreign file") if isinstance(header, dict) else "a foreign file"
+        found = header.get("format", "a foreign file") if isinstance(header, dict) else "a foreign file"
+        if found != expected_format:
             raise WeightsError(f"{path}: expected weights of format {expected_format!r}, this is {found!r}")
         if header.get("version") != 1:
             raise WeightsError(
@@ -96,10 +79,14 @@ def load_header(path: Path) -> dict[str, Any]:
     """The header alone of a file of ``save_tensors``; empty where there is none, or no such file."""
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(HEADER_KEY, "{}"))
+            header = _header(file)
     except (SafetensorError, OSError, ValueError, RecursionError):
         return {}
     return header if isinstance(header, dict) else {}
+
+
+def _header(file: Any) -> Any:
+    return json.loads((file.metadata() or {}).get(HEADER_KEY, "{}"))
 
 
 def load_torch_file(path: Path) -> Any:
@@ -123,9 +110,7 @@ def load_torch_file(path: Path) -> Any:
 def load_torch_state(path: Path, what: str) -> dict[str, Tensor]:
     """The state dict that is all of a published PyTorch file, safely.
 
-    Args:
-        path: the file.
-        what: the network it should be of and the remedy, for the error.
+    ``what`` is the network it should be of and the remedy, for the error.
 
     Raises:
         WeightsError: the file is absent or damaged, or holds something else.
@@ -142,12 +127,8 @@ def load_torch_state(path: Path, what: str) -> dict[str, Tensor]:
 def build_for(build: Callable[[], T], tensors: Mapping[str, Tensor], source: Path | str) -> T:
     """Build the network that a header describes, but not before it is known to fit the tensors beside it.
 
-    It is built without memory first, and given up where it grows beyond what the file could fill.
-
-    Args:
-        build: makes the network; any error of it is taken for the header's.
-        tensors: state dict of the file.
-        source: named in the error.
+    It is built without memory first, and given up where it grows beyond what the file could fill. Any error of
+    ``build`` is taken for the header's; ``source`` is named in it.
 
     Raises:
         WeightsError: the header describes no network, or one of other tensors.

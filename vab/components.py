@@ -54,27 +54,22 @@ def frames_maker(
 ) -> tuple[StreamMaker, FramesInput]:
     """What makes a stream of frames, as the extraction made it, and the frames that it reads.
 
-    Args:
-        component: of that stream.
-        stream: its name.
-        rate: steps a second that are wanted.
-        device: where the component is.
+    ``component`` is the stream's, on ``device``; ``rate`` is the steps a second that are wanted.
 
     Raises:
         WeightsError: it makes another number of steps a second, or reads audio.
     """
-    maker = component
-    if isinstance(maker, VisualEncoder):
-        fps = maker.fps or rate * maker.frames_per_chunk / maker.features_per_chunk
-        maker = VisualMaker(maker, fps, device)
-    made, reads = maker.describe(stream), maker.reads
+    if isinstance(component, VisualEncoder):
+        fps = component.fps or rate * component.frames_per_chunk / component.features_per_chunk
+        component = VisualMaker(component, fps, device)
+    made, reads = component.describe(stream), component.reads
     if not isinstance(reads, FramesInput):
         raise WeightsError(f"{made.maker} makes {stream!r} of audio, which a silent video does not have")
     if abs(made.rate - rate) > 1e-6 * rate:
         raise WeightsError(
             f"{made.maker} makes {made.rate:g} steps of {stream!r} a second, the model takes {rate:g}"
         )
-    return maker, reads
+    return component, reads
 
 
 def component_source(component: Component, model_path: Path) -> str:

@@ -82,12 +82,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def from_dict(cls: type[T], values: Mapping[str, Any], *, source: str) -> T:
-    """Build ``cls`` from a nested dictionary; keys and types are checked all the way down.
+    """Build a dataclass, possibly of dataclasses, from a nested dictionary; missing keys take the defaults.
 
-    Args:
-        cls: a dataclass, possibly of dataclasses.
-        values: what to fill it with; missing keys take the defaults.
-        source: where the values came from, named in the error.
+    Keys and types are checked all the way down; ``source``, where the values came from, is named in the error.
 
     Raises:
         ConfigError: an unknown key, a missing value or a value of the wrong type.

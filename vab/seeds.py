@@ -6,12 +6,8 @@ import hashlib
 
 
 def clip_seed(seed: int, clip: str, sample: int = 0) -> int:
-    """A 63-bit seed from the set's seed, the clip's identity and the number of its sample.
-
-    Args:
-        seed: of the whole set.
-        clip: the clip's id, or its file's name without suffix.
-        sample: which of several sounds of the clip.
+    """A 63-bit seed from the whole set's seed, the clip's id (or its file's name without suffix) and which of several
+    sounds of the clip it is.
     """
     digest = hashlib.sha256(f"{seed}\n{sample}\n{clip}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

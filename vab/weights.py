@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from vab.checkpoint import load_tensors, save_tensors, sha256_of
-from vab.download import check_sha256, download
+from vab.checkpoint import load_tensors, save_tensors
+from vab.download import check_sha256, download, sha256_of
 from vab.errors import WeightsError
 
 __all__ = [

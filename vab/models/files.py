@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from vab.checkpoint import build_for, load_state, load_tensors, save_tensors, sha256_of
+from vab.checkpoint import build_for, load_state, load_tensors, save_tensors
 from vab.config import check_ranges, from_dict, to_dict
+from vab.download import sha256_of
 from vab.errors import StoreError, WeightsError
 from vab.features.store import FeatureStore
 from vab.models import find_model

@@ -177,7 +177,7 @@ class AvclipEncoder:
             ValueError: not uint8 [F, height, width, 3].
         """
         edge, size = (self.image_size - self.tower.image_size) // 2, self.tower.image_size
-        return self._transform(frames)[:, :, edge : edge + size, edge : edge + size]
+        return self._transform(frames)[..., edge : edge + size, edge : edge + size]
 
     @torch.no_grad()
     def encode_frames(self, frames: Float[Tensor, "F 3 size size"]) -> Float[Tensor, "n E"]:
@@ -216,14 +216,12 @@ def load_avclip(
     except Exception as error:  # safetensors has its own
         raise WeightsError(f"{path}: not a safetensors file ({checkpoint.one_line(error)})") from error
     content = content.get("state_dict", content) if isinstance(content, dict) else {}
-    state: dict[str, Tensor] = {}
-    for prefix in _PREFIXES:
-        if f"{prefix}pos_embed" in content:
-            rest = {
-                key.removeprefix(prefix): value for key, value in content.items() if key.startswith(prefix)
-            }
-            state = {key: value.float() for key, value in rest.items() if not key.startswith(_UNUSED)}
-            break
+    prefix = next((each for each in _PREFIXES if f"{each}pos_embed" in content), None)
+    state: dict[str, Tensor] = {
+        key.removeprefix(prefix): value.float()
+        for key, value in content.items()
+        if prefix is not None and key.startswith(prefix) and not key.startswith(prefix + _UNUSED)
+    }
     try:
         tower = AvclipTower.for_state(state)
     except (KeyError, ValueError, IndexError) as error:

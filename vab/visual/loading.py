@@ -15,10 +15,9 @@ from vab.errors import ConfigError, WeightsError
 from vab.visual import open_clip
 from vab.visual.open_clip import OpenClipEncoder, build_open_clip
 from vab.visual.preprocess import Preprocess
-from vab.visual.s3d import S3DEncoder
+from vab.visual.s3d import FORMAT, S3DEncoder
 from vab.weights import RANDOM, find, resolve
 
-FORMAT = "encoder"
 LOCAL_FOLDER = "local-dir:"
 RANDOM_SEED = 0
 
@@ -73,8 +72,8 @@ def load_encoder(
         WeightsError: an unknown name, or weights that are absent, damaged, or of another model.
         ConfigError: a configuration that open_clip cannot build.
     """
-    if own_file(name) is not None:
-        return _load_own(name, weights, dtype).requires_grad_(False).to(device)
+    if (path := own_file(name)) is not None:
+        return _load_own(name, path, weights, dtype).requires_grad_(False).to(device)
     source = _find(name, weights)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
@@ -84,7 +83,7 @@ def load_encoder(
     encoder = OpenClipEncoder(
         model,
         source.config,
-        Preprocess.from_dict({**source.preprocess, "size": _image_size(source.config)}),
+        Preprocess.from_dict({**source.preprocess, "size": source.config["vision_cfg"].get("image_size")}),
         name=source.name,
         dtype=dtype,
         tokenizer_folder=source.tokenizer_folder,
@@ -99,13 +98,10 @@ def save_encoder(
     *,
     dtype: torch.dtype = torch.float16,
 ) -> None:
-    """Write an encoder to one safetensors file that ``load_encoder`` reads by its path.
+    """Write an encoder to one safetensors file that ``load_visual`` reads by its path, whole or not at all.
 
-    Args:
-        encoder: the encoder.
-        path: where to; replaced whole or not at all.
-        provenance: where the weights come from, anything JSON can hold.
-        dtype: storage type of floating tensors; they are widened to float32 on loading.
+    ``provenance`` says where the weights come from, as JSON can; floating tensors are stored as ``dtype`` and widened
+    to float32 on loading.
     """
     header = {"format": FORMAT, "version": 1, **encoder.describe(), "provenance": dict(provenance or {})}
     tensors = {
@@ -127,10 +123,9 @@ def _is_own_name(name: str) -> bool:
     return entry is not None and entry.kind == "encoder" and entry.is_bundled
 
 
-def _load_own(name: str, weights: str | Path | None, dtype: torch.dtype) -> OpenClipEncoder:
+def _load_own(name: str, path: Path, weights: str | Path | None, dtype: torch.dtype) -> OpenClipEncoder:
     if weights is not None:
         raise WeightsError(f"{name}: this name stands for its weights already; leave {str(weights)!r} out")
-    path = resolve(name)
     tensors, header = checkpoint.load_tensors(path, expected_format=FORMAT)
     try:
         config, preprocess = header["config"], Preprocess.from_dict(header["preprocess"])
@@ -199,7 +194,3 @@ def _read_json(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not {"embed_dim", "vision_cfg", "text_cfg"} <= config.keys():
         raise WeightsError(f"{path}: not an open_clip configuration (embed_dim, vision_cfg, text_cfg)")
     return config, content.get("preprocess_cfg", {})
-
-
-def _image_size(config: Mapping[str, Any]) -> Any:
-    return config["vision_cfg"].get("image_size", Preprocess.size)

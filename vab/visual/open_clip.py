@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from copy import deepcopy
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from vab.errors import ConfigError, WeightsError
 from vab.shapes import Float, Int, Tensor
 from vab.visual.preprocess import Preprocess
 
+KIND = "open_clip"
 IMAGES_PER_BATCH = 32
 TEXTS_PER_BATCH = 256
 
@@ -123,7 +125,6 @@ class OpenClipEncoder(nn.Module):
         tokenizer_folder: where a Hugging Face tokenizer of the configuration lies, None = the hub.
     """
 
-    kind = "open_clip"
     fps: float | None = None
     frames_per_chunk: int = 1
     features_per_chunk: int = 1
@@ -134,7 +135,7 @@ class OpenClipEncoder(nn.Module):
         config: Mapping[str, Any],
         preprocess: Preprocess,
         *,
-        name: str = "open_clip",
+        name: str = KIND,
         dtype: torch.dtype = torch.float32,
         tokenizer_folder: Path | None = None,
     ) -> None:
@@ -149,7 +150,6 @@ class OpenClipEncoder(nn.Module):
         self.image_size = preprocess.size
         self._tokenizer_folder = tokenizer_folder
         self._tokenizer: Any = None
-        self._fingerprint: str | None = None
         self.eval()
 
     @property
@@ -157,21 +157,14 @@ class OpenClipEncoder(nn.Module):
         """Where the towers lie."""
         return next(self.model.parameters()).device
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """First 16 hex digits of the SHA-256 over configuration and weights, computed at the first look."""
-        if self._fingerprint is None:
-            state = self.model.state_dict()
-            self._fingerprint = checkpoint.fingerprint(self.describe(), state.items())
-        return self._fingerprint
+        return checkpoint.fingerprint(self.describe(), self.model.state_dict().items())
 
     def describe(self) -> dict[str, Any]:
         """Architecture and preprocessing, as JSON can hold them."""
-        return {
-            "type": self.kind,
-            "config": self.config,
-            "preprocess": dataclasses.asdict(self.transform),
-        }
+        return {"type": KIND, "config": self.config, "preprocess": dataclasses.asdict(self.transform)}
 
     def train(self, mode: bool = True) -> OpenClipEncoder:
         """Stay in evaluation mode, also inside a model that is being trained."""

@@ -79,8 +79,7 @@ class Preprocess:
             # On uint8, as Pillow computes: rounded to whole values, without overshoot beyond them.
             batch = F.interpolate(batch, (height, width), mode=self.interpolation, antialias=True)
             pixels[start : start + step] = self._centre(batch)
-        mean = torch.tensor(self.mean).view(3, 1, 1)
-        std = torch.tensor(self.std).view(3, 1, 1)
+        mean, std = (torch.tensor(each).view(3, 1, 1) for each in (self.mean, self.std))
         return pixels.float().div_(255).sub_(mean).div_(std)
 
     def _resized(self, height: int, width: int) -> tuple[int, int]:
@@ -96,12 +95,10 @@ class Preprocess:
 
     def _centre(self, batch: Tensor) -> Tensor:
         """The central square, filled up with ``fill_color`` where the picture is smaller."""
-        missing_rows = max(0, self.size - batch.shape[2])
-        missing_columns = max(0, self.size - batch.shape[3])
-        if missing_rows or missing_columns:
-            left, top = missing_columns // 2, missing_rows // 2
-            padding = (left, missing_columns - left, top, missing_rows - top)
-            batch = F.pad(batch, padding, value=self.fill_color)
+        rows, columns = (max(0, self.size - side) for side in batch.shape[2:])  # that are missing
+        if rows or columns:
+            left, top = columns // 2, rows // 2
+            batch = F.pad(batch, (left, columns - left, top, rows - top), value=self.fill_color)
         top = round((batch.shape[2] - self.size) / 2)
         left = round((batch.shape[3] - self.size) / 2)
         return batch[:, :, top : top + self.size, left : left + self.size]
@@ -111,10 +108,5 @@ def _without_far_ends(frames: np.ndarray) -> np.ndarray:
     """Extremely long pictures cut to what the crop can see, with margin; a strip of pixels stays small."""
     height, width = frames.shape[1:3]
     longest = _MAX_ASPECT * min(height, width)
-    if height > longest:
-        top = (height - longest) // 2
-        return frames[:, top : top + longest]
-    if width > longest:
-        left = (width - longest) // 2
-        return frames[:, :, left : left + longest]
-    return frames
+    top, left = (max(0, side - longest) // 2 for side in (height, width))
+    return frames[:, top : top + longest, left : left + longest]

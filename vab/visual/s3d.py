@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,13 +93,7 @@ class S3DEncoder(nn.Module):
     """An S3D behind the ``VisualEncoder`` protocol."""
 
     def __init__(self, model: S3D, *, name: str = SPARSESYNC, dtype: torch.dtype = torch.float32) -> None:
-        """Wrap a network.
-
-        Args:
-            model: with weights.
-            name: what it was loaded as.
-            dtype: precision of the arithmetic, by autocast.
-        """
+        """Wrap a network with its weights; ``dtype`` is of the arithmetic, by autocast."""
         super().__init__()
         config = model.config
         self.model = model
@@ -209,14 +204,8 @@ def _torchvision_name(key: str) -> str:
     """``vfeat_extractor.base.5.branch1.1.conv_s.weight`` as ``features.5.branch1.1.0.0.weight``."""
     key = key.replace("vfeat_extractor.base.", "features.").replace("v_bridge.bridge.", "bridge.")
     key = key.replace("branch0.0.", "branch0.")  # the only branch of one layer
-    for name, place in (
-        ("conv_s", "0.0"),
-        ("bn_s", "0.1"),
-        ("conv_t", "1.0"),
-        ("bn_t", "1.1"),
-        ("conv", "0"),
-        ("bn", "1"),
-    ):
+    places = {"conv_s": "0.0", "bn_s": "0.1", "conv_t": "1.0", "bn_t": "1.1", "conv": "0", "bn": "1"}
+    for name, place in places.items():
         key = key.replace(f".{name}.", f".{place}.")
     return key
 
@@ -230,7 +219,7 @@ def _torchvision_features() -> nn.Module:
 
 def _small(channels: tuple[int, ...]) -> nn.Module:
     layers: list[nn.Module] = []
-    for before, after in zip((3, *channels), channels, strict=False):
+    for before, after in pairwise((3, *channels)):
         layers += [
             nn.Conv3d(before, after, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1), bias=False),
             nn.BatchNorm3d(after),
