@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from vab.studio.session import Sessions, says, told
+from vab.studio.session import Sessions, says, told, video_file
 from vab.studio.work import Studio
 
 
@@ -32,10 +31,9 @@ def classify_tab(studio: Studio, sessions: Sessions) -> None:
 
     @told
     def classify(file: str | None, every: float, window: float, request: gr.Request) -> list[Any]:
-        if file is None:
-            raise ValueError("no video yet: drop one, or record one with the webcam")
+        video = video_file(file)
         folder = sessions.begin(request).new_folder()
-        found = studio.classify(Path(file), folder, every=every or 0, window=window or 0)
+        found = studio.classify(video, folder, every=every or 0, window=window or 0)
         choices = [(f"{time:.1f} s: {words}", time) for time, words in found.moments]
         text = says(f"{len(choices)} moments; choose one to jump to it")
         listed = gr.update(choices=choices, value=None)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from vab.generation import SaveOptions
 from vab.studio.players import SamplePlayer
-from vab.studio.session import PROGRESS, Sessions, says, told
+from vab.studio.session import PROGRESS, Sessions, says, told, video_file
 from vab.studio.work import MOST_SAMPLES, Request, Sample, Studio
 
 LETTERS = "ABCD"[:MOST_SAMPLES]
@@ -54,8 +53,7 @@ def compare_tab(studio: Studio, sessions: Sessions) -> None:
         request: gr.Request,
         progress: gr.Progress = PROGRESS,
     ) -> list[Any]:
-        if file is None:
-            raise ValueError("no video yet: drop one, or record one with the webcam")
+        video = video_file(file)
         if not 2 <= len(chosen) <= len(LETTERS):
             raise ValueError(f"choose 2 to {len(LETTERS)} systems")
         job = sessions.begin(request)
@@ -64,7 +62,7 @@ def compare_tab(studio: Studio, sessions: Sessions) -> None:
         updates: list[Any] = []
         for name, letter, player in zip(names, LETTERS, players, strict=False):
             report = job.reporter(progress, f"generating {letter}")
-            generations = studio.generate(Request(Path(file), name, seed=int(seed or 0)), on_progress=report)
+            generations = studio.generate(Request(video, name, seed=int(seed or 0)), on_progress=report)
             samples += studio.write(generations, SaveOptions(), job.new_folder())
             updates += player.shown(samples[-1], title=letter if is_blind else name, keeps=not is_blind)
         for player in players[len(names) :]:

@@ -10,7 +10,7 @@ import gradio as gr
 
 from vab.generation import Generation, SaveOptions
 from vab.studio.players import MixControls, SamplePlayer
-from vab.studio.session import PROGRESS, Sessions, optional, says, told
+from vab.studio.session import PROGRESS, Sessions, optional, says, told, video_file
 from vab.studio.work import MOST_SAMPLES, Request, Studio
 
 
@@ -49,11 +49,9 @@ def generate_tab(studio: Studio, sessions: Sessions) -> None:
 
     @told
     def generate(values: dict[Any, Any], request: gr.Request, progress: gr.Progress = PROGRESS) -> list[Any]:
-        if values[video] is None:
-            raise ValueError("no video yet: drop one, or record one with the webcam")
-        job = sessions.begin(request)
+        file, job = video_file(values[video]), sessions.begin(request)
         wanted = Request(
-            Path(values[video]),
+            file,
             values[system],
             seed=int(values[seed] or 0),
             num_samples=int(values[samples]),
@@ -81,11 +79,6 @@ def generate_tab(studio: Studio, sessions: Sessions) -> None:
         generate, inputs, outputs, api_visibility="private", **works
     )
     stop.click(sessions.stop, None, None, cancels=[first, second], queue=False, api_visibility="private")
+    mixed: set[Any] = {made, *mix.components}
     for control in mix.components:
-        control.change(
-            remix,
-            {made, *mix.components},
-            [status, *results],
-            concurrency_id="work",
-            api_visibility="private",
-        )
+        control.change(remix, mixed, [status, *results], concurrency_id="work", api_visibility="private")

@@ -16,12 +16,7 @@ class Guard:
     """ASGI middleware: Gradio only keeps other sites from reading its answers, not from sending files and jobs."""
 
     def __init__(self, app: ASGIApp, *, frames: str = NOWHERE) -> None:
-        """Guard an application.
-
-        Args:
-            app: what is served.
-            frames: pages that may show it in a frame, as ``frame-ancestors`` of a content security policy.
-        """
+        """Guard what is served; ``frames``: pages that may show it in one, as ``frame-ancestors`` of a policy."""
         self._app = app
         self._frames = frames
 

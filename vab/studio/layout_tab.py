@@ -11,7 +11,7 @@ import gradio as gr
 from vab.audio import Layout
 from vab.generation import SaveOptions
 from vab.studio.players import SamplePlayer
-from vab.studio.session import PROGRESS, Job, Sessions, says, told
+from vab.studio.session import PROGRESS, Job, Sessions, says, told, video_file
 from vab.studio.work import Request, Studio, draw_layout_of
 
 
@@ -56,55 +56,37 @@ def layout_tab(studio: Studio, sessions: Sessions) -> None:
     player = SamplePlayer(1)
     shown_layout = [held, column, picture, download, status]
 
-    def shown(layout: Layout, file: str, job: Job, text: str) -> list[Any]:
+    def shown(layout: Layout, file: Path, job: Job, text: str) -> list[Any]:
         folder = job.new_folder()
-        (folder / "layout.png").write_bytes(draw_layout_of(layout, Path(file)))
+        (folder / "layout.png").write_bytes(draw_layout_of(layout, file))
         layout.write(folder / "layout.json")
         files = [str(folder / name) for name in ("layout.png", "layout.json")]
         return [layout, gr.update(visible=True), *files, says(text)]
 
     @told
     def predicted(file: str | None, system: str, request: gr.Request) -> list[Any]:
-        if file is None:
-            raise ValueError("no video yet: drop one, or record one with the webcam")
-        job = sessions.begin(request)
-        return shown(
-            studio.predict_layout(Path(file), system),
-            file,
-            job,
-            "predicted; now edit it",
-        )
+        path, job = video_file(file), sessions.begin(request)
+        return shown(studio.predict_layout(path, system), path, job, "predicted; now edit it")
 
-    def edited(change: Callable[[Layout, dict[Any, Any]], Layout], text: str) -> Callable[..., list[Any]]:
+    def edited(change: Callable[..., Layout], numbers: list[Any], text: str) -> Callable[..., list[Any]]:
         @told
         def answer(values: dict[Any, Any], request: gr.Request) -> list[Any]:
             if values[held] is None or values[video] is None:
                 raise ValueError("no layout yet: drop a video, then predict its layout")
             if None in values.values():
                 raise ValueError("a number is missing: give all that erase, move and paint ask for")
-            return shown(change(values[held], values), values[video], sessions.begin(request), text)
+            layout = change(values[held], *(values[number] for number in numbers))
+            return shown(layout, Path(values[video]), sessions.begin(request), text)
 
         return answer
 
-    def erased(layout: Layout, values: dict[Any, Any]) -> Layout:
-        return layout.erased(values[start], values[stop])
-
-    def moved(layout: Layout, values: dict[Any, Any]) -> Layout:
-        return layout.moved(values[start], values[stop], values[by])
-
-    def painted(layout: Layout, values: dict[Any, Any]) -> Layout:
-        return layout.painted(
-            values[start], values[stop], range(values[low] - 1, values[high]), values[level]
-        )
+    def painted(layout: Layout, start: float, stop: float, low: int, high: int, level: float) -> Layout:
+        return layout.painted(start, stop, range(low - 1, high), level)
 
     @told
     def generate(values: dict[Any, Any], request: gr.Request, progress: gr.Progress = PROGRESS) -> list[Any]:
-        if values[video] is None:
-            raise ValueError("no video yet: drop one, or record one with the webcam")
-        job = sessions.begin(request)
-        wanted = Request(
-            Path(values[video]), values[system], seed=int(values[seed] or 0), layout=values[held]
-        )
+        file, job = video_file(values[video]), sessions.begin(request)
+        wanted = Request(file, values[system], seed=int(values[seed] or 0), layout=values[held])
         made = studio.generate(wanted, on_progress=job.reporter(progress, "generating"))
         [sample] = studio.write(made, SaveOptions(), job.new_folder())
         return [says("made from the layout"), *player.shown(sample)]
@@ -112,17 +94,12 @@ def layout_tab(studio: Studio, sessions: Sessions) -> None:
     works: dict[str, Any] = {"concurrency_id": "work", "show_progress_on": [status]}
     predict.click(predicted, [video, system], shown_layout, api_name="predict_layout", **works)
     inputs: set[Any] = {held, video, start, stop, by, low, high, level}
-    for button, change, text in (
-        (erase, erased, "erased"),
-        (move, moved, "moved"),
-        (paint, painted, "painted"),
-    ):
-        button.click(edited(change, text), inputs, shown_layout, api_visibility="private", **works)
+    edits: list[tuple[gr.Button, Callable[..., Layout], list[Any], str]] = [
+        (erase, Layout.erased, [start, stop], "erased"),
+        (move, Layout.moved, [start, stop, by], "moved"),
+        (paint, painted, [start, stop, low, high, level], "painted"),
+    ]
+    for button, change, numbers, text in edits:
+        button.click(edited(change, numbers, text), inputs, shown_layout, api_visibility="private", **works)
     given: set[Any] = {video, system, seed, held}
-    go.click(
-        generate,
-        given,
-        [status, *player.components],
-        api_name="generate_from_layout",
-        **works,
-    )
+    go.click(generate, given, [status, *player.components], api_name="generate_from_layout", **works)

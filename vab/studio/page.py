@@ -86,12 +86,7 @@ class Page(gr.Blocks):
 
 
 def make_page(studio: Studio, folder: tempfile.TemporaryDirectory[str]) -> Page:
-    """The page, not yet served.
-
-    Args:
-        studio: what does the work.
-        folder: for the files of open tabs.
-    """
+    """The page, not yet served; ``folder`` is for the files of open tabs."""
     sessions = Sessions(Path(folder.name))
     with Page(title="VAB studio", analytics_enabled=False, delete_cache=(60, FILE_SECONDS)) as page:
         gr.Markdown("# VAB studio\nGive a video its sound, choose, keep; search, classify and compare clips.")

@@ -42,12 +42,9 @@ class SamplePlayer:
         return [self.column, self.video, self.picture, self.onsets, *self.downloads]
 
     def shown(self, sample: Sample | None, *, title: str = "", keeps: bool = True) -> list[Any]:
-        """Updates that show a sample, or nothing.
+        """Updates that show a sample, under its own title or another, or nothing.
 
-        Args:
-            sample: what to show.
-            title: instead of the sample's own.
-            keeps: whether its files can be downloaded: they say how it was made.
+        Its files say how it was made: they can be downloaded where ``keeps``.
         """
         files = self.kept(sample if keeps else None)
         if sample is None:

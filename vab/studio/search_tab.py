@@ -57,9 +57,9 @@ def search_tab(studio: Studio, sessions: Sessions) -> None:
 
     def shown(found: list[Found]) -> list[Any]:
         pictures = [(str(each.picture), each.title) for each in found if each.picture]
-        problems = [f"{each.title}: {each.problem}" for each in found if each.problem]
         playable = [each for each in found if each.picture]
-        text = f"{len(found)} clips" + "".join(f"; {problem}" for problem in problems)
+        problems = [f"{each.title}: {each.problem}" for each in found if each.problem]
+        text = "; ".join([f"{len(found)} clips", *problems])
         return [playable, says(text), gr.update(value=pictures, selected_index=None)]
 
     @told
@@ -96,20 +96,13 @@ def search_tab(studio: Studio, sessions: Sessions) -> None:
             each,
             gr.update(value=str(each.clip) if is_video else None, visible=is_video, label=each.title),
             gr.update(value=None if is_video else str(each.clip), visible=not is_video, label=each.title),
-            gr.update(interactive=True),
-            gr.update(interactive=True),
+            *[gr.update(interactive=True)] * 2,
         ]
 
     works: dict[str, Any] = {"concurrency_id": "work", "show_progress_on": [status]}
     outputs = [results, status, gallery]
-    gr.on(
-        [by_text.click, text.submit],
-        text_search,
-        [text, branch, top],
-        outputs,
-        api_name="search_text",
-        **works,
-    )
+    typed = [by_text.click, text.submit]
+    gr.on(typed, text_search, [text, branch, top], outputs, api_name="search_text", **works)
     by_frames.click(file_search("video"), [file, branch, top], outputs, api_name="search_video", **works)
     by_audio.click(file_search("audio"), [file, branch, top], outputs, api_name="search_audio", **works)
     gallery.select(play, [results], [chosen, video, audio, more_frames, more_audio], api_visibility="private")

@@ -109,14 +109,8 @@ def told(work: Callable[..., Any]) -> Callable[..., Any]:
             return work(*arguments, **named)
         except Stopped:
             raise gr.Error("stopped", title="Stopped", duration=3, print_exception=False) from None
-        except (VABError, ValueError) as error:
+        except (VABError, ValueError, MemoryError, OSError) as error:
             raise gr.Error(_one_line(error), duration=None, print_exception=False) from error
-        except MemoryError as error:
-            text = "not enough memory; give a shorter duration or fewer samples"
-            raise gr.Error(text, duration=None, print_exception=False) from error
-        except OSError as error:  # such as a full disk
-            text = f"files cannot be written ({error.strerror or error}); the studio's disk may be full"
-            raise gr.Error(text, duration=None, print_exception=False) from error
 
     return checked
 
@@ -124,6 +118,17 @@ def told(work: Callable[..., Any]) -> Callable[..., Any]:
 def says(text: str) -> str:
     """A line that screen readers read when it changes."""
     return f'<div role="status">{escape(text)}</div>'
+
+
+def video_file(sent: str | None) -> Path:
+    """The video that was sent.
+
+    Raises:
+        ValueError: none was.
+    """
+    if sent is None:
+        raise ValueError("no video yet: drop one, or record one with the webcam")
+    return Path(sent)
 
 
 def optional(kind: Callable[[str], Number], text: str | None, name: str) -> Number | None:
@@ -144,6 +149,10 @@ def optional(kind: Callable[[str], Number], text: str | None, name: str) -> Numb
 
 
 def _one_line(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "not enough memory; give a shorter duration or fewer samples"
+    if isinstance(error, OSError):  # such as a full disk
+        return f"files cannot be written ({error.strerror or error}); the studio's disk may be full"
     words = " ".join(str(error).split()).split(" ")
     return " ".join(
         Path(word).name if word.startswith(f"{tempfile.gettempdir()}/") else word for word in words

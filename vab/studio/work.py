@@ -129,11 +129,8 @@ class Studio:
         model_path(classes)
         self._weights = dict(zip(_short_names(weights), weights, strict=True))
         self.systems = list(self._weights)
-        self.layout_systems = [
-            name
-            for name, each in self._weights.items()
-            if load_header(model_path(each)).get("type") == "tiva"
-        ]
+        types = {name: load_header(model_path(each)).get("type") for name, each in self._weights.items()}
+        self.layout_systems = [name for name, each in types.items() if each == "tiva"]
         self.indexes = list(index)
         self.classes = str(classes)
         self.max_seconds = max_seconds
@@ -180,11 +177,8 @@ class Studio:
             MediaError: it cannot be read, lacks what is needed, or is longer than ``max_seconds``.
         """
         # What strangers send may crash a decoder: it is decoded in a process of its own first.
-        info = (
-            media.decode_limited(_decode_all, file, self.max_seconds)
-            if self._is_remote
-            else media.probe(file)
-        )
+        is_safe = not self._is_remote
+        info = media.probe(file) if is_safe else media.decode_limited(_decode_all, file, self.max_seconds)
         info = info.require_video() if needs == "video" else info.require_audio()
         seconds = min(duration or info.duration, info.duration)
         if seconds > self.max_seconds:
@@ -199,9 +193,7 @@ class Studio:
     ) -> list[Generation]:
         """Soundtracks for a video.
 
-        Args:
-            request: what is wanted.
-            on_progress: called with the share that is done, after each window; what it raises ends the work.
+        ``on_progress`` is called with the share that is done, after each window; what it raises ends the work.
 
         Raises:
             MediaError: the video cannot be read, or is too long.
@@ -223,19 +215,18 @@ class Studio:
 
         with self._working:
             report(0.0)
-            return list(
-                self.pipeline(request.system).generate_many(
-                    [clip if request.duration is None else replace(clip, duration=seconds)],
-                    seed=request.seed,
-                    num_samples=request.num_samples,
-                    steps=request.steps,
-                    cfg_scale=request.cfg_scale,
-                    temperature=request.temperature,
-                    conditions=None if request.layout is None else {"layout": request.layout.values},
-                    batch_size=1,
-                    on_progress=report,
-                )
+            made = self.pipeline(request.system).generate_many(
+                [clip if request.duration is None else replace(clip, duration=seconds)],
+                seed=request.seed,
+                num_samples=request.num_samples,
+                steps=request.steps,
+                cfg_scale=request.cfg_scale,
+                temperature=request.temperature,
+                conditions=None if request.layout is None else {"layout": request.layout.values},
+                batch_size=1,
+                on_progress=report,
             )
+            return list(made)
 
     def write(self, generations: Sequence[Generation], save: SaveOptions, folder: Path) -> list[Sample]:
         """Soundtracks as files to play and to keep, mixed and levelled as ``save`` says.
@@ -255,15 +246,10 @@ class Studio:
         in_: Branch | None = None,
         top: int = 10,
     ) -> list[Found]:
-        """The nearest clips of the indexes, each cut to the window that matched.
+        """The ``top`` nearest clips of the indexes, each cut to the window that matched, written to ``folder``.
 
-        Args:
-            folder: where to write the pieces.
-            video: a file whose frames to search by.
-            audio: a file whose audio to search by.
-            text: what can be seen in one frame.
-            in_: where to look; by default in the other modality than the query's.
-            top: how many clips.
+        The query is the frames of a ``video``, the audio of a file or a ``text`` of what can be seen in one frame. It
+        is looked for in the other modality than its own, or else ``in_``.
 
         Raises:
             VABError: there is no index, or the file cannot be read.
@@ -300,10 +286,11 @@ class Studio:
                 continue
             clip = folder / f"{row.rank}{'.mp4' if preview.clip_type == 'video/mp4' else '.wav'}"
             clip.write_bytes(preview.clip)
-            picture = preview.thumbnail or preview.spectrogram
-            if picture is not None:
-                (folder / f"{row.rank}.png").write_bytes(picture)
-            found.append(Found(row, clip, None if picture is None else folder / f"{row.rank}.png"))
+            picture = None
+            if image := preview.thumbnail or preview.spectrogram:
+                picture = folder / f"{row.rank}.png"
+                picture.write_bytes(image)
+            found.append(Found(row, clip, picture))
         return found
 
     def classify(self, file: Path, folder: Path, *, every: float = 1.0, window: float = 2.0) -> Classes:
@@ -419,10 +406,8 @@ def _decode_all(file: Path, max_seconds: float) -> media.MediaInfo:
 def draw_layout_of(layout: Layout, video: Path) -> bytes:
     """A PNG of a layout under the frames of its video."""
     seconds = layout.values.shape[0] / layout.rate
-    frames = np.concatenate(
-        list(media.iter_frames(video, FRAMES_SHOWN / seconds, duration=seconds, max_size=96))
-    )
-    return draw_layout(layout.values, layout.rate, frames)
+    frames = media.iter_frames(video, FRAMES_SHOWN / seconds, duration=seconds, max_size=96)
+    return draw_layout(layout.values, layout.rate, np.concatenate(list(frames)))
 
 
 def _likeliest(
