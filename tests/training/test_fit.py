@@ -18,9 +18,8 @@ from torch.utils.data import Dataset
 from vab.errors import ConfigError, DivergenceError, StoppedError, WeightsError
 from vab.training.checkpoints import Checkpoints
 from vab.training.folder import run_folder
-from vab.training.options import TrainingOptions
+from vab.training.options import TrainingOptions, share_of_peak
 from vab.training.run import fit
-from vab.training.schedule import share_of_peak
 
 OPTIONS = TrainingOptions(
     max_steps=12,

@@ -14,8 +14,7 @@ RANK = int(os.environ.get("RANK", 0))
 def make_fabric(device: str) -> Fabric:
     """Fabric for this process: alone, or one of those that ``torchrun`` started, which average their gradients.
 
-    Args:
-        device: ``cpu`` or ``cuda``; of several processes on one machine each has its own GPU.
+    Of several processes on one machine each has its own GPU, where ``device`` is ``cuda``.
     """
     from lightning.fabric import Fabric
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -33,10 +35,8 @@ from vab.shapes import Tensor
 from vab.training.checkpoints import Checkpoint, Checkpoints, load_optimizer, optimizer_tensors
 from vab.training.curve import Curve
 from vab.training.folder import run_folder
-from vab.training.options import TrainingOptions
+from vab.training.options import TrainingOptions, share_of_peak
 from vab.training.replicas import RANK, make_fabric
-from vab.training.schedule import share_of_peak
-from vab.training.signals import StopSignal
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def fit(
             )
         checkpoint = checkpoints.newest()
         torch.manual_seed(options.seed)
-        with StopSignal() as stop:
+        with _StopSignal() as stop:
             fabric = make_fabric(choose_device(device))
             run = _Run(objective, options, fabric, stop)
             if checkpoint is not None:
@@ -125,7 +125,7 @@ class _Run:
     """Objective, optimiser and moving average on their device."""
 
     def __init__(
-        self, objective: nn.Module, options: TrainingOptions, fabric: Fabric, stop: StopSignal
+        self, objective: nn.Module, options: TrainingOptions, fabric: Fabric, stop: _StopSignal
     ) -> None:
         self.options = options
         self.fabric = fabric
@@ -319,6 +319,28 @@ class _Run:
         reduced = self.fabric.all_reduce(values, reduce_op=how)
         assert isinstance(reduced, Tensor)
         return reduced
+
+
+class _StopSignal:
+    """Within it, the first SIGINT or SIGTERM is noted; the second does what it would do elsewhere."""
+
+    number = 0
+    """Of the signal; 0 = none has come."""
+
+    def __enter__(self) -> _StopSignal:
+        self._before: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self.number = number
+        signal.signal(number, self._before[number])
 
 
 def _stopped(taken: int, number: int) -> StoppedError:
