@@ -52,9 +52,10 @@ def on_device(model: nn.Module, device: str, dtype: str) -> nn.Module:
         dtype = "bfloat16" if device.startswith("cuda") else "float32"
     if dtype != "int8":
         return model.to(device, getattr(torch, dtype))
-    if device != "cpu" or not hasattr(model, "blocks"):
+    blocks: nn.Module | None = getattr(model, "blocks", None)
+    if device != "cpu" or blocks is None:
         raise ConfigError("int8 is for transformers on a CPU; give bfloat16 or float32 here")
-    for parent in list(model.blocks.modules()):
+    for parent in list(blocks.modules()):
         for name, layer in parent.named_children():
             if type(layer) is nn.Linear:
                 setattr(parent, name, _Int8Linear(layer))
@@ -73,4 +74,5 @@ class _Int8Linear(nn.Module):
         self.packed = torch.ops.quantized.linear_prepack(rounded, linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.ops.quantized.linear_dynamic(x, self.packed, reduce_range=True)
+        product: Tensor = torch.ops.quantized.linear_dynamic(x, self.packed, reduce_range=True)
+        return product

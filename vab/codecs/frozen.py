@@ -59,12 +59,12 @@ class FrozenCodec(nn.Module):
             raise ValueError(f"num_codebooks must be within 1..{available} for {name}, not {num_codebooks}")
         self.model = model
         self.config = config
-        self.name = config.kind if name is None else name
-        self.sample_rate = config.sample_rate
-        self.hop_length = config.hop_length
-        self.num_codebooks = num_codebooks
-        self.codebook_size = config.codebook_size
-        self.codebook_dim = config.codebook_dim
+        self.name: str = config.kind if name is None else name
+        self.sample_rate: int = config.sample_rate
+        self.hop_length: int = config.hop_length
+        self.num_codebooks: int = num_codebooks
+        self.codebook_size: int = config.codebook_size
+        self.codebook_dim: int = config.codebook_dim
         self.piece_steps = max(1, int(piece_seconds * self.frame_rate))
         self.eval()
 
