@@ -34,6 +34,17 @@ _SWEPT = {
     "best of": "best of {:g}",
 }
 
+_ABLATED: tuple[tuple[str, str, Callable[[Any], float | None]], ...] = (
+    ("tokens", "loss,\nall masked", operator.itemgetter("all_masked/loss_with_vision")),
+    ("tokens", "without\nframes", lambda tokens: tokens.get("all_masked/loss_without_vision")),
+    ("retrieval", "frames to\naudio R@1", operator.itemgetter("visual to audio")),
+    ("probe", "probe on\nframes, mAP", float),
+    ("onset_curves", "W-dis,\ns", operator.itemgetter("wasserstein")),
+    ("onset_curves", "DTW-dis", operator.itemgetter("dtw")),
+    ("prediction", "error, of the\nmean layout's", lambda errors: errors["loss"] / errors["loss_of_mean"]),
+)
+"""Part of a row, head and number; None: an earlier run did not measure it."""
+
 Document = Mapping[str, Any]
 
 
@@ -188,32 +199,29 @@ def _sweep(documents: Sequence[Document]) -> Table:
     )
 
 
+def ablated(rows: Sequence[Document]) -> Table:
+    """What the models of an ablation have besides scores, under heads broken for a narrow screen."""
+    columns = [
+        (part, head, number)
+        for part, head, number in _ABLATED
+        if all(part in row and number(row[part]) is not None for row in rows)
+    ]
+    return Table(
+        [head for _, head, _ in columns],
+        [[f"{number(row[part]):.3f}" for part, _, number in columns] for row in rows],
+    )
+
+
 def _ablation(documents: Sequence[Document]) -> Table:
     rows = [row for document in documents for row in document["rows"]]
-    columns: dict[str, Callable[[Document], float]] = {}
-    if all("tokens" in row for row in rows):
-        columns["loss, all masked"] = lambda row: row["tokens"]["all_masked/loss_with_vision"]
-    if "retrieval" in rows[0]:
-        columns["frames to audio R@1"] = lambda row: row["retrieval"]["visual to audio"]
-    if "probe" in rows[0]:
-        columns["probe on frames, mAP"] = operator.itemgetter("probe")
-    if "onset_curves" in rows[0]:
-        columns["W-dis, s"] = lambda row: row["onset_curves"]["wasserstein"]
-        columns["DTW-dis"] = lambda row: row["onset_curves"]["dtw"]
-    if "prediction" in rows[0]:
-        columns["error, of the mean layout's"] = lambda row: (
-            row["prediction"]["loss"] / row["prediction"]["loss_of_mean"]
-        )
+    more = ablated(rows)
+    heads = [
+        *(_heads(rows[0]) if "num_clips" in rows[0] else []),
+        *(head.replace("\n", " ") for head in more.head),
+    ]
+    cells = zip(rows, more.rows, strict=True)
     return Table(
-        ["", *(_heads(rows[0]) if "num_clips" in rows[0] else []), *columns],
-        [
-            [
-                f"{row['what']} {row['value']}",
-                *_scores(row),
-                *(f"{number(row):.3f}" for number in columns.values()),
-            ]
-            for row in rows
-        ],
+        ["", *heads], [[f"{row['what']} {row['value']}", *_scores(row), *others] for row, others in cells]
     )
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -25,9 +24,10 @@ from tasks.demo.benchmark.systems import generate
 from tasks.demo.options import AblationOptions, CurationOptions, Measure
 from tasks.demo.world import SAMPLE_RATE
 from tasks.evaluation.options import RetrievalOptions, TokensOptions
+from tasks.evaluation.results import ablated
 from tasks.evaluation.retrieval import measure as measure_retrieval
-from tasks.evaluation.tokens import ALL_MASKED, predicts_masked
 from tasks.evaluation.tokens import measure as measure_tokens
+from tasks.evaluation.tokens import predicts_masked
 from tasks.options import read_options
 from tasks.pretraining.options import PretrainOptions
 from tasks.pretraining.run import run as pretrain
@@ -72,15 +72,17 @@ class Comparison:
     """What is measured unless something else is asked for."""
 
 
+def _varied(field: str, *values: Any) -> dict[str, Changes]:
+    """Models with these values of one field, named after them."""
+    return {str(value): {"model": {field: value}} for value in values}
+
+
+def _masked(mean: float, minimum: float) -> Changes:
+    return {"objective": {"mask_ratio": {"mean": mean, "std": 0.25, "minimum": minimum, "maximum": 1.0}}}
+
+
 COMPARISONS: dict[str, Comparison] = {
-    "alibi": Comparison(
-        "vab/demo",
-        {
-            "asymmetric": {},
-            "time": {"model": {"alibi": "time"}},
-            "index": {"model": {"alibi": "index"}},
-        },
-    ),
+    "alibi": Comparison("vab/demo", {"asymmetric": {}, **_varied("alibi", "time", "index")}),
     "alibi_few_frames": Comparison(
         "vab/demo",
         {
@@ -89,42 +91,17 @@ COMPARISONS: dict[str, Comparison] = {
             "index": {"model": {"visual_fps": 1.25, "alibi": "index"}},
         },
     ),
-    "visual_rate": Comparison(
-        "vab/demo",
-        {
-            "12.5": {},
-            "6.25": {"model": {"visual_fps": 6.25}},
-            "1.25": {"model": {"visual_fps": 1.25}},
-        },
-    ),
+    "visual_rate": Comparison("vab/demo", {"12.5": {}, **_varied("visual_fps", 6.25, 1.25)}),
     "experts": Comparison("vab/demo", {"with": {}, "without": {"model": {"has_experts": False}}}),
-    "heads": Comparison("vab/demo", {"8": {}, "4": {"model": {"num_heads": 4}}}),
+    "heads": Comparison("vab/demo", {"8": {}, **_varied("num_heads", 4)}),
     "learning_rate": Comparison("vab/demo", {"2e-3": {}, "1e-3": {"training": {"learning_rate": 1e-3}}}),
-    "codebooks": Comparison("vab/demo", {"4": {}, "2": {"model": {"num_codebooks": 2}}}),
+    "codebooks": Comparison("vab/demo", {"4": {}, **_varied("num_codebooks", 2)}),
     "mask_ratio": Comparison(
         "vab/demo",
-        {
-            "demo": {},
-            "0.35": {
-                "objective": {"mask_ratio": {"mean": 0.35, "std": 0.25, "minimum": 0.35, "maximum": 1.0}}
-            },
-            "0.55": {
-                "objective": {"mask_ratio": {"mean": 0.55, "std": 0.25, "minimum": 0.5, "maximum": 1.0}}
-            },
-            "0.75": {
-                "objective": {"mask_ratio": {"mean": 0.75, "std": 0.25, "minimum": 0.5, "maximum": 1.0}}
-            },
-        },
+        {"demo": {}, "0.35": _masked(0.35, 0.35), "0.55": _masked(0.55, 0.5), "0.75": _masked(0.75, 0.5)},
     ),
-    "v_aura_fusion": Comparison("v_aura/demo", {"concat": {}, "prepend": {"model": {"fusion": "prepend"}}}),
-    "v_aura_pattern": Comparison(
-        "v_aura/demo",
-        {
-            "delay": {},
-            "parallel": {"model": {"pattern": "parallel"}},
-            "flattened": {"model": {"pattern": "flattened"}},
-        },
-    ),
+    "v_aura_fusion": Comparison("v_aura/demo", {"concat": {}, **_varied("fusion", "prepend")}),
+    "v_aura_pattern": Comparison("v_aura/demo", {"delay": {}, **_varied("pattern", "parallel", "flattened")}),
     "v_aura_rate": Comparison(
         "v_aura/demo",
         {
@@ -326,25 +303,10 @@ def _show(rows: list[dict[str, Any]]) -> None:
         box=box.SIMPLE,
         padding=(0, 1, 0, 0),
     )
-    columns: dict[str, Callable[[dict[str, Any]], float]] = {}
-    if "num_clips" in rows[0]:
-        columns |= {title: operator.itemgetter(name) for name, title in SHOWN.items()}
-    if all("tokens" in row for row in rows):
-        columns["loss,\nseeing"] = lambda row: row["tokens"][f"{ALL_MASKED}loss_with_vision"]
-        columns["not\nseeing"] = lambda row: row["tokens"][f"{ALL_MASKED}loss_without_vision"]
-    if "retrieval" in rows[0]:
-        columns["frames to\naudio R@1"] = lambda row: row["retrieval"]["visual to audio"]
-    if "probe" in rows[0]:
-        columns["frames,\nprobe mAP"] = operator.itemgetter("probe")
-    if "onset_curves" in rows[0]:
-        columns["W-dis,\ns"] = lambda row: row["onset_curves"]["wasserstein"]
-        columns["DTW-\ndis"] = lambda row: row["onset_curves"]["dtw"]
-    if "prediction" in rows[0]:
-        columns["error, of the\nmean layout's"] = lambda row: (
-            row["prediction"]["loss"] / row["prediction"]["loss_of_mean"]
-        )
-    for title in ("", *columns):
+    scores = SHOWN if "num_clips" in rows[0] else {}
+    more = ablated(rows)
+    for title in ("", *scores.values(), *more.head):
         table.add_column(title, justify="right" if title else "left", no_wrap=not title)
-    for row in rows:
-        table.add_row(f"{row['what']} {row['value']}", *(f"{number(row):.3f}" for number in columns.values()))
+    for row, others in zip(rows, more.rows, strict=True):
+        table.add_row(f"{row['what']} {row['value']}", *(f"{row[name]:.3f}" for name in scores), *others)
     console.print(table)
