@@ -12,6 +12,8 @@ from tasks.demo.world.scene import FPS, SAMPLE_RATE, Motion, Scene, Source
 CORPUS_VERSION = 2
 _STATE_DECIMALS = 4
 NUM_STATE_QUANTITIES = 8
+_LOOKS = ("kind", "noun", "material", "colour")
+_PLACE = ("size", "distance", "x", "base", "scale")
 
 
 def source_state(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
@@ -77,16 +79,9 @@ def ground_truth(scene: Scene) -> dict[str, Any]:
 def _source_entry(source: Source, times: np.ndarray) -> dict[str, Any]:
     return {
         "class": source.name,
-        "kind": source.kind,
-        "noun": source.noun,
-        "material": source.material,
-        "colour": source.colour,
+        **{name: getattr(source, name) for name in _LOOKS},
         "rgb": list(source.rgb),
-        "size": round(source.size, 4),
-        "distance": round(source.distance, 4),
-        "x": round(source.x, 4),
-        "base": round(source.base, 4),
-        "scale": round(source.scale, 4),
+        **{name: round(getattr(source, name), 4) for name in _PLACE},
         "on_screen": source.on_screen,
         "event_times": np.round(source.motion.event_times, 6).tolist(),
         "event_strengths": np.round(source.motion.event_strengths, 4).tolist(),
@@ -103,23 +98,9 @@ def source_from_truth(entry: dict[str, Any]) -> Source:
     motion = Motion(
         np.array(entry["event_times"]), np.array(entry["event_strengths"]), np.array(entry["event_values"])
     )
-    red, green, blue = entry["rgb"]
-    return Source(
-        name=entry["class"],
-        kind=entry["kind"],
-        noun=entry["noun"],
-        material=entry["material"],
-        colour=entry["colour"],
-        rgb=(red, green, blue),
-        size=entry["size"],
-        distance=entry["distance"],
-        x=entry["x"],
-        base=entry["base"],
-        scale=entry["scale"],
-        on_screen=entry["on_screen"],
-        noise_seed=0,
-        motion=motion,
-    )
+    same: dict[str, Any] = {name: entry[name] for name in (*_LOOKS, *_PLACE, "on_screen")}
+    same["rgb"] = tuple(entry["rgb"])
+    return Source(name=entry["class"], noise_seed=0, motion=motion, **same)
 
 
 def clip_name(seed: int, split: str, index: int) -> str:
