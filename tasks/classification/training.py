@@ -36,7 +36,7 @@ def build_classifier(encoder: VABEncoder, classes: Sequence[str], options: Finet
     """A classifier on a copy of an encoder."""
     shared = {field.name: getattr(encoder.config, field.name) for field in fields(VABConfig)}
     model = VABClassifier(VABClassifierConfig(list(classes), options.modality, VABConfig(**shared)))
-    model.encoder.take_layers(encoder)
+    model.encoder = VABEncoder.taken_from(encoder, model.config.encoder)
     return model
 
 

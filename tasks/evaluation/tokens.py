@@ -108,7 +108,9 @@ def measure(pipeline: Pipeline, store: FeatureStore, options: TokensOptions) -> 
     metrics = {name: float(np.average(numbers, weights=sizes)) for name, numbers in values.items()}
     for prefix in ("", ALL_MASKED):
         if len(sizes) > 1:
-            gains = np.subtract(*(values[f"{prefix}accuracy_{way}_vision"] for way in ("with", "without")))
+            gains = np.subtract(
+                values[f"{prefix}accuracy_with_vision"], values[f"{prefix}accuracy_without_vision"]
+            )
             metrics[f"{prefix}accuracy_gain_error"] = float(sem(gains))
     return TokenReport(metrics, len(data), data.seconds)
 

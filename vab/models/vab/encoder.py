@@ -60,16 +60,16 @@ class VABEncoder(Trunk):
     @classmethod
     def from_vab(cls, model: VAB) -> VABEncoder:
         """A copy of a VAB's first N1 layers, on its device; ``encode`` of both gives the same numbers."""
-        return cls._taken_from(model, model.config)
+        return cls.taken_from(model, model.config)
 
     def with_time_waves(self, time_waves: int) -> VABEncoder:
         """Itself if its embedding is of that kind already, else a copy with a new one."""
         if time_waves == self.config.time_waves:
             return self
-        return self._taken_from(self, replace(self.config, time_waves=time_waves))
+        return self.taken_from(self, replace(self.config, time_waves=time_waves))
 
     @classmethod
-    def _taken_from(cls, source: Trunk, config: VABConfig) -> VABEncoder:
+    def taken_from(cls, source: Trunk, config: VABConfig) -> VABEncoder:
         """A new one with the input embeddings and the first N1 layers of another."""
         encoder = cls(config).to(source.audio_modality.device)
         state = source.state_dict()
