@@ -13,7 +13,7 @@ from vab.models.scav.config import SCAVConfig
 from vab.visual import load_encoder
 
 SECONDS = 1.0
-LENGTHS = {"codes": 50, "clip": 5, "sync": 12, "beats": 7}
+LENGTHS = {"codes": 50, "clip": 5, "sync": 12, "beats": 7, "demo-audio": 10}
 
 
 def tiny_maskvat_config(network: Any, **changes: Any) -> MaskVATConfig:

@@ -158,6 +158,22 @@ def test_the_auxiliary_losses_are_what_they_say(network: str) -> None:
     assert losses()["loss"] == changed["loss"] != full["loss"]
 
 
+def test_a_clip_without_one_target_still_counts_for_the_others() -> None:
+    model = tiny_maskvat("seq2seq", targets={"demo-audio": StreamSize(5, 10.0), "beats": StreamSize(7, 6.25)})
+    batch = tiny_batch(model.config)
+    objective = MaskVATPrediction(model, MaskVATPredictionOptions(condition_drop_prob=0.0))
+
+    def losses() -> dict[str, Tensor]:
+        return objective(batch, generator=torch.Generator().manual_seed(1))
+
+    whole = losses()
+    batch.is_valid["demo-audio"][0] = False
+    partial = losses()
+    assert partial["regression/demo-audio"] != whole["regression/demo-audio"]
+    for name in ("regression/beats", "contrastive/beats"):
+        assert partial[name] == whole[name]
+
+
 def test_dropped_conditions_are_not_drawn_to_the_audio() -> None:
     model = tiny_maskvat("seq2seq")
     batch = tiny_batch(model.config)

@@ -68,15 +68,15 @@ class MaskVATPrediction(MaskedPrediction):
         for name, target in config.targets.items():
             features, is_real = batch.streams[name], batch.is_valid[name]
             projected = self.project[name](features)
-            is_used = is_used & is_real.any(1) & batch.has(first)
+            has_both = is_used & is_real.any(1) & batch.has(first)
             to_frames = target.rate, encoded.shape[1] - 1, size.rate
-            is_pair = is_used[:, None] & batch.is_valid[first] & nearest_at(is_real, *to_frames)
+            is_pair = has_both[:, None] & batch.is_valid[first] & nearest_at(is_real, *to_frames)
             if self.options.regression_weight:
                 nearest = nearest_at(projected, *to_frames)
                 losses[f"regression/{name}"] = _distance(encoded[:, 1:], nearest, is_pair)
             if self.options.contrastive_weight:
-                pooled = mean_pool(projected, is_real)[is_used]
-                losses[f"contrastive/{name}"] = self._contrast(encoded[is_used, 0], pooled, name)
+                pooled = mean_pool(projected, is_real)[has_both]
+                losses[f"contrastive/{name}"] = self._contrast(encoded[has_both, 0], pooled, name)
         return losses
 
     def _contrast(self, cls: Float[Tensor, "n D"], audio: Float[Tensor, "n D"], name: str) -> Tensor:
