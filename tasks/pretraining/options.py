@@ -55,8 +55,8 @@ class PretrainOptions:
     """Sampling options, written into the weights as recommended: --sampling.num_steps 16."""
     data: DataOptions = field(default_factory=DataOptions)
     """Clips and augmentation."""
-    init: list[Path] = field(default_factory=list)
-    """Weights to begin with: of the same type, or of a part, such as a tiva-predictor's for a tiva."""
+    init: list[str] = field(default_factory=list)
+    """Weights to begin with, names or files: of the same type, or of a part, such as a tiva-predictor's for a tiva."""
     refiner: Path | None = None
     """Weights of a refiner that is to complete this model's codes; its name goes into this model's weights."""
     codec_weights: str | None = None

@@ -26,6 +26,7 @@ from vab.files import check_outputs, write_atomically
 from vab.models import ModelFolder, find_model
 from vab.models.base import ModelConfig, TrainableModel
 from vab.models.files import REFINER, Component, ModelCard, load_model, save_model
+from vab.pipeline import model_path
 from vab.provenance import made_with
 from vab.training.folder import run_folder
 from vab.training.run import fit
@@ -41,7 +42,8 @@ def run(options: PretrainOptions) -> int:
 
 
 def _run(options: PretrainOptions) -> int:
-    check_outputs([options.out / WEIGHTS], [*options.init, *filter(None, [options.refiner])])
+    init = [model_path(name) for name in options.init]
+    check_outputs([options.out / WEIGHTS], [*init, *filter(None, [options.refiner])])
     folder = find_model(options.type)
     if folder.objective is None or folder.objective_options is None:
         raise ConfigError(f"a {options.type!r} is not trained by 'vab pretrain': it names no OBJECTIVE")
@@ -70,10 +72,10 @@ def _run(options: PretrainOptions) -> int:
             model.start_from(components)
         except ValueError as error:
             raise ConfigError(f"model: {error}") from error
-    if options.init:
-        for path in options.init:
+    if init:
+        for path in init:
             begin_with(model, options.type, path, stores[0])
-        begun = [Component.of_file(path).fingerprint for path in options.init]
+        begun = [Component.of_file(path).fingerprint for path in init]
         card = replace(card, provenance={**card.provenance, "init": begun})
     options.out.mkdir(parents=True, exist_ok=True)
     write_atomically(options.out / "options.json", json.dumps(to_dict(options), indent=2) + "\n")
@@ -139,13 +141,16 @@ def adopt_refiner(
 def begin_with(model: nn.Module, type_: str, path: Path, store: FeatureStore) -> None:
     """Take over weights of the same type, or those of a variant as the part of the variant's name.
 
+    What they were only trained towards, such as MaskVAT's audio features, may be of another encoder in the store.
+
     Raises:
         ConfigError: they are of another type or of other sizes.
         WeightsError: the file is not a model's.
         StoreError: it was trained with another codec or encoder.
     """
     earlier, card = load_model(path)
-    card.check_store(store)
+    targets = getattr(earlier.config, "targets", {})
+    card.check_store(store, [name for name in card.components if name not in targets])
     part = card.type.removeprefix(f"{type_}-")
     target = model if card.type == type_ else getattr(model, part, None)
     if not isinstance(target, nn.Module):

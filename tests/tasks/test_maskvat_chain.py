@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tasks import cli
 from vab import media
 from vab.checkpoint import load_tensors
 from vab.config import to_dict
+from vab.models.files import load_model, save_model
 from vab.models.vab.audio_stream import demo_audio_maker
 from vab.visual import save_encoder
 from vab.visual.s3d import S3D, S3DConfig, S3DEncoder
@@ -57,6 +59,14 @@ def test_it_is_extracted_for_trained_generated_and_chosen(tmp_path: Path) -> Non
     header = load_tensors(run / "model.safetensors")[1]
     assert set(header["components"]) == {"codes", "clip", "sync", "demo-audio"}
     shutil.copy(tmp_path / "tiny-sync.safetensors", run)
+
+    for stream, code in (("demo-audio", 0), ("clip", 2)):  # only a target may come from another encoder
+        earlier, card = load_model(run / "model.safetensors")
+        other = replace(card.components[stream], fingerprint="another")
+        card = replace(card, components={**card.components, stream: other})
+        save_model(tmp_path / "earlier.safetensors", earlier, card)
+        words = ["--init", str(tmp_path / "earlier.safetensors"), "--out", str(tmp_path / f"on-{stream}")]
+        assert cli.main(["pretrain", "--config", config, "--store", store, *words, *cpu]) == code
 
     sizes = {"visual": {"clip": model["conditions"]["clip"]}, "audio": target, "width": 16, "num_heads": 4}
     config = _write(tmp_path / "scav.yaml", type="scav", model=sizes, data={**data, "num_logged_clips": 0})
