@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_chain import ROOT
 from tiny import extract_tiny, tiny_config, write_tiny_clip
 
 from tasks import cli
@@ -14,6 +13,7 @@ from vab.checkpoint import load_tensors
 from vab.codecs import load_codec
 from vab.config import read_yaml
 
+ROOT = Path(__file__).parents[2]
 SIZES = {
     "num_layers": 1,
     "width": 24,
