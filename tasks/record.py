@@ -23,7 +23,7 @@ def conditions(
     clips: str,
     num_clips: int,
     num_expected: int | None = None,
-    clip_seconds: float,
+    clip_seconds: float | None = None,
     codec: str | None = None,
     frame_rate: float | None = None,
     visual_fps: float | None = None,
@@ -39,7 +39,7 @@ def conditions(
         clips: name of the list that was measured on, such as a store and its split.
         num_clips: clips of it that were measured.
         num_expected: clips of it, or as many as were asked for; None: all were measured.
-        clip_seconds: length of each clip.
+        clip_seconds: length of each clip; None: no sound was measured.
         codec: name of the codec whose codes were used; None: of several, or none.
         frame_rate: steps of that codec a second.
         visual_fps: visual frames a second.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -11,16 +10,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tasks.bench.model import processor
 from tasks.bench.options import BenchIndexOptions
 from tasks.console import console, numbers_table, progress_bar
-from vab import __version__
-from vab.config import to_dict
-from vab.files import check_outputs, write_atomically
+from tasks.evaluation.results import indexes
+from tasks.options import command_line
+from tasks.record import conditions, write_record
+from vab.files import check_outputs
 from vab.retrieval.backends import create_database
 from vab.retrieval.base import ClipDatabase, IndexInfo
 from vab.retrieval.index import SearchIndex
 from vab.retrieval.options import Backend, Branch, IndexKind
-from vab.retrieval.vectors import library
 
 SHEET_DIMENSIONS = 24
 NOISE = 0.02
@@ -44,17 +44,16 @@ def run(options: BenchIndexOptions) -> int:
             for backend, kind in chosen:
                 rows.append(_measure(vectors, queries, backend, kind))
                 progress.advance(task)
-    version, threads = library()
-    _show(rows, f"{options.dim} numbers a vector, {options.num_queries} queries, {threads} threads")
+    _show(rows, f"{options.dim} numbers a vector, {options.num_queries} queries, {processor('cpu')}")
     if options.output:
-        document = {
-            "rows": rows,
-            "threads": threads,
-            "options": to_dict(options),
-            "faiss": version,
-            "vab": __version__,
-        }
-        write_atomically(options.output, json.dumps(document, indent=2) + "\n")
+        measured = conditions(
+            clips=f"random vectors of {options.dim} numbers, {options.num_queries} queries",
+            num_clips=sum(options.sizes),
+            seed=options.seed,
+            device=processor("cpu"),
+            command=command_line("bench index", options),
+        )
+        write_record(options.output, "index", {"rows": rows}, measured)
     return 0
 
 
@@ -139,19 +138,9 @@ def _median_of(action: Callable[[], Result]) -> tuple[Result, float]:
 
 
 def _show(rows: list[dict[str, Any]], title: str) -> None:
-    head = ("index", "clips", "build s", "open s", "recall", "q/s", "/product", "ms a q", "/read")
-    table = numbers_table(title, *head)
+    shown = indexes(rows)
+    table = numbers_table(title, *shown.head)
     table.box = None
-    for row in rows:
-        table.add_row(
-            f"{row['backend']} {row['kind']}",
-            f"{row['size']:,}",
-            f"{row['add_seconds'] + row['build_seconds']:.1f}",
-            f"{row['open_seconds']:.3f}",
-            f"{row['recall_10']:.3f}",
-            f"{row['queries_a_second']:,.0f}",
-            f"{row['over_product']:.2f}",
-            f"{row['milliseconds_a_query']:.2f}",
-            f"{row['over_read']:.2f}",
-        )
+    for cells in shown.rows:
+        table.add_row(*cells)
     console.print(table)

@@ -104,11 +104,6 @@ def recall_of(index: Any, vectors: np.ndarray, queries: np.ndarray, count: int =
     return float(np.mean([len(set(a) & set(b)) / len(a) for a, b in zip(exact, found, strict=True)]))
 
 
-def library() -> tuple[str, int]:
-    """FAISS's version, and how many threads it uses."""
-    return faiss.__version__, faiss.omp_get_max_threads()
-
-
 def _nearest_to_few(index: Any, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Exact search for few queries: a matrix product finds candidates, FAISS compares these.
 
