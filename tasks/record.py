@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,18 @@ from vab.provenance import made_with
 
 NOT_COMPARED = ("weights", "device", "vab", "torch")
 """Settings that say where a result was made, not what is made."""
+INDEX_COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "index": lambda row: f"{row['backend']} {row['kind']}",
+    "clips": lambda row: f"{row['size']:,}",
+    "build s": lambda row: f"{row['add_seconds'] + row['build_seconds']:.1f}",
+    "open s": lambda row: f"{row['open_seconds']:.3f}",
+    "recall": lambda row: f"{row['recall_10']:.3f}",
+    "q/s": lambda row: f"{row['queries_a_second']:,.0f}",
+    "/product": lambda row: f"{row['over_product']:.2f}",
+    "ms a q": lambda row: f"{row['milliseconds_a_query']:.2f}",
+    "/read": lambda row: f"{row['over_read']:.2f}",
+}
+"""Heads and cells of what ``vab bench index`` measured of an index, on the screen and on the page of results."""
 REMEDY = "add --overwrite to make it again, or choose another output (-o)"
 
 

@@ -13,9 +13,8 @@ import numpy as np
 from tasks.bench.model import processor
 from tasks.bench.options import BenchIndexOptions
 from tasks.console import console, numbers_table, progress_bar
-from tasks.evaluation.results import indexes
 from tasks.options import command_line
-from tasks.record import conditions, write_record
+from tasks.record import INDEX_COLUMNS, conditions, write_record
 from vab.files import check_outputs
 from vab.retrieval.backends import create_database
 from vab.retrieval.base import ClipDatabase, IndexInfo
@@ -138,9 +137,8 @@ def _median_of(action: Callable[[], Result]) -> tuple[Result, float]:
 
 
 def _show(rows: list[dict[str, Any]], title: str) -> None:
-    shown = indexes(rows)
-    table = numbers_table(title, *shown.head)
+    table = numbers_table(title, *INDEX_COLUMNS)
     table.box = None
-    for cells in shown.rows:
-        table.add_row(*cells)
+    for row in rows:
+        table.add_row(*(shown(row) for shown in INDEX_COLUMNS.values()))
     console.print(table)

@@ -13,6 +13,7 @@ from typing import Any
 
 from tasks.console import say
 from tasks.evaluation.options import ResultsOptions
+from tasks.record import INDEX_COLUMNS
 from vab.errors import ConfigError
 from vab.files import check_outputs, write_atomically
 
@@ -318,24 +319,9 @@ def _extraction(documents: Sequence[Document]) -> Table:
     )
 
 
-def indexes(rows: Sequence[Document]) -> Table:
-    """What ``vab bench index`` measured, an index a row."""
-    columns: dict[str, Callable[[Document], str]] = {
-        "index": lambda row: f"{row['backend']} {row['kind']}",
-        "clips": lambda row: f"{row['size']:,}",
-        "build s": lambda row: f"{row['add_seconds'] + row['build_seconds']:.1f}",
-        "open s": lambda row: f"{row['open_seconds']:.3f}",
-        "recall": lambda row: f"{row['recall_10']:.3f}",
-        "q/s": lambda row: f"{row['queries_a_second']:,.0f}",
-        "/product": lambda row: f"{row['over_product']:.2f}",
-        "ms a q": lambda row: f"{row['milliseconds_a_query']:.2f}",
-        "/read": lambda row: f"{row['over_read']:.2f}",
-    }
-    return Table(list(columns), [[of(row) for of in columns.values()] for row in rows])
-
-
 def _index(documents: Sequence[Document]) -> Table:
-    return indexes([row for document in documents for row in document["rows"]])
+    rows = [row for document in documents for row in document["rows"]]
+    return Table(list(INDEX_COLUMNS), [[shown(row) for shown in INDEX_COLUMNS.values()] for row in rows])
 
 
 def _layout(documents: Sequence[Document]) -> Table:
