@@ -60,7 +60,7 @@ def test_the_models_are_trained_in_order_and_go_together(
     assert by_name["vab"].refiner == bundle / "demo-refiner.safetensors"
     assert by_name["search"].weights == by_name["classes"].init == str(bundle / "demo-vab.safetensors")
     assert by_name["classes"].freeze
-    inits = [[], *([tmp_path / name / "model.safetensors"] for name in tiva[:2])]
+    inits = [[], *([str(tmp_path / name / "model.safetensors")] for name in tiva[:2])]
     assert [by_name[name].init for name in tiva] == inits
     added = [(options.add, options.encoder, options.maker) for options in extracted]
     assert added == [
