@@ -83,8 +83,8 @@ def measure(pipeline: Pipeline, store: FeatureStore, options: TokensOptions) -> 
             f"{options.weights}: a {pipeline.card.type!r} does not predict masked codes; "
             "give the weights of a vab, a vab-refiner or a maskvat"
         )
-    pipeline.card.check_store(store)
     streams: dict[str, float | None] = {"codes": None, **pipeline.condition_rates}
+    pipeline.card.check_store(store, streams)
     indices = store.select(split=options.split, streams=streams)
     if not indices:
         raise StoreError(

@@ -64,9 +64,12 @@ def test_it_is_extracted_for_trained_generated_and_chosen(tmp_path: Path) -> Non
         earlier, card = load_model(run / "model.safetensors")
         other = replace(card.components[stream], fingerprint="another")
         card = replace(card, components={**card.components, stream: other})
-        save_model(tmp_path / "earlier.safetensors", earlier, card)
-        words = ["--init", str(tmp_path / "earlier.safetensors"), "--out", str(tmp_path / f"on-{stream}")]
+        weights = str(tmp_path / "earlier.safetensors")
+        save_model(Path(weights), earlier, card)
+        words = ["--init", weights, "--out", str(tmp_path / f"on-{stream}")]
         assert cli.main(["pretrain", "--config", config, "--store", store, *words, *cpu]) == code
+        words = ["--weights", weights, "--split", ""]
+        assert cli.main(["evaluate", "tokens", "--store", store, *words, *cpu]) == code
 
     sizes = {"visual": {"clip": model["conditions"]["clip"]}, "audio": target, "width": 16, "num_heads": 4}
     config = _write(tmp_path / "scav.yaml", type="scav", model=sizes, data={**data, "num_logged_clips": 0})
