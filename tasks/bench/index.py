@@ -12,7 +12,7 @@ import numpy as np
 
 from tasks.bench.model import processor
 from tasks.bench.options import BenchIndexOptions
-from tasks.console import console, numbers_table, progress_bar
+from tasks.console import console, numbers_table, track
 from tasks.options import command_line
 from tasks.record import INDEX_COLUMNS, conditions, write_record
 from vab.files import check_outputs
@@ -34,15 +34,14 @@ def run(options: BenchIndexOptions) -> int:
     """Print a table, write JSON if asked."""
     if options.output:
         check_outputs([options.output])
-    rows = []
     chosen = [(backend, kind) for backend in options.backends for kind in options.kinds]
-    with progress_bar("indexes") as progress:
-        task = progress.add_task("measuring", total=len(options.sizes) * len(chosen))
-        for size in options.sizes:
-            vectors, queries = make_vectors(size, options)
-            for backend, kind in chosen:
-                rows.append(_measure(vectors, queries, backend, kind))
-                progress.advance(task)
+    measurements = (
+        _measure(*vectors, backend, kind)
+        for vectors in (make_vectors(size, options) for size in options.sizes)
+        for backend, kind in chosen
+    )
+    total = len(options.sizes) * len(chosen)
+    rows = list(track(measurements, "measuring", total=total, unit="indexes"))
     _show(rows, f"{options.dim} numbers a vector, {options.num_queries} queries, {processor('cpu')}")
     if options.output:
         measured = conditions(
@@ -108,8 +107,8 @@ def _measure(vectors: np.ndarray, queries: np.ndarray, backend: Backend, kind: I
             "queries_a_second": len(queries) / together,  # asked all at once
             "milliseconds_a_query": 1000 * alone / len(singles),  # asked one by one
             "over_product": together / product,  # of all queries, over their matrix product with all vectors
-            "over_read": alone
-            / read,  # of one query, over its product with all vectors, which reads each once
+            # Of one query, over its product with all vectors, which reads each once.
+            "over_read": alone / read,
         }
 
 
