@@ -23,9 +23,10 @@ from vab.decoding.masks import mask_out
 from vab.decoding.options import DecodingOptions
 from vab.device import choose_device, compile_blocks, on_device
 from vab.errors import ConfigError
-from vab.features.batch import FeatureBatch
+from vab.features.batch import FeatureBatch, time_axis
 from vab.files import check_outputs
 from vab.models import find_model
+from vab.models.maskvat.config import MaskVATConfig
 from vab.models.vab.config import VABConfig
 from vab.objectives.masked_prediction import MaskedPrediction
 from vab.objectives.options import MaskedPredictionOptions
@@ -70,12 +71,15 @@ def _bench(what: str, options: BenchModelOptions) -> int:
 def _row(path: Path, what: str, options: BenchModelOptions, device: str) -> dict[str, Any]:
     """Sizes of one model, its seconds, and the least that its matrix products take at this machine's rate."""
     document = read_yaml(path)
-    folder = find_model(document.get("type", "vab"))
+    kind = document.get("type", "vab")
+    folder = find_model(kind)
+    if not issubclass(folder.config, VABConfig | MaskVATConfig):
+        raise ConfigError(f"{path}: type {kind!r}; bench {what} is for models that predict masked codes")
     config = from_dict(folder.config, document["model"], source=str(path))
     torch.manual_seed(0)
     model = folder.model(config).to(device)
     sizes = {"all": millions(model), "blocks": millions(model.blocks)}
-    if not config.num_given_codebooks:
+    if isinstance(config, VABConfig) and not config.num_given_codebooks:
         inputs = millions(model.code_embedding.project) + millions(model.visual_embedding)
         sizes["first N1 + input"] = millions(model.blocks[: config.num_encoder_layers]) + inputs
     windows = Windows.of(config.streams, options.seconds, 0.0)
@@ -101,7 +105,7 @@ def _row(path: Path, what: str, options: BenchModelOptions, device: str) -> dict
         "model": f"{path.parent.name}/{path.stem}",
         "parameters_millions": sizes,
         "num_code_steps": windows.num_steps,
-        "num_frames": windows.num_frames,
+        "num_frames": {name: windows.length(name) for name in config.conditions},
         "sampling": to_dict(decoding),
         "seconds": {"median": median(seconds), "each": seconds},
         "teraflops": operations / 1e12,
@@ -142,15 +146,17 @@ def _decoding(
     )
 
 
-def _batch(config: VABConfig, size: int, windows: Windows) -> FeatureBatch:
+def _batch(config: VABConfig | MaskVATConfig, size: int, windows: Windows) -> FeatureBatch:
+    codes = torch.randint(0, config.codebook_size, (size, config.num_codebooks, windows.num_steps))
+    streams = {"codes": codes} | {
+        name: torch.randn(size, windows.length(name), condition.width)
+        for name, condition in config.conditions.items()
+    }
     return FeatureBatch(
-        streams={
-            "codes": torch.randint(0, config.codebook_size, (size, config.num_codebooks, windows.num_steps)),
-            "clip": torch.randn(size, windows.num_frames, config.visual_dim),
-        },
+        streams=streams,
         is_valid={
-            "codes": torch.ones(size, windows.num_steps, dtype=torch.bool),
-            "clip": torch.ones(size, windows.num_frames, dtype=torch.bool),
+            name: torch.ones(size, stream.shape[time_axis(stream)], dtype=torch.bool)
+            for name, stream in streams.items()
         },
         ids=tuple(map(str, range(size))),
         labels=((),) * size,

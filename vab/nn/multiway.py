@@ -33,11 +33,12 @@ class ModalityExperts(nn.Module):
 
     def forward(self, x: Float[Tensor, "B N D"], num_visual: int) -> Float[Tensor, "B N D"]:
         """The first ``num_visual`` positions are frames, the rest codec steps; either part may be empty."""
+        # Contiguous: of anything else a linear layer takes a batch of products, with a copy of its weights for each.
         parts = []
         if num_visual:
-            parts.append(self.visual(x[:, :num_visual], num_visual))
+            parts.append(self.visual(x[:, :num_visual].contiguous(), num_visual))
         if num_visual < x.shape[1]:
-            parts.append(self.audio(x[:, num_visual:], 0))
+            parts.append(self.audio(x[:, num_visual:].contiguous(), 0))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
