@@ -1,4 +1,4 @@
-"""Best of several soundtracks, MaskVAT's beam selection (ECCV 2024): by SCAV as there, by agreement or by synchrony."""
+"""Best of several soundtracks: by SCAV, as MaskVAT's beam selection (ECCV 2024), agreement, synchrony or consensus."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from vab.device import choose_device
 from vab.errors import WeightsError
 from vab.features.makers import AudioInput, StreamMaker
 from vab.generation import Generation
+from vab.metrics.spectra import log_mel
 from vab.metrics.synchformer import OFFSETS, Synchformer, mean_offset
 from vab.metrics.synchformer_inputs import AV_BENCHMARK, V_AURA
 from vab.shapes import Float, Tensor
@@ -38,7 +39,7 @@ class Selector(Protocol):
     name: str
     """What --select calls it."""
     provenance: dict[str, Any]
-    """Its weights, for the JSON beside a result: what was chosen by them must not be measured by them."""
+    """Its weights, for the JSON beside a result: what was chosen by them must not be measured by them; empty: none."""
 
     def choose(self, candidates: Sequence[Generation]) -> Choice:
         """The best of the candidates for one clip; the first of equals.
@@ -47,6 +48,25 @@ class Selector(Protocol):
             MediaError: the video cannot be read.
         """
         ...
+
+
+class ConsensusSelector:
+    """Chooses the soundtrack that is most like the others: minimum Bayes risk (Kumar and Byrne, NAACL 2004).
+
+    What the frames leave open differs from sample to sample; the middle one errs least on average. Takes no weights.
+    """
+
+    name = "consensus"
+
+    def __init__(self) -> None:
+        self.provenance: dict[str, Any] = {}
+
+    def choose(self, candidates: Sequence[Generation]) -> Choice:
+        """The candidate of the smallest mean ``log_mel_distance`` to the others, ``distances``, dB."""
+        bands = torch.stack([log_mel(each.waveform, each.sample_rate).flatten() for each in candidates])
+        between = torch.cdist(bands, bands, p=1) / bands.shape[1]
+        distances = (between.sum(dim=1) / max(1, len(candidates) - 1)).tolist()
+        return Choice(distances.index(min(distances)), {"distances": distances})
 
 
 class AgreementSelector:

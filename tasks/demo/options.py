@@ -127,9 +127,11 @@ class SweepOptions:
     temperature: list[float] = any_number([0.0, 1.0, 3.0, 10.0, 30.0])
     """Temperatures to try: of a masked model, noise on the confidence."""
     best_of: list[int] = any_number([1, 2, 4, 8])
-    """Numbers of samples of which the one that fits the frames best is kept."""
+    """Numbers of samples of which one is kept."""
+    select: Literal["weights", "consensus"] = "weights"
+    """Keep that which fits the frames best, by --select-weights, or that which is most like the others."""
     select_weights: str = "demo-search"
-    """Weights that choose it: of 'vab adapt' by agreement, of a scav by distance."""
+    """Weights that choose: of 'vab adapt' by agreement, of a scav by distance."""
     seed: int = 0
     """Of the generated sounds."""
     device: str = "auto"

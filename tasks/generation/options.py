@@ -46,10 +46,10 @@ class GenerateOptions:
     """The same seed gives the same sound; each clip has noise of its own, from the seed and its name."""
     num_samples: int = 1
     """Different soundtracks for each video."""
-    select: Literal["agreement", "synchrony", "scav"] | None = None
-    """Keep one of the soundtracks: that whose audio and frames agree best; that which is least early or late, which
-    needs --synchformer; or, as MaskVAT does, that whose sequence is nearest to the frames', which needs
-    --select-weights of a scav."""
+    select: Literal["consensus", "agreement", "synchrony", "scav"] | None = None
+    """Keep one of the soundtracks: that which is most like the others, of three or more; that whose audio and frames
+    agree best; that which is least early or late, which needs --synchformer; or, as MaskVAT does, that whose sequence
+    is nearest to the frames', which needs --select-weights of a scav."""
     select_weights: str = "demo-search"
     """Weights of 'vab adapt' by which --select agreement chooses, of a scav for --select scav."""
     synchformer: str | None = None
@@ -92,8 +92,11 @@ class GenerateOptions:
         for name, value in (("batch-size", self.batch_size), ("num-samples", self.num_samples)):
             if value < 1:
                 raise ValueError(f"--{name} must be at least 1, not {value}")
-        if self.select and self.num_samples < 2:
-            raise ValueError(f"--select {self.select} chooses among several soundtracks; add --num-samples 4")
+        fewest = 3 if self.select == "consensus" else 2
+        if self.select and self.num_samples < fewest:
+            raise ValueError(
+                f"--select {self.select} chooses among {fewest} soundtracks or more; add --num-samples 8"
+            )
         if self.select == "synchrony" and self.synchformer is None:
             raise ValueError(
                 "--select synchrony: measured by Synchformer; add --synchformer synchformer, or its file"

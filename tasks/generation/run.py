@@ -18,7 +18,7 @@ from vab.features.manifest import Clip, load_manifest
 from vab.files import check_outputs
 from vab.generation import SaveOptions, clip_of, settings_file
 from vab.pipeline import Pipeline
-from vab.selection import AgreementSelector, SCAVSelector, Selector, SynchronySelector
+from vab.selection import AgreementSelector, ConsensusSelector, SCAVSelector, Selector, SynchronySelector
 from vab.shapes import Tensor
 
 
@@ -114,6 +114,8 @@ def _failure(clip: Clip, error: Exception) -> str:
 
 
 def _selector(options: GenerateOptions) -> Selector | None:
+    if options.select == "consensus":
+        return ConsensusSelector()
     if options.select == "agreement":
         return AgreementSelector(vab.load(options.select_weights, device=options.device))
     if options.select == "scav":

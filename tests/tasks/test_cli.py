@@ -70,11 +70,11 @@ def test_help_explains_every_option_and_has_a_valid_example(
 def test_choices_are_shown_as_they_are_typed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["generate", "--help"])
-    assert "--select {agreement,synchrony,scav}" in capsys.readouterr().out
+    assert "--select {consensus,agreement,synchrony,scav}" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         cli.main(["generate", "x.mp4", "--select", "loudest"])
     err = capsys.readouterr().err
-    assert "{agreement,synchrony,scav}" in err and "Literal" not in err
+    assert "{consensus,agreement,synchrony,scav}" in err and "Literal" not in err
     assert err.count("\n") == 1
 
 

@@ -20,7 +20,7 @@ from vab.features.manifest import Clip
 from vab.files import write_atomically
 from vab.generation import Generation
 from vab.pictures import new_figure, png
-from vab.selection import AgreementSelector, SCAVSelector
+from vab.selection import AgreementSelector, ConsensusSelector, SCAVSelector, Selector
 from vab.shapes import Float, Tensor
 
 
@@ -59,10 +59,10 @@ def run(options: SweepOptions) -> int:
     ]
     if samples:
         seconds = seconds_a_clip(clips[0], pipeline, recommended)
-        order = best_first(samples, clips, options)
+        selector = _selector(options)
     for count in options.best_of:
-        kept = [next(number for number in each if number < count) for each in order]
-        add_row("best of", count, [samples[number][row] for row, number in enumerate(kept)], count * seconds)
+        kept = choose(samples[:count], clips, selector)
+        add_row("best of", count, kept, count * seconds)
     _show(rows)
     _draw(out / "sweep.png", rows)
     measured = measured_on(
@@ -94,23 +94,24 @@ class _Kept:
         yield self.waveform
 
 
-def best_first(
-    samples: Sequence[Sequence[Float[Tensor, "1 L"]]], clips: Sequence[BenchmarkClip], options: SweepOptions
-) -> list[list[int]]:
-    """Numbers of each clip's samples: ``vab generate --select`` would keep the first of those there are."""
-    weights = vab.load(options.select_weights, device=options.device)
-    is_distance = weights.card.type == "scav"
-    selector = (SCAVSelector if is_distance else AgreementSelector)(weights)
-    order = []
+def choose(
+    samples: Sequence[Sequence[Float[Tensor, "1 L"]]], clips: Sequence[BenchmarkClip], selector: Selector
+) -> list[Float[Tensor, "1 L"]]:
+    """Of each clip's samples the one that ``vab generate --select`` would keep."""
+    kept = []
     with progress_bar("clips") as progress:
-        for row, clip in enumerate(progress.track(clips, description="choosing")):
-            candidates = [
-                Generation(_Kept(sounds[row], SAMPLE_RATE), Clip(clip.id, clip.video), {})
-                for sounds in samples
-            ]
-            [judged] = selector.choose(candidates).numbers.values()
-            order.append(sorted(range(len(judged)), key=judged.__getitem__, reverse=not is_distance))
-    return order
+        for row, clip in enumerate(progress.track(clips, description=f"best of {len(samples)}")):
+            named = Clip(clip.id, clip.video)
+            candidates = [Generation(_Kept(sounds[row], SAMPLE_RATE), named, {}) for sounds in samples]
+            kept.append(samples[selector.choose(candidates).index][row])
+    return kept
+
+
+def _selector(options: SweepOptions) -> Selector:
+    if options.select == "consensus":
+        return ConsensusSelector()
+    weights = vab.load(options.select_weights, device=options.device)
+    return (SCAVSelector if weights.card.type == "scav" else AgreementSelector)(weights)
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

@@ -19,7 +19,7 @@ from tasks.demo.benchmark.classifier import ReferenceClassifier
 from tasks.demo.benchmark.codec import distances
 from tasks.demo.benchmark.material import BenchmarkClip, kept_sounds, partner_of, training_sounds
 from tasks.demo.benchmark.scores import score
-from tasks.demo.options import AblationOptions, SweepOptions
+from tasks.demo.options import AblationOptions
 from tasks.demo.world import CLASSES, SAMPLE_RATE, ground_truth, render_waveform, sample_scene
 from tasks.options import read_options
 from tasks.pretraining.options import PretrainOptions
@@ -189,7 +189,21 @@ def test_the_whole_benchmark_on_the_bundle(kept: Path) -> None:
 @pytest.mark.slow
 def test_a_sweep_says_what_each_choice_gives_and_costs(kept: Path) -> None:
     words = ["--clips", "9", "--classifier-clips", "54", "-o", str(kept)]
-    words += ["--steps", "1", "2", "--cfg-scale", "1", "--temperature", "0", "--best-of", "1", "2"]
+    words += [
+        "--steps",
+        "1",
+        "2",
+        "--cfg-scale",
+        "1",
+        "--temperature",
+        "0",
+        "--best-of",
+        "1",
+        "2",
+        "3",
+        "--select",
+        "consensus",
+    ]
     assert cli.main(["evaluate", "sweep", *words]) == 0
     rows = json.loads((kept / "sweep.json").read_text())["rows"]
     assert [(row["option"], row["value"]) for row in rows] == [
@@ -199,31 +213,27 @@ def test_a_sweep_says_what_each_choice_gives_and_costs(kept: Path) -> None:
         ("temperature", 0),
         ("best of", 1),
         ("best of", 2),
+        ("best of", 3),
     ]
     assert all(row["seconds"] > 0 for row in rows)
     assert all(0 <= row["f1_50ms"] <= row["f1_100ms"] <= 1 for row in rows)
     assert (kept / "sweep.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize(("kind", "best"), [("vab-encoder", [0, 1, 1]), ("scav", [0, 0, 2])])
-def test_the_selector_is_asked_once_for_all_numbers_of_samples(
-    clips: list[BenchmarkClip], monkeypatch: pytest.MonkeyPatch, kind: str, best: list[int]
-) -> None:
-    asked: list[int] = []
+def test_of_each_clips_samples_the_selectors_choice_is_kept(clips: list[BenchmarkClip]) -> None:
+    class Highest:
+        name, provenance = "highest", {}
 
-    def choose(candidates: list[Any]) -> Choice:
-        asked.append(len(candidates))
-        return Choice(0, {"numbers": [each.waveform[0, 0].item() for each in candidates]})
+        def choose(self, candidates: list[Any]) -> Choice:
+            levels = [each.waveform[0, 0].item() for each in candidates]
+            return Choice(levels.index(max(levels)), {"levels": levels})
 
-    monkeypatch.setattr(
-        sweep.vab, "load", lambda name, device: SimpleNamespace(card=SimpleNamespace(type=kind))
-    )
-    for selector in ("AgreementSelector", "SCAVSelector"):
-        monkeypatch.setattr(sweep, selector, lambda weights: SimpleNamespace(choose=choose))
-    samples = [[torch.full((1, 8), number)] * 2 for number in (2.0, 3.0, 1.0, 3.0)]
-    order = sweep.best_first(samples, clips[:2], SweepOptions())
-    assert asked == [4, 4], "one clip at a time, all of its samples"
-    assert [next(n for n in each if n < count) for count in (1, 2, 4) for each in order[:1]] == best
+    samples = [
+        [torch.full((1, 8), first), torch.full((1, 8), second)] for first, second in ((2.0, 3.0), (3.0, 1.0))
+    ]
+    kept = sweep.choose(samples, clips[:2], Highest())
+    assert [sound[0, 0].item() for sound in kept] == [3, 3]
+    assert [sound[0, 0].item() for sound in sweep.choose(samples[:1], clips[:2], Highest())] == [2, 3]
 
 
 def test_models_of_one_type_have_their_own_configuration(

@@ -15,9 +15,10 @@ from tasks import cli
 from vab import media
 from vab.features.manifest import Clip
 from vab.generation import Generation
+from vab.metrics.spectra import log_mel_distance
 from vab.metrics.synchformer_inputs import AV_BENCHMARK, V_AURA, View
 from vab.pipeline import Pipeline
-from vab.selection import AgreementSelector, Choice, SynchronySelector
+from vab.selection import AgreementSelector, Choice, ConsensusSelector, SynchronySelector
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,25 @@ def test_agreement_is_the_cosine_of_the_embeddings(folder: Path) -> None:
     assert choice.index == expected.index(max(expected))
 
 
+def test_consensus_is_the_sound_most_like_the_others(folder: Path) -> None:
+    times = torch.arange(16_000) / 16_000
+    sounds = [0.3 * torch.sin(2 * torch.pi * pitch * times)[None] for pitch in (300, 2000, 400, 410)]
+    clip = Clip("clip0", folder / "clips" / "clip0.mp4", duration=1.0)
+    choice = ConsensusSelector().choose([Generation(Made(sound), clip, {}) for sound in sounds])
+    expected = [sum(log_mel_distance(sound, other, 16_000) for other in sounds) / 3 for sound in sounds]
+    assert choice.numbers == {"distances": pytest.approx(expected, rel=1e-4)}
+    assert choice.index == expected.index(min(expected)) != 1
+    assert max(expected) == expected[1]
+
+
+def test_choosing_by_consensus_end_to_end(folder: Path) -> None:
+    assert generate(folder, "usual", "--num-samples", "3", "--select", "consensus") == 0
+    settings = json.loads((folder / "usual" / "clip0.flac.json").read_text())
+    selection = settings["selection"]
+    assert (selection["by"], selection["num_samples"]) == ("consensus", 3)
+    assert settings["sample"] == selection["distances"].index(min(selection["distances"]))
+
+
 class Known:
     """Stands for Synchformer: what it answers to a sound stands in its first samples."""
 
@@ -170,4 +190,6 @@ def test_a_measure_that_is_missing_is_one_line(
 
 def test_one_sound_is_no_choice(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert generate(folder, "none", "--select", "agreement") == 2
-    assert "--select agreement chooses among several soundtracks" in capsys.readouterr().err
+    assert "--select agreement chooses among 2 soundtracks or more" in capsys.readouterr().err
+    assert generate(folder, "none", "--select", "consensus", "--num-samples", "2") == 2
+    assert "--select consensus chooses among 3 soundtracks or more" in capsys.readouterr().err
