@@ -27,7 +27,11 @@ def test_8_bit_products_are_near_the_exact_ones() -> None:
 
 
 @pytest.mark.parametrize("has_bias", [True, False])
-def test_8_bit_products_are_those_of_dynamic_quantisation(has_bias: bool) -> None:
+def test_8_bit_products_are_those_of_dynamic_quantisation(
+    has_bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    default = torch.backends.quantized.engine
+    monkeypatch.setattr(torch.backends.quantized, "engine", "onednn")
     torch.manual_seed(0)
     blocks = torch.nn.ModuleList([torch.nn.Sequential(torch.nn.Linear(48, 33, bias=has_bias))])
     with warnings.catch_warnings():
@@ -35,9 +39,11 @@ def test_8_bit_products_are_those_of_dynamic_quantisation(has_bias: bool) -> Non
         expected = torch.ao.quantization.quantize_dynamic(
             blocks, {torch.nn.Linear: torch.ao.quantization.per_channel_dynamic_qconfig}
         )
+    monkeypatch.undo()
     model = torch.nn.Module()
     model.blocks = blocks
     on_device(model, "cpu", "int8")
+    assert torch.backends.quantized.engine == default
     x = torch.randn(2, 7, 48)
     assert torch.equal(blocks[0](x), expected[0](x))
 

@@ -63,7 +63,10 @@ def on_device(model: nn.Module, device: str, dtype: str) -> nn.Module:
 
 
 class _Int8Linear(nn.Module):
-    """Bit for bit the deprecated ``torch.ao.quantization.quantize_dynamic``, on the operators behind it."""
+    """What the deprecated ``torch.ao.quantization.quantize_dynamic`` makes of one, on the operators behind it.
+
+    By oneDNN, which has the matrix units of newer CPUs: half the time of PyTorch's default there.
+    """
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -71,7 +74,14 @@ class _Int8Linear(nn.Module):
         scales = (weight.abs().amax(dim=1) / 127.5).clamp_min(torch.finfo(torch.float32).eps)
         zeros = torch.zeros_like(scales, dtype=torch.int64)
         rounded = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
-        self.packed = torch.ops.quantized.linear_prepack(rounded, linear.bias)
+        backend = torch.backends.quantized
+        default = backend.engine
+        if "onednn" in backend.supported_engines:
+            backend.engine = "onednn"
+        try:
+            self.packed = torch.ops.quantized.linear_prepack(rounded, linear.bias)
+        finally:
+            backend.engine = default
 
     def forward(self, x: Tensor) -> Tensor:
         product: Tensor = torch.ops.quantized.linear_dynamic(x, self.packed, reduce_range=True)
