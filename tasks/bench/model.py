@@ -50,26 +50,30 @@ def train(options: BenchModelOptions) -> int:
 
 
 def _bench(what: str, options: BenchModelOptions) -> int:
-    if options.output:
-        check_outputs([options.output])
+    if options.profile:
+        check_outputs([options.profile], options.configs)
     device = choose_device(options.device)
-    rows = [_row(path, what, options, device) for path in options.configs]
+    rows, profiles = zip(*(_measure(path, what, options, device) for path in options.configs), strict=True)
     _show(rows, f"{what}: {options.batch_size} x {options.seconds:g} s, {options.dtype}, {device}")
+    measured = conditions(
+        clips="random codes and frames",
+        num_clips=options.batch_size,
+        clip_seconds=options.seconds,
+        seed=0,
+        device=f"{processor(device)}, {options.dtype}",
+        command=command_line(f"bench {what}", options),
+    )
     if options.output:
-        measured = conditions(
-            clips="random codes and frames",
-            num_clips=options.batch_size,
-            clip_seconds=options.seconds,
-            seed=0,
-            device=f"{processor(device)}, {options.dtype}",
-            command=command_line(f"bench {what}", options),
-        )
         write_record(options.output, "speed", {"what": what, "models": rows}, measured)
+    if options.profile:
+        write_record(options.profile, "profile", {"what": what, "models": profiles}, measured)
     return 0
 
 
-def _row(path: Path, what: str, options: BenchModelOptions, device: str) -> dict[str, Any]:
-    """Sizes of one model, its seconds, and the least that its matrix products take at this machine's rate."""
+def _measure(
+    path: Path, what: str, options: BenchModelOptions, device: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of one model its sizes, seconds, and the least that its products take at this machine's rate; and its profile."""
     document = read_yaml(path)
     kind = document.get("type", "vab")
     folder = find_model(kind)
@@ -101,8 +105,10 @@ def _row(path: Path, what: str, options: BenchModelOptions, device: str) -> dict
         num_rows *= len(branches(decoding.cfg_scale))
     rate = matrix_rate(num_rows, config.width, dtype, device)
     floor = operations / rate
-    return {
-        "model": f"{path.parent.name}/{path.stem}",
+    name = f"{path.parent.name}/{path.stem}"
+    profile = {"model": name, "seconds": _profile(work, device)} if options.profile else {}
+    row = {
+        "model": name,
         "parameters_millions": sizes,
         "num_code_steps": windows.num_steps,
         "num_frames": {name: windows.length(name) for name in config.conditions},
@@ -113,6 +119,21 @@ def _row(path: Path, what: str, options: BenchModelOptions, device: str) -> dict
         "floor_seconds": floor,
         "times_floor": median(seconds) / floor,
     }
+    return row, profile
+
+
+def _profile(work: Callable[[], object], device: str) -> dict[str, float]:
+    """Seconds of each operation, on a GPU of each kernel, the longest first; without those within it."""
+    with torch.profiler.profile(acc_events=True) as profile:
+        work()
+    kind = torch.autograd.DeviceType.CUDA if device.startswith("cuda") else torch.autograd.DeviceType.CPU
+    seconds = {
+        event.key: (event.self_device_time_total if device.startswith("cuda") else event.self_cpu_time_total)
+        / 1e6
+        for event in profile.key_averages()
+        if event.device_type == kind
+    }
+    return dict(sorted(seconds.items(), key=lambda each: -each[1]))
 
 
 def _training_step(

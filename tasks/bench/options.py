@@ -35,6 +35,8 @@ class BenchModelOptions:
     """auto, cpu or cuda."""
     output: Path | None = short("o", default=None)
     """JSON file for the numbers."""
+    profile: Path | None = None
+    """JSON file for what each operation takes in one more run."""
 
     def __post_init__(self) -> None:
         check_ranges(self, batch_size=(1, 10**5), seconds=(0.1, 3600), repeats=(1, 1000))

@@ -306,6 +306,22 @@ def _speed(documents: Sequence[Document]) -> Table:
     )
 
 
+def _profile(documents: Sequence[Document]) -> Table:
+    """Operations that take a hundredth or more of a run of any of the models, beside the others together."""
+    runs = {
+        f"{document['what']}, {model['model']}, {document['conditions']['device'].split(', ')[-1]}": model[
+            "seconds"
+        ]
+        for document in documents
+        for model in document["models"]
+    }
+    shares = [{name: each / sum(run.values()) for name, each in run.items()} for run in runs.values()]
+    shown = {name: None for share in shares for name, each in share.items() if each >= 0.01}
+    rows = [[f"`{name}`", *(_shown(share.get(name), ".1%") for share in shares)] for name in shown]
+    others = [_shown(1 - sum(share.get(name, 0) for name in shown), ".1%") for share in shares]
+    return Table(["operation", *runs], [*rows, ["others", *others]])
+
+
 def _extraction(documents: Sequence[Document]) -> Table:
     def cells(document: Document) -> list[str]:
         rates = (f"{rate:.2f}" for rate in document["clips_a_second"].values())
@@ -361,6 +377,7 @@ _TABLES: dict[str, Callable[[Sequence[Document]], Table]] = {
     "codec": _codec,
     "classification": _classification,
     "speed": _speed,
+    "profile": _profile,
     "extraction": _extraction,
     "index": _index,
 }

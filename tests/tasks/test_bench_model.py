@@ -43,6 +43,20 @@ def test_seconds_stand_beside_their_floor(what: str, dtype: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("what", ["generate", "train"])
+def test_a_profile_says_where_the_time_goes(what: str, tmp_path: Path) -> None:
+    config, out = tmp_path / "tiny.yaml", tmp_path / "profile.json"
+    config.write_text(CONFIG)
+    words = f"bench {what} {config} --seconds 1 --repeats 1 --dtype float32 --device cpu --profile {out}"
+    assert cli.main(words.split()) == 0
+    document = json.loads(out.read_text())
+    assert (document["benchmark"], document["what"]) == ("profile", what)
+    [run] = document["models"]
+    assert "aten::addmm" in run["seconds"]
+    assert list(run["seconds"].values()) == sorted(run["seconds"].values(), reverse=True)
+    assert ("aten::mm" in run["seconds"]) == (what == "train"), "products of the backward pass"
+
+
+@pytest.mark.parametrize("what", ["generate", "train"])
 def test_maskvat_is_timed_on_all_its_conditions(what: str, tmp_path: Path) -> None:
     config, out = tmp_path / "tiny.yaml", tmp_path / "out.json"
     config.write_text(MASKVAT)

@@ -142,6 +142,22 @@ def test_what_cannot_be_filled_in_is_one_line(
     assert "\n" not in error and str(tmp_path) in error and not out.exists()
 
 
+def test_profiles_are_shares_of_each_run(tmp_path: Path) -> None:
+    runs = [
+        {"model": "vab/a", "seconds": {"product": 6.0, "norm": 3.96, "view": 0.04}},
+        {"model": "vab/b", "seconds": {"attention": 1.0, "product": 1.0}},
+    ]
+    profile = {"benchmark": "profile", "what": "generate", "models": runs}
+    write(
+        tmp_path, "{{ table p }}", p=profile | {"conditions": CONDITIONS | {"device": "cpu, 2 threads, int8"}}
+    )
+    text = page(tmp_path)
+    assert "| operation | generate, vab/a, int8 | generate, vab/b, int8 |" in text
+    assert "| `product` | 60.0 % | 50.0 % |" in text
+    assert "| `attention` |  | 50.0 % |" in text
+    assert "| others | 0.4 % | 0.0 % |" in text and "view" not in text
+
+
 def test_codecs(tmp_path: Path) -> None:
     row = {"system": "opus", "bits_per_second": 6000.4, "tone_share": 0.9, "pitch_error_cents": 3.2}
     write(
