@@ -79,8 +79,8 @@ class GenerateOptions:
     device: str = "auto"
     """auto, cpu or cuda."""
     dtype: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
-    """Arithmetic: auto is bfloat16 on a GPU and float32 on a CPU; int8, 8-bit matrix products, is the fastest for large
-    models on a CPU."""
+    """Arithmetic: auto is bfloat16 on a GPU and float32 on a CPU. Faster on a CPU: bfloat16 where it has matrix units
+    for it (AMX), elsewhere, for large models, int8, 8-bit matrix products."""
     overwrite: bool = False
     """Make results again that are there already, whatever they were made with."""
 
