@@ -308,13 +308,11 @@ def _speed(documents: Sequence[Document]) -> Table:
 
 def _profile(documents: Sequence[Document]) -> Table:
     """Operations that take a hundredth or more of a run of any of the models, beside the others together."""
-    runs = {
-        f"{document['what']}, {model['model']}, {document['conditions']['device'].split(', ')[-1]}": model[
-            "seconds"
-        ]
-        for document in documents
-        for model in document["models"]
-    }
+    runs = {}
+    for document in documents:
+        arithmetic = document["conditions"]["device"].split(", ")[-1]
+        for model in document["models"]:
+            runs[f"{document['what']}, {model['model']}, {arithmetic}"] = model["seconds"]
     shares = [{name: each / sum(run.values()) for name, each in run.items()} for run in runs.values()]
     shown = {name: None for share in shares for name, each in share.items() if each >= 0.01}
     rows = [[f"`{name}`", *(_shown(share.get(name), ".1%") for share in shares)] for name in shown]
