@@ -126,10 +126,10 @@ def _profile(work: Callable[[], object], device: str) -> dict[str, float]:
     """Seconds of each operation, on a GPU of each kernel, the longest first; without those within it."""
     with torch.profiler.profile(acc_events=True) as profile:
         work()
-    kind = torch.autograd.DeviceType.CUDA if device.startswith("cuda") else torch.autograd.DeviceType.CPU
+    is_cuda = device.startswith("cuda")
+    kind = torch.autograd.DeviceType.CUDA if is_cuda else torch.autograd.DeviceType.CPU
     seconds = {
-        event.key: (event.self_device_time_total if device.startswith("cuda") else event.self_cpu_time_total)
-        / 1e6
+        event.key: (event.self_device_time_total if is_cuda else event.self_cpu_time_total) / 1e6
         for event in profile.key_averages()
         if event.device_type == kind
     }

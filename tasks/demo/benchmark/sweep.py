@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from vab.features.manifest import Clip
 from vab.files import write_atomically
 from vab.generation import Generation
 from vab.pictures import new_figure, png
-from vab.selection import AgreementSelector, ConsensusSelector, SCAVSelector, Selector
+from vab.selection import AgreementSelector, ConsensusSelector, SCAVSelector
 from vab.shapes import Float, Tensor
 
 
@@ -59,9 +59,9 @@ def run(options: SweepOptions) -> int:
     ]
     if samples:
         seconds = seconds_a_clip(clips[0], pipeline, recommended)
-        selector = _selector(options)
-    for count in options.best_of:
-        kept = choose(samples[:count], clips, selector)
+        chosen = choose(samples, clips, options)
+    for place, count in enumerate(options.best_of):
+        kept = [samples[numbers[place]][row] for row, numbers in enumerate(chosen)]
         add_row("best of", count, kept, count * seconds)
     _show(rows)
     _draw(out / "sweep.png", rows)
@@ -95,23 +95,36 @@ class _Kept:
 
 
 def choose(
-    samples: Sequence[Sequence[Float[Tensor, "1 L"]]], clips: Sequence[BenchmarkClip], selector: Selector
-) -> list[Float[Tensor, "1 L"]]:
-    """Of each clip's samples the one that ``vab generate --select`` would keep."""
-    kept = []
+    samples: Sequence[Sequence[Float[Tensor, "1 L"]]], clips: Sequence[BenchmarkClip], options: SweepOptions
+) -> list[list[int]]:
+    """For each clip, of each of ``best_of``, the number of the sample that ``vab generate --select`` would keep."""
+    best_of = _best_of(options)
+    chosen = []
     with progress_bar("clips") as progress:
-        for row, clip in enumerate(progress.track(clips, description=f"best of {len(samples)}")):
+        for row, clip in enumerate(progress.track(clips, description="choosing")):
             named = Clip(clip.id, clip.video)
-            candidates = [Generation(_Kept(sounds[row], SAMPLE_RATE), named, {}) for sounds in samples]
-            kept.append(samples[selector.choose(candidates).index][row])
-    return kept
+            chosen.append(
+                best_of([Generation(_Kept(sounds[row], SAMPLE_RATE), named, {}) for sounds in samples])
+            )
+    return chosen
 
 
-def _selector(options: SweepOptions) -> Selector:
+def _best_of(options: SweepOptions) -> Callable[[Sequence[Generation]], list[int]]:
+    """From one clip's candidates to the best of the first few of them, for each of ``best_of``."""
     if options.select == "consensus":
-        return ConsensusSelector()
+        consensus = ConsensusSelector()
+        return lambda candidates: [consensus.choose(candidates[:count]).index for count in options.best_of]
     weights = vab.load(options.select_weights, device=options.device)
-    return (SCAVSelector if weights.card.type == "scav" else AgreementSelector)(weights)
+    is_distance = weights.card.type == "scav"
+    selector = (SCAVSelector if is_distance else AgreementSelector)(weights)
+
+    def ranked(candidates: Sequence[Generation]) -> list[int]:
+        # Of one candidate the number does not depend on the others: all are judged once.
+        [judged] = selector.choose(candidates).numbers.values()
+        order = sorted(range(len(judged)), key=judged.__getitem__, reverse=not is_distance)
+        return [next(number for number in order if number < count) for count in options.best_of]
+
+    return ranked
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

@@ -19,7 +19,7 @@ from tasks.demo.benchmark.classifier import ReferenceClassifier
 from tasks.demo.benchmark.codec import distances
 from tasks.demo.benchmark.material import BenchmarkClip, kept_sounds, partner_of, training_sounds
 from tasks.demo.benchmark.scores import score
-from tasks.demo.options import AblationOptions
+from tasks.demo.options import AblationOptions, SweepOptions
 from tasks.demo.world import CLASSES, SAMPLE_RATE, ground_truth, render_waveform, sample_scene
 from tasks.options import read_options
 from tasks.pretraining.options import PretrainOptions
@@ -220,20 +220,32 @@ def test_a_sweep_says_what_each_choice_gives_and_costs(kept: Path) -> None:
     assert (kept / "sweep.png").stat().st_size > 10_000
 
 
-def test_of_each_clips_samples_the_selectors_choice_is_kept(clips: list[BenchmarkClip]) -> None:
-    class Highest:
-        name, provenance = "highest", {}
+@pytest.mark.parametrize(("kind", "best"), [("vab-encoder", [0, 1, 1]), ("scav", [0, 0, 2])])
+def test_the_selector_is_asked_once_for_all_numbers_of_samples(
+    clips: list[BenchmarkClip], monkeypatch: pytest.MonkeyPatch, kind: str, best: list[int]
+) -> None:
+    asked: list[int] = []
 
-        def choose(self, candidates: list[Any]) -> Choice:
-            levels = [each.waveform[0, 0].item() for each in candidates]
-            return Choice(levels.index(max(levels)), {"levels": levels})
+    def choose(candidates: list[Any]) -> Choice:
+        asked.append(len(candidates))
+        return Choice(0, {"numbers": [each.waveform[0, 0].item() for each in candidates]})
 
-    samples = [
-        [torch.full((1, 8), first), torch.full((1, 8), second)] for first, second in ((2.0, 3.0), (3.0, 1.0))
-    ]
-    kept = sweep.choose(samples, clips[:2], Highest())
-    assert [sound[0, 0].item() for sound in kept] == [3, 3]
-    assert [sound[0, 0].item() for sound in sweep.choose(samples[:1], clips[:2], Highest())] == [2, 3]
+    monkeypatch.setattr(
+        sweep.vab, "load", lambda name, device: SimpleNamespace(card=SimpleNamespace(type=kind))
+    )
+    for selector in ("AgreementSelector", "SCAVSelector"):
+        monkeypatch.setattr(sweep, selector, lambda weights: SimpleNamespace(choose=choose))
+    samples = [[torch.full((1, 8), number)] * 2 for number in (2.0, 3.0, 1.0, 3.0)]
+    chosen = sweep.choose(samples, clips[:2], SweepOptions(best_of=[1, 2, 4]))
+    assert asked == [4, 4], "one clip at a time, all of its samples"
+    assert chosen == [best, best]
+
+
+def test_consensus_is_of_the_samples_that_there_are(clips: list[BenchmarkClip]) -> None:
+    noise = torch.randn(3, 1, 16_000, generator=torch.Generator().manual_seed(0))
+    samples = [[0.5 * noise[0]], [0.01 * noise[1]], [0.4 * noise[0]], [0.01 * noise[2]], [0.02 * noise[1]]]
+    options = SweepOptions(best_of=[1, 3, 5], select="consensus")
+    assert sweep.choose(samples, clips[:1], options) == [[0, 2, 4]]
 
 
 def test_models_of_one_type_have_their_own_configuration(
