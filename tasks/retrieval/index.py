@@ -29,7 +29,9 @@ def build(options: IndexBuildOptions) -> int:
     pipeline = vab.load(options.weights, device=options.device)
     sources = find_sources(options.inputs, pipeline)
     with only_writer(options.output, make=True):
-        database = open_or_create(options.output, pipeline, kind=options.kind, backend=options.backend)
+        database = open_or_create(
+            options.output, pipeline, kind=options.kind, backend=options.backend, tables=options.tables
+        )
         return _fill(database, pipeline, sources, _cluster(options, options.weights))
 
 

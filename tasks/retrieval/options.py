@@ -89,6 +89,9 @@ class IndexBuildOptions:
     backend: Backend = "faiss"
     """faiss: SQLite and FAISS, fastest while an index fits into memory. lancedb: read from the disk, and searched while
     it is added to (`pip install 'vab[lancedb]'`)."""
+    tables: str | None = None
+    """Object storage that keeps LanceDB's tables in place of the folder: s3://bucket/name, gs:// or az://, with the
+    credentials of the environment. An index that is there is gone on with; one process at a time may write."""
     weights: str = "demo-search"
     """A name that 'vab info' lists, or a .safetensors file of 'vab adapt' or 'vab pretrain'."""
     engine: Literal["local", "dask"] = "local"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from tasks import cli
 pytest.importorskip("lancedb", reason="needs vab[lancedb]")
 from vab.errors import RetrievalError
 from vab.retrieval import lance
-from vab.retrieval.backends import open_database
+from vab.retrieval.backends import create_database, open_database
 from vab.retrieval.base import BRANCHES, IndexInfo
 from vab.retrieval.building import verify_index
 from vab.retrieval.database import Database
@@ -127,6 +128,55 @@ def test_the_commands_are_the_same(tmp_path: Path, capsys: pytest.CaptureFixture
     assert cli.main(["index", "remove", index, str(clips[2])]) == 0
     assert cli.main(["index", "verify", index]) == 0
     assert "sound, 2 clips, 2 video, 2 audio windows" in capsys.readouterr().out
+
+
+@pytest.fixture(params=["file-object-store", "s3"])
+def bucket(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of object storage: a folder taken for one, or a server that speaks as S3 does."""
+    if request.param == "file-object-store":
+        monkeypatch.setattr(lance, "SCHEMES", ("file-object-store://",))
+        yield f"file-object-store://{tmp_path}/bucket"
+        return
+    server = pytest.importorskip("moto.server", reason="needs moto[server]").ThreadedMotoServer(port=0)
+    boto3 = pytest.importorskip("boto3")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ALLOW_HTTP"):
+        monkeypatch.setenv(name, "true")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    server.start()
+    try:
+        address = "http://{}:{}".format(*server.get_host_and_port())
+        monkeypatch.setenv("AWS_ENDPOINT", address)
+        boto3.client("s3", endpoint_url=address).create_bucket(Bucket="bucket")
+        yield "s3://bucket"
+    finally:
+        server.stop()
+
+
+def test_tables_in_object_storage(bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = ["--weights", str(write_tiny_model(tmp_path / "tiny.safetensors")), "--device", "cpu"]
+    clips = [write_tiny_clip(tmp_path / "media" / f"{n}.mp4", 1.0, seed=n) for n in range(3)]
+    first, second = (str(tmp_path / name) for name in ("first", "second"))
+    tables = ["--backend", "lancedb", "--tables", f"{bucket}/index"]
+    assert cli.main(["index", "build", str(clips[0]), "-o", first, *tables, *weights]) == 0
+    assert {file.name for file in Path(first).iterdir()} == {".lock", "tables.txt"}
+    assert cli.main(["index", "build", str(tmp_path / "media"), "-o", second, *tables, *weights]) == 0
+    assert "2 added, 1 there already: 3 clips" in capsys.readouterr().out
+    assert cli.main(["index", "remove", second, str(clips[1])]) == 0
+    assert cli.main(["index", "verify", first]) == 0
+    assert "sound, 2 clips" in capsys.readouterr().out
+    assert cli.main(["search", first, "--video", str(clips[2]), "--in", "video", "--json", *weights]) == 0
+    assert "2.mp4" in capsys.readouterr().out.split('"rank": 2')[0]
+    other = ["--backend", "lancedb", "--tables", f"{bucket}/other"]
+    assert cli.main(["index", "build", str(clips[0]), "-o", first, *other, *weights]) == 2
+    assert f"already holds an index of tables {bucket}/index" in capsys.readouterr().err
+
+
+def test_a_folder_is_not_object_storage(tmp_path: Path) -> None:
+    with pytest.raises(RetrievalError, match="tables: is no address"):
+        create_database(tmp_path, INFO, "lancedb", tables="tables")
+    with pytest.raises(RetrievalError, match="--backend lancedb"):
+        create_database(tmp_path, INFO, "faiss", tables="s3://bucket/index")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_damaged_is_one_line(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from vab.cluster import Cluster
 from vab.errors import RetrievalError, VABError, describe
 from vab.pipeline import Pipeline
-from vab.retrieval.backends import backend_of, create_database, open_database
+from vab.retrieval.backends import backend_of, create_database, open_database, tables_of
 from vab.retrieval.base import ClipDatabase, ClipRecord, IndexInfo, Span
 from vab.retrieval.options import Backend, Branch, IndexKind
 from vab.retrieval.sources import Source
@@ -34,15 +34,26 @@ class Added:
 
 
 def open_or_create(
-    path: Path, pipeline: Pipeline, *, kind: IndexKind, backend: Backend = "faiss"
+    path: Path,
+    pipeline: Pipeline,
+    *,
+    kind: IndexKind,
+    backend: Backend = "faiss",
+    tables: str | None = None,
 ) -> ClipDatabase:
-    """A new index, or the one that an interrupted build left.
+    """A new index, or the one that is there, such as an interrupted build left.
+
+    Args:
+        path: its folder.
+        pipeline: its model.
+        kind: of search.
+        backend: what keeps it.
+        tables: address in object storage of LanceDB's tables; None = where they are, of a new index the folder.
 
     Raises:
-        RetrievalError: the folder holds an index of another kind, backend or model.
+        RetrievalError: there is an index of another kind, backend or model, or with other tables.
     """
-    found = backend_of(path)
-    if found is None:
+    if backend_of(path) is None:
         provenance = pipeline.provenance
         info = IndexInfo(
             model=_portable(str(provenance["weights"])),
@@ -50,13 +61,16 @@ def open_or_create(
             dim=pipeline.model.config.width,
             kind=kind,
         )
-        return create_database(path, info, backend)
-    database = open_database(path)
+        database = create_database(path, info, backend, tables=tables)
+    else:
+        database = open_database(path)
     check_model(database, pipeline)
-    for what, here, wanted in (("kind", database.info.kind, kind), ("backend", found, backend)):
-        if here != wanted:
+    here = {"kind": database.info.kind, "backend": backend_of(path), "tables": tables_of(path)}
+    wanted = {"kind": kind, "backend": backend, "tables": tables or here["tables"]}
+    for what, there in here.items():
+        if there != wanted[what]:
             raise RetrievalError(
-                f"{path} already holds an index of {what} {here}; choose that --{what} or another folder"
+                f"{path} already holds an index of {what} {there}; choose that --{what} or another folder"
             )
     return database
 

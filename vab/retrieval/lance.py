@@ -2,14 +2,15 @@
 
 Four tables: ``roots``, ``clips``, and ``video`` and ``audio`` with a row a window. A clip is written when all of it is
 embedded: its windows first, its row in ``clips`` last. Windows that a killed run left without such a row are removed
-when the index is next written to.
+when the index is next written to. The tables are in the index's folder or in object storage, whose address the folder
+then holds.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
+import textwrap
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ import pyarrow as pa
 from typing_extensions import override
 
 from vab.errors import RetrievalError, describe
+from vab.files import write_atomically
+from vab.retrieval.backends import ADDRESS, tables_of
 from vab.retrieval.base import (
     BRANCHES,
     Answers,
@@ -36,6 +39,7 @@ from vab.retrieval.base import (
 from vab.retrieval.options import Branch
 
 FOLDER = "lance"
+SCHEMES = ("s3://", "gs://", "az://")
 COMMIT_SECONDS = 5.0
 """Clips of at most so long are lost with a kill."""
 INDEX_MINIMUM = 5_000
@@ -43,6 +47,8 @@ INDEX_MINIMUM = 5_000
 NUM_RECALL_QUERIES = 200
 PROBES, REFINE_FACTOR = 64, 16
 IDS_A_QUERY = 1000
+MESSAGE_LENGTH = 600
+"""Characters; object storage's errors hold whole pages."""
 ABOUT = b"vab"
 ROOTS = pa.schema({"id": pa.int64(), "path": pa.string(), "from_index": pa.string()})
 CLIPS = pa.schema(
@@ -53,19 +59,20 @@ PLACE = ["key", "root", "path", "start", "seconds"]
 
 
 class LanceDatabase(ClipDatabase):
-    """An index in a folder of LanceDB tables."""
+    """An index in LanceDB tables."""
 
     def __init__(self, path: Path) -> None:
         """Open what is there.
 
         Raises:
-            RetrievalError: LanceDB is not installed, or the tables are damaged.
+            RetrievalError: LanceDB is not installed, or the tables are damaged or cannot be reached.
         """
         self.path = path
-        self._connection = _connect(path)
-        with self._named("read"):
-            self._roots, self._clips = (self._connection.open_table(name) for name in ("roots", "clips"))
-            self._windows = {branch: self._connection.open_table(branch) for branch in BRANCHES}
+        self.tables = tables_of(path) or str(path / FOLDER)
+        with _named("read", self.tables):
+            connection = _connect(self.tables)
+            self._roots, self._clips = (connection.open_table(name) for name in ("roots", "clips"))
+            self._windows = {branch: connection.open_table(branch) for branch in BRANCHES}
             self.info = IndexInfo(**json.loads(self._clips.schema.metadata[ABOUT]))
         self._is_clean = False
         self._embedding: dict[int, list[tuple[Sequence[Span], dict[Branch, np.ndarray]]]] = {}
@@ -74,19 +81,33 @@ class LanceDatabase(ClipDatabase):
         self._committed = time.monotonic()
 
     @classmethod
-    def create(cls, path: Path, info: IndexInfo) -> LanceDatabase:
-        """A new index without clips.
+    def create(cls, path: Path, info: IndexInfo, tables: str | None = None) -> LanceDatabase:
+        """A new index without clips; one that is at the address already is opened.
+
+        Args:
+            path: its folder.
+            info: what it is of.
+            tables: address in object storage; None = the folder.
 
         Raises:
-            RetrievalError: LanceDB is not installed.
+            RetrievalError: LanceDB is not installed, or the address is none, or cannot be reached.
         """
-        shutil.rmtree(path / FOLDER, ignore_errors=True)  # what a build that was killed here left
-        connection = _connect(path)
-        connection.create_table("roots", schema=ROOTS)
-        for branch in BRANCHES:
-            connection.create_table(branch, schema=_windows_schema(info.dim))
-        # Last: an index is there when its clips are.
-        connection.create_table("clips", schema=CLIPS.with_metadata({ABOUT: json.dumps(asdict(info))}))
+        if tables is not None and not tables.startswith(SCHEMES):
+            raise RetrievalError(f"{tables}: is no address of object storage; give {', '.join(SCHEMES)}...")
+        place = tables or str(path / FOLDER)
+        with _named("written", place):
+            connection = _connect(place)
+            if "clips" not in (present := connection.table_names()):
+                windows = _windows_schema(info.dim)
+                for name, schema in {"roots": ROOTS, **dict.fromkeys(BRANCHES, windows)}.items():
+                    if name in present:  # a build that was killed here left it
+                        connection.drop_table(name)
+                    connection.create_table(name, schema=schema)
+                # Last: an index is there when its clips are.
+                about = CLIPS.with_metadata({ABOUT: json.dumps(asdict(info))})
+                connection.create_table("clips", schema=about)
+        if tables:
+            write_atomically(path / ADDRESS, f"{tables}\n")
         return cls(path)
 
     @property
@@ -108,7 +129,7 @@ class LanceDatabase(ClipDatabase):
 
     @override
     def vectors(self, branch: Branch, key: str | None = None) -> np.ndarray:
-        with self._named("read"):
+        with _named("read", self.tables):
             query = self._windows[branch].search().select(["number", "vector"])
             if key is not None:
                 query = query.where(f"key = {_quoted(key)}")
@@ -122,7 +143,7 @@ class LanceDatabase(ClipDatabase):
     def add_root(self, root: Path) -> int:
         number = int(self._roots.count_rows()) + 1
         from_index = os.path.relpath(root, self.path.absolute())
-        with self._named("written"):
+        with _named("written", self.tables):
             self._roots.add([{"id": number, "path": str(root), "from_index": from_index}])
         return number
 
@@ -164,7 +185,7 @@ class LanceDatabase(ClipDatabase):
 
     @override
     def commit(self) -> None:
-        with self._named("written"):
+        with _named("written", self.tables):
             for branch in BRANCHES if self._ready else ():
                 if (rows := self._rows(branch)).num_rows:
                     self._windows[branch].add(rows)
@@ -183,7 +204,7 @@ class LanceDatabase(ClipDatabase):
         self.commit()
         recalls: dict[Branch, float] = {}
         kind = self.info.kind
-        with self._named("written"):
+        with _named("written", self.tables):
             for branch, other in zip(BRANCHES, reversed(BRANCHES), strict=True):
                 table = self._windows[branch]
                 if kind != "flat" and not table.list_indices() and table.count_rows() >= INDEX_MINIMUM:
@@ -253,7 +274,7 @@ class LanceDatabase(ClipDatabase):
         known = set(self._known.values())
         in_use = [self._ids(branch) for branch in BRANCHES]
         if orphans := set().union(*in_use) - known:
-            with self._named("written"):
+            with _named("written", self.tables):
                 self._delete(sorted(orphans))
         self._next_clip = max(known | orphans, default=0) + 1
         numbers = [
@@ -271,14 +292,6 @@ class LanceDatabase(ClipDatabase):
             for branch in BRANCHES:
                 self._windows[branch].delete(f"clip IN ({listed})")
             self._clips.delete(f"id IN ({listed})")
-
-    @contextmanager
-    def _named(self, what: str) -> Iterator[None]:
-        """LanceDB's own errors as one line."""
-        try:
-            yield
-        except (RuntimeError, ValueError, OSError, KeyError, TypeError) as error:
-            raise RetrievalError(f"{self.path / FOLDER}: cannot be {what} ({describe(error)})") from error
 
 
 class LanceAnswers(Answers):
@@ -332,14 +345,24 @@ class LanceAnswers(Answers):
         return scores, numbers
 
 
-def _connect(path: Path) -> Any:
+def _connect(tables: str) -> Any:
     os.environ.setdefault("LANCE_LOG", "error")  # its warnings are of its own versions
     try:
         import lancedb
     except ImportError as error:
-        raise RetrievalError(f"{path}: needs LanceDB; pip install 'vab[lancedb]'") from error
+        raise RetrievalError(f"{tables}: needs LanceDB; pip install 'vab[lancedb]'") from error
     # Every question sees what has been written until then.
-    return lancedb.connect(path / FOLDER, read_consistency_interval=timedelta(0))
+    return lancedb.connect(tables, read_consistency_interval=timedelta(0))
+
+
+@contextmanager
+def _named(what: str, tables: str) -> Iterator[None]:
+    """LanceDB's own errors as one line."""
+    try:
+        yield
+    except (RuntimeError, ValueError, OSError, KeyError, TypeError) as error:
+        reason = textwrap.shorten(describe(error), MESSAGE_LENGTH)
+        raise RetrievalError(f"{tables}: cannot be {what} ({reason})") from error
 
 
 def _windows_schema(dim: int) -> pa.Schema:
