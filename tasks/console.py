@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from operator import length_hint
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
@@ -68,13 +69,16 @@ def track(
     items: Iterable[Item],
     description: str,
     *,
-    total: int,
+    total: int | None = None,
     unit: str = "clips",
     size: Callable[[Item], int] = lambda item: 1,
 ) -> Iterator[Item]:
-    """The items, under a bar: each counts as done, as ``size`` many, once the next is asked for."""
+    """The items, under a bar: each counts as done, as ``size`` many, once the next is asked for.
+
+    By default ``total`` is the number of the items, where they have one.
+    """
     with progress_bar(unit) as progress:
-        task = progress.add_task(description, total=total)
+        task = progress.add_task(description, total=total or length_hint(items) or None)
         for item in items:
             yield item
             progress.advance(task, size(item))

@@ -52,7 +52,7 @@ def baseline_inputs(store: FeatureStore, clips: Sequence[int], options: Finetune
     if codec and codec.fingerprint != store.stream("codes").fingerprint:
         raise StoreError(f"{store.path}: not the codes of the {codec.name} that is here; extract again")
     inputs = {}
-    for clip in track(clips, "reading sound", total=len(clips)):
+    for clip in track(clips, "reading sound"):
         sound = _sound(store, clip) if codec is None else _decoded(store, clip, codec)
         inputs[clip] = (
             mfcc_statistics(sound, rate)

@@ -23,7 +23,7 @@ def run(options: ClassifyOptions) -> int:
     classifier = Classifier.load(options.weights, device=options.device)
     tell_limits(classifier.pipeline)
     documents = []
-    for file in track(files, "classifying", total=len(files), unit="files"):
+    for file in track(files, "classifying", unit="files"):
         try:
             found = classifier.classify(file, every=options.every, window_seconds=options.window)
             picture = _draw(classifier, file, found, options) if found.times else None

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 import vab
-from tasks.console import progress_bar, say
+from tasks.console import say
 from tasks.demo.options import CorpusOptions, DemoOptions
 from tasks.demo.picture import draw_clip
 from tasks.demo.world import FPS, SAMPLE_RATE, ground_truth, render, sample_scene, write_corpus
@@ -69,15 +69,12 @@ def run(options: DemoOptions) -> int:
 
 def corpus(options: CorpusOptions) -> int:
     """``vab demo corpus``: 90, 5 and 5 per cent of the clips in three splits, or all of them in one."""
-    with progress_bar("clips") as progress:
-        task = progress.add_task("rendering", total=options.clips)
-        manifest = write_corpus(
-            options.output,
-            options.clips if options.split == "all" else {options.split: options.clips},
-            seed=options.seed,
-            duration=options.duration,
-            workers=options.workers,
-            progress=lambda done, total: progress.update(task, completed=done),
-        )
+    manifest = write_corpus(
+        options.output,
+        options.clips if options.split == "all" else {options.split: options.clips},
+        seed=options.seed,
+        duration=options.duration,
+        workers=options.workers,
+    )
     say(f"{options.clips} clips in {options.output}, listed in {manifest}")
     return 0

@@ -12,7 +12,7 @@ import torch
 
 from tasks.classification.finetune import run as finetune
 from tasks.classification.options import FinetuneOptions
-from tasks.console import console, progress_bar
+from tasks.console import console
 from tasks.demo.options import TrainOptions
 from tasks.demo.training import material
 from tasks.demo.training.options import Amounts, CodecOptions, SyncOptions, TowerOptions
@@ -110,16 +110,13 @@ class Recipe:
 
     def corpus(self) -> None:
         """Render the clips."""
-        with progress_bar("clips") as progress:
-            task = progress.add_task("rendering", total=sum(self.amounts.num_clips.values()))
-            write_corpus(
-                self.out / "corpus",
-                self.amounts.num_clips,
-                seed=self.options.seed,
-                duration=material.CLIP_SECONDS,
-                workers=self.options.workers,
-                progress=lambda done, total: progress.update(task, completed=done),
-            )
+        write_corpus(
+            self.out / "corpus",
+            self.amounts.num_clips,
+            seed=self.options.seed,
+            duration=material.CLIP_SECONDS,
+            workers=self.options.workers,
+        )
 
     def codec(self) -> None:
         """Train the codec, on recordings too."""

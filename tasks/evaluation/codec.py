@@ -51,7 +51,7 @@ def run(options: CodecOptions) -> int:
     rate = codecs[0].sample_rate
     systems.append(System("opus", rate, lambda waveform: media.through_opus(waveform, rate), {}))
     files = {str(folder): _choose(folder, options) for folder in options.audio}
-    tracked = track(systems, "coding and decoding", total=len(systems), unit="systems")
+    tracked = track(systems, "coding and decoding", unit="systems")
     rows = [_measure(system, files, options) for system in tracked]
     options.output.mkdir(parents=True, exist_ok=True)
     num_files = sum(map(len, files.values()))

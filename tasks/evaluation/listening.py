@@ -50,7 +50,7 @@ def make(options: ListeningOptions) -> int:
     with tempfile.TemporaryDirectory() as folder:
         embedded = [
             [_as_data(systems[name][clip], pictures.get(clip, []), Path(folder)) for name in order]
-            for clip, order in track(trials, "embedding", total=len(trials), unit="trials")
+            for clip, order in track(trials, "embedding", unit="trials")
         ]
     # A digest of the trials ties answers to their key; who is who cannot be read from it.
     test = hashlib.sha256(json.dumps([options.seed, options.kind, trials]).encode()).hexdigest()[:12]

@@ -181,7 +181,7 @@ def _measure(data: FeatureDataset, system: System, output: Path, pipeline: Pipel
     rate = pipeline.codec.sample_rate
     frechet = FrechetDistance(mfcc(torch.zeros(1, MFCC_RATE)).shape[1])
     distances = []
-    for row in track(range(len(data)), system.name, total=len(data)):
+    for row in track(range(len(data)), system.name):
         ours, truth = (_file(data, row, folder, output) for folder in (system.folder, TRUTH))
         distances.append(log_mel_distance(media.read_audio(ours, rate), media.read_audio(truth, rate), rate))
         for file, is_generated in ((ours, True), (truth, False)):

@@ -51,7 +51,7 @@ def run(options: RefineOptions) -> int:
     pipeline = vab.load(options.weights, device=options.device)
     sampling = chosen_sampling(pipeline.refiner, options.steps, options.cfg_scale, options.temperature)
     failures, num_present = [], 0
-    for path, out in track(outputs.items(), "refining", total=len(outputs), unit="files"):
+    for path, out in track(outputs.items(), "refining", unit="files"):
         settings = {
             "input": path.name,
             "seed": options.seed,

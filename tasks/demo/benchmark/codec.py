@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-from tasks.console import progress_bar
+from tasks.console import track
 from tasks.demo.benchmark.systems import decode_one, encode_one, num_codebooks
 from vab import media
 from vab.metrics.spectra import log_mel_distance, loudest_log_mel_distance
@@ -35,8 +35,7 @@ def beside_opus(
 ) -> dict[str, dict[str, float]]:
     """:func:`distances` and bit rate of the codec's reconstruction and of Opus's."""
     rate = pipeline.codec.sample_rate
-    with progress_bar("clips") as progress:
-        opus = [media.through_opus(truth, rate) for truth in progress.track(truths, description="Opus")]
+    opus = [media.through_opus(truth, rate) for truth in track(truths, "Opus")]
     config = pipeline.model.config
     bits = config.frame_rate * num_codebooks(pipeline) * float(np.log2(config.codebook_size))
     opus_bits = float(np.mean([bits for _, bits in opus]))
@@ -51,8 +50,7 @@ def beside_opus(
 
 def by_codebooks(truths: Sequence[Float[Tensor, "1 L"]], pipeline: Pipeline) -> list[dict[str, Any]]:
     """:func:`distances` of reconstructions from the first codebook, the first two, and so on."""
-    with progress_bar("clips") as progress:
-        codes = [encode_one(truth, pipeline) for truth in progress.track(truths, description="codebooks")]
+    codes = [encode_one(truth, pipeline) for truth in track(truths, "codebooks")]
     rows = []
     for count in range(1, num_codebooks(pipeline) + 1):
         sounds = [

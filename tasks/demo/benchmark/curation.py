@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 import vab
-from tasks.console import console, numbers_table, progress_bar, say
+from tasks.console import console, numbers_table, say, track
 from tasks.demo.benchmark.ablation import measure, train_small
 from tasks.demo.benchmark.material import SPLIT, measured_on
 from tasks.demo.benchmark.scores import SHOWN
@@ -111,12 +111,9 @@ def _similarities(store: Path, out: Path, options: CurationOptions) -> list[Matc
     if not path.exists():
         pipeline = vab.load(options.weights, device=options.device)
         found: dict[str, float] = {}
-        with progress_bar("clips") as progress:
-            for match in progress.track(
-                match_by_agreement(opened, pipeline), total=len(opened), description="comparing"
-            ):
-                if isinstance(match, Match):
-                    found[match.clip.id] = match.similarity
+        for match in track(match_by_agreement(opened, pipeline), "comparing", total=len(opened)):
+            if isinstance(match, Match):
+                found[match.clip.id] = match.similarity
         write_atomically(path, json.dumps({"weights_sha256": digest, "similarities": found}) + "\n")
     kept = json.loads(path.read_text())
     if kept.get("weights_sha256") != digest:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 import torch
 
-from tasks.console import progress_bar
+from tasks.console import track
+from tasks.demo.kept import kept_sounds
 from tasks.demo.options import (
     AblationOptions,
     BenchmarkOptions,
@@ -31,15 +31,12 @@ from vab.config import to_dict
 from vab.errors import VABError
 from vab.features.dataset import FeatureDataset
 from vab.features.store import FeatureStore
-from vab.files import complete_file
 from vab.models.files import REFINER
 from vab.pipeline import Pipeline, model_path
 from vab.shapes import Float, Tensor
 
 SPLIT = "test"
 CLIP_SECONDS = 10.0
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -102,14 +99,7 @@ def prepare_store(output: Path, counts: dict[str, int], weights: str, pipeline: 
         streams = ", ".join(pipeline.condition_rates)
         raise VABError(f"{weights} takes {streams}: give a --store of Foley world with these streams")
     corpus, store = output / "corpus", output / "store"
-    with progress_bar("clips") as progress:
-        task = progress.add_task("rendering", total=sum(counts.values()))
-        write_corpus(
-            corpus,
-            counts,
-            duration=CLIP_SECONDS,
-            progress=lambda done, total: progress.update(task, completed=done),
-        )
+    write_corpus(corpus, counts, duration=CLIP_SECONDS)
     options = ExtractOptions(
         inputs=[str(corpus / "manifest.csv")],
         store=store,
@@ -193,12 +183,11 @@ def read_clips(
     indices = held_out(store, num_clips)
     data = FeatureDataset(store, indices, streams=streams, crop_seconds=CLIP_SECONDS)
     clips = []
-    with progress_bar("clips") as progress:
-        for row in progress.track(range(len(indices)), description="reading"):
-            video = Path(store.clips[indices[row]].source)
-            waveform = media.read_audio(video, pipeline.generator.sample_rate, duration=CLIP_SECONDS)
-            truth = json.loads(video.with_suffix(".json").read_text())
-            clips.append(BenchmarkClip(video, truth, waveform, data[row, 0].clips()[0]))
+    for row in track(range(len(indices)), "reading"):
+        video = Path(store.clips[indices[row]].source)
+        waveform = media.read_audio(video, pipeline.generator.sample_rate, duration=CLIP_SECONDS)
+        truth = json.loads(video.with_suffix(".json").read_text())
+        clips.append(BenchmarkClip(video, truth, waveform, data[row, 0].clips()[0]))
     return clips
 
 
@@ -233,25 +222,3 @@ def training_sounds(num_clips: int, folder: Path) -> tuple[Float[Tensor, "N L"],
     path = folder / f"training-sounds-world{CORPUS_VERSION}-{num_clips}.npy"
     sounds = kept_sounds(path, "training sounds", scenes, lambda scene: render_waveform(scene)[0])
     return sounds, [scene.sources[0].name for scene in scenes]
-
-
-def kept_sounds(
-    path: Path, name: str, sources: Sequence[T], sound_of: Callable[[T], np.ndarray]
-) -> Float[Tensor, "N L"]:
-    """The sound of each source, made once and kept in ``path`` at 16 bits.
-
-    Args:
-        path: a NumPy file, whose name tells all that the sounds depend on.
-        name: for the progress bar.
-        sources: what to make sounds of.
-        sound_of: samples [L] from -1 to 1 of one source.
-    """
-    if not path.exists():
-        with progress_bar("sounds") as progress:
-            sounds = [
-                (sound_of(source).clip(-1, 1) * 32767).astype(np.int16)
-                for source in progress.track(sources, description=name)
-            ]
-        with complete_file(path) as partial:
-            np.save(partial, np.stack(sounds))
-    return torch.from_numpy(np.load(path, allow_pickle=False)).float() / 32767

@@ -15,7 +15,6 @@ from tasks.demo.benchmark.classifier import ReferenceClassifier
 from tasks.demo.benchmark.codec import beside_opus, by_codebooks
 from tasks.demo.benchmark.material import (
     BenchmarkClip,
-    kept_sounds,
     measured_on,
     partner_of,
     prepare_store,
@@ -34,6 +33,7 @@ from tasks.demo.benchmark.systems import (
     sounds_folder,
     unconditional,
 )
+from tasks.demo.kept import kept_sounds
 from tasks.demo.options import BenchmarkOptions
 from tasks.demo.world import CORPUS_VERSION, SAMPLE_RATE
 from tasks.evaluation.options import TokensOptions

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import vab
-from tasks.console import console, numbers_table, progress_bar, say
+from tasks.console import console, numbers_table, say, track
 from tasks.demo.benchmark.material import BenchmarkClip, measured_on, prepare_store, read_clips
 from tasks.demo.benchmark.run import train_classifier
 from tasks.demo.benchmark.scores import SHOWN, score
@@ -100,12 +100,9 @@ def choose(
     """For each clip, of each of ``best_of``, the number of the sample that ``vab generate --select`` would keep."""
     best_of = _best_of(options)
     chosen = []
-    with progress_bar("clips") as progress:
-        for row, clip in enumerate(progress.track(clips, description="choosing")):
-            named = Clip(clip.id, clip.video)
-            chosen.append(
-                best_of([Generation(_Kept(sounds[row], SAMPLE_RATE), named, {}) for sounds in samples])
-            )
+    for row, clip in enumerate(track(clips, "choosing")):
+        named = Clip(clip.id, clip.video)
+        chosen.append(best_of([Generation(_Kept(sounds[row], SAMPLE_RATE), named, {}) for sounds in samples]))
     return chosen
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from tasks.console import progress_bar
+from tasks.console import progress_bar, track
 from tasks.demo.benchmark.material import BenchmarkClip
 from tasks.record import audio_coder
 from vab import media
@@ -27,11 +27,7 @@ BATCH = 4
 
 def reconstruct(waveforms: Sequence[Float[Tensor, "1 L"]], pipeline: Pipeline) -> list[Float[Tensor, "1 L"]]:
     """Each sound through the codec or the autoencoder: the best that any codes or latents could give."""
-    with progress_bar("clips") as progress:
-        return [
-            reconstruct_one(waveform, pipeline)
-            for waveform in progress.track(waveforms, description="reconstructing")
-        ]
+    return [reconstruct_one(waveform, pipeline) for waveform in track(waveforms, "reconstructing")]
 
 
 def reconstruct_one(waveform: Float[Tensor, "1 L"], pipeline: Pipeline) -> Float[Tensor, "1 L"]:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
-from tasks.console import progress_bar
+from tasks.demo.kept import kept_arrays
 from tasks.demo.training.options import SyncOptions
 from tasks.demo.training.sync import SyncClips
 from tasks.demo.training.tower import FrameCaptions
 from tasks.demo.world import frame_captions
 from tasks.demo.world.truth import visible_state
 from vab import media, timing
-from vab.files import complete_file
 from vab.visual.s3d import S3DConfig
 
 CLIP_SECONDS = 10.0
-T = TypeVar("T")
 
 
 def clip_files(out: Path, split: str, num_clips: int | None = None) -> list[Path]:
@@ -36,7 +32,7 @@ def waveforms(out: Path, split: str, sample_rate: int, num_clips: int | None = N
         return np.clip(sound * 32768, -32768, 32767).astype(np.int16)
 
     path = out / "cache" / f"waveforms-{split}.npy"
-    return _kept(path, f"audio of {split}", clip_files(out, split, num_clips), of)
+    return kept_arrays(path, f"audio of {split}", clip_files(out, split, num_clips), of)
 
 
 def captioned_frames(
@@ -53,7 +49,7 @@ def captioned_frames(
     clips = clip_files(out, split, num_clips)
     truths = [json.loads(clip.with_suffix(".json").read_text()) for clip in clips]
     return FrameCaptions(
-        _kept(out / "cache" / f"frames-{split}.npy", f"frames of {split}", clips, of),
+        kept_arrays(out / "cache" / f"frames-{split}.npy", f"frames of {split}", clips, of),
         timing.frame_times(num_frames, frames_per_second).numpy(),
         lambda index, time, generator: frame_captions(truths[index], time, generator),
         lambda index, time: visible_state(truths[index], time),
@@ -76,19 +72,9 @@ def sync_clips(
 
     clips = clip_files(out, split, num_clips)
     return SyncClips(
-        _kept(out / "cache" / f"sync-frames-{split}.npy", f"frames of {split}", clips, of),
+        kept_arrays(out / "cache" / f"sync-frames-{split}.npy", f"frames of {split}", clips, of),
         waveforms(out, split, sample_rate, num_clips),
         round(sample_rate / config.fps),
         timing.num_frames(options.piece_seconds, config.fps),
         options.max_offset,
     )
-
-
-def _kept(path: Path, name: str, sources: Iterable[T], of: Callable[[T], np.ndarray]) -> np.ndarray:
-    """One array a source, stacked; made once."""
-    if not path.exists():
-        with progress_bar("clips") as progress:
-            rows = [of(source) for source in progress.track(list(sources), description=name)]
-        with complete_file(path) as partial:
-            np.save(partial, np.stack(rows))
-    return np.load(path, mmap_mode="r")

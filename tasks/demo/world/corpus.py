@@ -5,13 +5,14 @@ import json
 import logging
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.console import track
 from tasks.demo.world.rendering import render
 from tasks.demo.world.sampling import sample_scene
 from tasks.demo.world.scene import FPS, SAMPLE_RATE, SPLITS
@@ -62,14 +63,13 @@ def write_corpus(
     seed: int = 0,
     duration: float = 10.0,
     workers: int = 2,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Render a corpus and return its manifest (``out/manifest.csv``).
 
     ``clips`` is a total, split 90/5/5, or a count for each split. Each clip is ``<split>/<id>.mp4`` with
     ``<split>/<id>.json`` beside it. A clip whose truth is there from the same settings is not rendered again,
     so an interrupted run resumes; the same seed gives the same decoded frames and samples.
-    ``workers`` processes render (0: this one does); ``progress(done, total)`` is called after every clip.
+    ``workers`` processes render (0: this one does).
     A clip that fails is logged, listed with its reason in ``failures.csv`` and left out of the manifest; when
     none succeeds a :class:`VABError` is raised.
     """
@@ -83,12 +83,10 @@ def write_corpus(
         (out / split).mkdir(parents=True, exist_ok=True)
     remove_leftovers(out)
     failures: dict[int, str] = {}
-    for done, (position, reason) in enumerate(_run(jobs, workers), start=1):
+    for position, reason in track(_run(jobs, workers), "rendering", total=len(jobs)):
         if reason is not None:
             logger.warning("%s: not rendered (%s)", jobs[position].video, reason)
             failures[position] = reason
-        if progress is not None:
-            progress(done, len(jobs))
     if len(failures) == len(jobs):
         raise VABError(f"{out}: no clip could be rendered; the first failed with: {failures[0]}")
     rows = [_manifest_row(job) for position, job in enumerate(jobs) if position not in failures]

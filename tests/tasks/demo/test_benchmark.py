@@ -17,8 +17,9 @@ from tasks.demo.benchmark import ablation, material, sweep
 from tasks.demo.benchmark.ablation import COMPARISONS
 from tasks.demo.benchmark.classifier import ReferenceClassifier
 from tasks.demo.benchmark.codec import distances
-from tasks.demo.benchmark.material import BenchmarkClip, kept_sounds, partner_of, training_sounds
+from tasks.demo.benchmark.material import BenchmarkClip, partner_of, training_sounds
 from tasks.demo.benchmark.scores import score
+from tasks.demo.kept import kept_sounds
 from tasks.demo.options import AblationOptions, SweepOptions
 from tasks.demo.world import CLASSES, SAMPLE_RATE, ground_truth, render_waveform, sample_scene
 from tasks.options import read_options

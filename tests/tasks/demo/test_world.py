@@ -229,11 +229,7 @@ def decoded(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def test_corpus_is_written_resumed_and_regenerated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = {"train": 3, "test": 1}
-    seen: list[tuple[int, int]] = []
-    manifest = write_corpus(
-        tmp_path / "a", counts, 5, 1.0, workers=2, progress=lambda done, total: seen.append((done, total))
-    )
-    assert seen == [(step, 4) for step in range(1, 5)]
+    manifest = write_corpus(tmp_path / "a", counts, 5, 1.0, workers=2)
     with manifest.open() as file:
         rows = list(csv.DictReader(file))
     assert [row["split"] for row in rows] == ["train"] * 3 + ["test"]
