@@ -4,12 +4,12 @@ Every function renders samples ``start`` to ``stop`` of a source's own endless s
 pieces that fit together.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.signal import oaconvolve
 
-from tasks.demo.world.materials import Material
+from tasks.demo.world.materials import MATERIALS, Material
 from tasks.demo.world.scene import SAMPLE_RATE, Source
 
 NYQUIST = SAMPLE_RATE / 2
@@ -175,12 +175,22 @@ class Note:
         return self._gain * strength * sound
 
 
+def octaves(source: Source, span: float = 1.2) -> float:
+    """The factor on pitch that a source's size makes: large is low, ``span`` octaves in all."""
+    return float(2.0 ** (span * (0.5 - source.size)))
+
+
+def struck_pitches(source: Source, hertz: float, ratios: Sequence[float] = (1.0,)) -> list[float]:
+    """Hz of each event value: ``hertz`` times its ratio, as the source's material and size shift it."""
+    lowest = hertz * MATERIALS[source.material].pitch * octaves(source)
+    return [lowest * ratio for ratio in ratios]
+
+
 def strikes(
     source: Source,
     start: int,
     stop: int,
-    material: Material,
-    pitches: dict[float, float],
+    pitches: Sequence[float],
     companion: np.ndarray | None = None,
     held: float | None = None,
 ) -> np.ndarray:
@@ -189,20 +199,18 @@ def strikes(
     ``pitches`` gives Hz for each event value.
     """
     motion = source.motion
-    notes = {
-        value: Note(
-            material, pitch, np.random.default_rng([source.noise_seed, round(value)]), companion, held
-        )
-        for value, pitch in pitches.items()
-    }
+    material = MATERIALS[source.material]
+    notes = [
+        Note(material, pitch, np.random.default_rng([source.noise_seed, value]), companion, held)
+        for value, pitch in enumerate(pitches)
+    ]
     out = np.zeros(stop - start, np.float32)
     events = zip(motion.event_times, motion.event_strengths, motion.event_values, strict=True)
     for time, strength, value in events:
         offset = round(time * SAMPLE_RATE) - start
         if not -int(NOTE_SECONDS * SAMPLE_RATE) - 1 < offset < len(out):
             continue
-        note = notes[float(value)].strike(float(strength))
-        place_into(out, note, offset)
+        place_into(out, notes[int(value)].strike(float(strength)), offset)
     return out
 
 

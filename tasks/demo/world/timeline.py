@@ -1,5 +1,7 @@
 """When things happen: irregular events, wandering curves, and the state of a moving striker at any time."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tasks.demo.world.scene import Curve, Motion, Source
@@ -94,28 +96,32 @@ def around_events(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def striker_distance(around: dict[str, np.ndarray]) -> np.ndarray:
+def striker_distance(source: Source, times: np.ndarray) -> np.ndarray:
     """Distance to contact [T] in [0, 1] of something that strikes at each event: 0 touches, 1 is at rest.
 
     Before an event it falls with constant acceleration; after it, it springs back.
     """
+    around = around_events(source, times)
     fallen = np.clip((FALL_SECONDS - around["until"]) / FALL_SECONDS, 0.0, 1.0)
     risen = 1.0 - np.exp(-around["since"] / RISE_SECONDS)
     return np.minimum(1.0 - fallen**2, risen)
 
 
-def striker_track(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
+def striker_track(
+    source: Source,
+    times: np.ndarray,
+    distance_at: Callable[[Source, np.ndarray], np.ndarray] = striker_distance,
+) -> dict[str, np.ndarray]:
     """State [T] of a striker: :func:`around_events` with ``distance``, ``velocity`` (per second) and ``level``.
 
     ``velocity`` is below 0 while it falls; ``level`` in [0, 1] is how strongly the last event still rings.
     """
     around = around_events(source, times)
-    distance = striker_distance(around)
-    before = striker_distance(around_events(source, times - BLUR_SECONDS))
+    distance = distance_at(source, times)
     return {
         **around,
         "distance": distance,
-        "velocity": (distance - before) / BLUR_SECONDS,
+        "velocity": (distance - distance_at(source, times - BLUR_SECONDS)) / BLUR_SECONDS,
         "level": around["strength"] * np.exp(-around["since"] / 0.15),
     }
 

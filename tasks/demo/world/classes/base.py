@@ -49,10 +49,10 @@ def foley_class(
     draw: Callable[[Pen, Source, State], None],
     describe: Callable[[Source, State], Sequence[str]] | None = None,
 ) -> FoleyClass:
-    """The class ``name`` with its words of ``words.yaml``; without ``describe``, its bins' words in its ``says``."""
+    """The class ``name`` with its words of ``words.yaml``; without ``describe``, those of its striker or its bins."""
     words = WORDS[name]
     nouns, materials, actions = (tuple(words[key]) for key in ("nouns", "materials", "actions"))
-    say = describe or partial(_say_bins, name)
+    say = describe or partial(striker_words if "striker" in words else _say_bins, name)
     return FoleyClass(name, words["kind"], nouns, materials, actions, sample, track, sound, draw, say)
 
 
@@ -71,12 +71,7 @@ def _pick(value: float, edges: Sequence[float], words: Sequence[str]) -> str:
     return words[int(np.searchsorted(edges, value, side="right"))]
 
 
-def octaves(source: Source, span: float = 1.2) -> float:
-    """The factor on pitch that a source's size makes: large is low, ``span`` octaves in all."""
-    return float(2.0 ** (span * (0.5 - source.size)))
-
-
-def striker_words(name: str, state: State, **names: str) -> tuple[str, ...]:
+def striker_words(name: str, source: Source, state: State, **names: str) -> tuple[str, ...]:
     """What one sees of a striker: where it is, and the trace of its last impact; ``names`` fill its templates."""
     words = WORDS[name]["striker"]
     if min(state["since"], state["until"]) < 0.022:

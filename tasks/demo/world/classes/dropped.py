@@ -1,16 +1,15 @@
 """Impacts of what falls: a bouncing ball, a dripping tap, a footstep."""
 
+from functools import partial
+
 import numpy as np
 
-from tasks.demo.world.classes.base import State, bin_words, foley_class, octaves, striker_words
-from tasks.demo.world.materials import MATERIALS
+from tasks.demo.world.classes.base import State, bin_words, foley_class, striker_words
 from tasks.demo.world.pen import INK, Pen, Rgb, darker, faded, lighter, mix
 from tasks.demo.world.scene import Motion, Source
-from tasks.demo.world.synthesis import bubble, rattle, strikes, thud
+from tasks.demo.world.synthesis import bubble, octaves, rattle, strikes, struck_pitches, thud
 from tasks.demo.world.timeline import (
-    BLUR_SECONDS,
     FAR_SECONDS,
-    around_events,
     irregular_events,
     sample_events,
     striker_track,
@@ -44,15 +43,7 @@ def _bounce_height(source: Source, times: np.ndarray) -> np.ndarray:
     return 4 * share * (1 - share) * (flight / LONGEST_FLIGHT) ** 2
 
 
-def _track_bounce(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
-    height = _bounce_height(source, times)
-    around = around_events(source, times)
-    return {
-        **around,
-        "distance": height,
-        "velocity": (height - _bounce_height(source, times - BLUR_SECONDS)) / BLUR_SECONDS,
-        "level": around["strength"] * np.exp(-around["since"] / 0.15),
-    }
+_track_bounce = partial(striker_track, distance_at=_bounce_height)
 
 
 def _squash(state: State) -> float:
@@ -98,10 +89,9 @@ def _draw_bounce(pen: Pen, source: Source, state: State) -> None:
 
 
 def _sound_bounce(source: Source, start: int, stop: int) -> np.ndarray:
-    material = MATERIALS[source.material]
     # The floor sounds too, whatever falls on it.
     floor = 0.6 * thud((74.0, 112.0), 0.22)
-    return strikes(source, start, stop, material, {0.0: 210.0 * material.pitch * octaves(source)}, floor)
+    return strikes(source, start, stop, struck_pitches(source, 210.0), floor)
 
 
 def _describe_bounce(source: Source, state: State) -> tuple[str, ...]:
@@ -158,10 +148,9 @@ def _draw_drip(pen: Pen, source: Source, state: State) -> None:
 
 
 def _sound_drip(source: Source, start: int, stop: int) -> np.ndarray:
-    material = MATERIALS[source.material]
     # A larger drop drags a larger bubble under.
     pop = 0.6 * bubble(720.0 * octaves(source), rise=9.0, t60=0.16, delay=0.012)
-    return strikes(source, start, stop, material, {0.0: 420.0 * material.pitch * octaves(source)}, pop)
+    return strikes(source, start, stop, struck_pitches(source, 420.0), pop)
 
 
 def _describe_drip(source: Source, state: State) -> tuple[str, ...]:
@@ -244,19 +233,17 @@ def _draw_footstep(pen: Pen, source: Source, state: State) -> None:
 
 
 def _sound_footstep(source: Source, start: int, stop: int) -> np.ndarray:
-    material = MATERIALS[source.material]
-    pitch = 150.0 * material.pitch * octaves(source)
     # The sole rolls after the heel.
     roll = 0.2 * rattle(source, 900.0, 3600.0, attack=0.12, decay=0.05, delay=0.02)
     # No two feet sound quite the same.
-    return strikes(source, start, stop, material, {0.0: pitch, 1.0: 1.08 * pitch}, roll)
+    return strikes(source, start, stop, struck_pitches(source, 150.0, (1.0, 1.08)), roll)
 
 
 def _describe_footstep(source: Source, state: State) -> tuple[str, ...]:
     ground = {"wooden": "wooden floor", "metal": "metal plate", "stone": "stone pavement"}.get(
         source.material, source.material
     )
-    return striker_words("footstep", state, ground=ground)
+    return striker_words("footstep", source, state, ground=ground)
 
 
 FOOTSTEP = foley_class(

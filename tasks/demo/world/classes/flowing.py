@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from tasks.demo.world.classes.base import State, bin_words, foley_class, octaves
+from tasks.demo.world.classes.base import State, bin_words, foley_class
 from tasks.demo.world.materials import MATERIALS
 from tasks.demo.world.pen import INK, Pen, Rgb, darker, faded, lighter, mix
 from tasks.demo.world.scene import Curve, Motion, Source
@@ -12,6 +12,7 @@ from tasks.demo.world.synthesis import (
     band,
     cycles,
     harmonics,
+    octaves,
     piece_generator,
     sample_cycles,
     shaped_noise,

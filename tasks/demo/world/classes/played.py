@@ -1,45 +1,43 @@
 """Impacts that play a pitch: pressed keys and plucked strings, where the place one sees sets the note."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
-from tasks.demo.world.classes.base import State, foley_class, octaves, striker_words
-from tasks.demo.world.materials import MATERIALS
+from tasks.demo.world.classes.base import State, foley_class, striker_words
 from tasks.demo.world.pen import INK, Pen, Rgb, darker, faded, lighter, mix
 from tasks.demo.world.scene import Source
-from tasks.demo.world.synthesis import strikes, thud
+from tasks.demo.world.synthesis import strikes, struck_pitches, thud
 from tasks.demo.world.timeline import FAR_SECONDS, sample_events, striker_track, trace_age
 
 NUM_KEYS = 5
 NUM_STRINGS = 4
 # A key is let go as it is seen to rise; its damper ends the note.
 HELD_SECONDS = 0.15
-# Five keys of a pentatonic scale, four strings in fourths: semitones above the lowest.
-KEY_SEMITONES = (0, 3, 5, 7, 10)
-STRING_SEMITONES = (0, 5, 10, 15)
+# Five keys of a pentatonic scale, four strings in fourths.
+KEY_RATIOS = tuple(2 ** (semitones / 12) for semitones in (0, 3, 5, 7, 10))
+STRING_RATIOS = tuple(2 ** (semitones / 12) for semitones in (0, 5, 10, 15))
 HAND: Rgb = (226, 178, 142)
 
 _sample_keys = partial(sample_events, num_values=NUM_KEYS)
 _sample_strings = partial(sample_events, num_values=NUM_STRINGS)
 
 
-def _pitches(lowest: float, semitones: tuple[int, ...]) -> dict[float, float]:
-    return {float(index): lowest * 2 ** (step / 12) for index, step in enumerate(semitones)}
+_key_pitches = partial(struck_pitches, hertz=240.0, ratios=KEY_RATIOS)
+_string_pitches = partial(struck_pitches, hertz=165.0, ratios=STRING_RATIOS)
 
 
-def _track_pitched(source: Source, times: np.ndarray, pitches: dict[float, float]) -> dict[str, np.ndarray]:
+def _track_pitched(
+    source: Source, times: np.ndarray, *, pitches_of: Callable[[Source], list[float]]
+) -> dict[str, np.ndarray]:
     track = striker_track(source, times)
-    table = np.array([pitches[float(index)] for index in range(len(pitches))])
-    return {**track, "pitch_hz": np.where(track["strength"] > 0, table[track["value"].astype(int)], 0.0)}
+    pitches = np.array(pitches_of(source))
+    return {**track, "pitch_hz": np.where(track["strength"] > 0, pitches[track["value"].astype(int)], 0.0)}
 
 
-def _key_pitches(source: Source) -> dict[float, float]:
-    return _pitches(240.0 * MATERIALS[source.material].pitch * octaves(source), KEY_SEMITONES)
-
-
-def _track_keys(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
-    return _track_pitched(source, times, _key_pitches(source))
+_track_keys = partial(_track_pitched, pitches_of=_key_pitches)
+_track_strings = partial(_track_pitched, pitches_of=_string_pitches)
 
 
 def _draw_keys(pen: Pen, source: Source, state: State) -> None:
@@ -78,24 +76,16 @@ def _draw_keys(pen: Pen, source: Source, state: State) -> None:
 
 
 def _sound_keys(source: Source, start: int, stop: int) -> np.ndarray:
-    return strikes(source, start, stop, MATERIALS[source.material], _key_pitches(source), held=HELD_SECONDS)
+    return strikes(source, start, stop, _key_pitches(source), held=HELD_SECONDS)
 
 
 def _describe_keys(source: Source, state: State) -> tuple[str, ...]:
     places = ("leftmost", "second", "middle", "fourth", "rightmost")
     lit = places[int(state["value"])]
-    return striker_words("key_press", state, lit=lit)
+    return striker_words("key_press", source, state, lit=lit)
 
 
 KEY_PRESS = foley_class("key_press", _sample_keys, _track_keys, _sound_keys, _draw_keys, _describe_keys)
-
-
-def _string_pitches(source: Source) -> dict[float, float]:
-    return _pitches(165.0 * MATERIALS[source.material].pitch * octaves(source), STRING_SEMITONES)
-
-
-def _track_strings(source: Source, times: np.ndarray) -> dict[str, np.ndarray]:
-    return _track_pitched(source, times, _string_pitches(source))
 
 
 def _draw_strings(pen: Pen, source: Source, state: State) -> None:
@@ -139,13 +129,13 @@ def _draw_strings(pen: Pen, source: Source, state: State) -> None:
 
 def _sound_strings(source: Source, start: int, stop: int) -> np.ndarray:
     body = 0.5 * thud((108.0, 205.0), 0.3)
-    return strikes(source, start, stop, MATERIALS[source.material], _string_pitches(source), body)
+    return strikes(source, start, stop, _string_pitches(source), body)
 
 
 def _describe_strings(source: Source, state: State) -> tuple[str, ...]:
     places = ("lowest", "second", "third", "highest")
     ringing = places[int(state["value"])]
-    return striker_words("pluck", state, ringing=ringing)
+    return striker_words("pluck", source, state, ringing=ringing)
 
 
 PLUCK = foley_class(

@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from tasks.demo.world.classes.base import State, foley_class, octaves, striker_words
-from tasks.demo.world.materials import MATERIALS
+from tasks.demo.world.classes.base import State, foley_class, striker_words
 from tasks.demo.world.pen import INK, Pen, Point, Rgb, darker, faded, lighter
 from tasks.demo.world.scene import Motion, Source
-from tasks.demo.world.synthesis import rattle, strikes, thud
+from tasks.demo.world.synthesis import rattle, strikes, struck_pitches, thud
 from tasks.demo.world.timeline import irregular_events, sample_events, striker_track, trace_age
 
 SURFACES: dict[str, Rgb] = {
@@ -60,16 +59,15 @@ def _draw_hammer(pen: Pen, source: Source, state: State) -> None:
 
 
 def _sound_hammer(source: Source, start: int, stop: int) -> np.ndarray:
-    material = MATERIALS[source.material]
     # Its steel head rings on, whatever it hits.
     head = 0.25 * thud((2350.0, 3720.0, 5180.0), 0.45)
-    return strikes(source, start, stop, material, {0.0: 300.0 * material.pitch * octaves(source)}, head)
+    return strikes(source, start, stop, struck_pitches(source, 300.0), head)
 
 
 def _describe_hammer(source: Source, state: State) -> tuple[str, ...]:
     block = {"metal": "metal anvil", "wooden": "wooden block"}.get(source.material, "stone block")
     trace = {"metal": "sparks", "wooden": "splinters"}.get(source.material, "chips")
-    return striker_words("hammer", state, block=block, trace=trace)
+    return striker_words("hammer", source, state, block=block, trace=trace)
 
 
 HAMMER = foley_class("hammer", sample_events, striker_track, _sound_hammer, _draw_hammer, _describe_hammer)
@@ -120,16 +118,11 @@ def _draw_drum(pen: Pen, source: Source, state: State) -> None:
 
 
 def _sound_drum(source: Source, start: int, stop: int) -> np.ndarray:
-    material = MATERIALS[source.material]
     snares = 0.3 * rattle(source, 1800.0, 6500.0, attack=0.002, decay=0.07)
-    return strikes(source, start, stop, material, {0.0: 260.0 * material.pitch * octaves(source)}, snares)
+    return strikes(source, start, stop, struck_pitches(source, 260.0), snares)
 
 
-def _describe_drum(source: Source, state: State) -> tuple[str, ...]:
-    return striker_words("drum", state)
-
-
-DRUM = foley_class("drum", sample_events, striker_track, _sound_drum, _draw_drum, _describe_drum)
+DRUM = foley_class("drum", sample_events, striker_track, _sound_drum, _draw_drum)
 
 SKINS: tuple[Rgb, ...] = ((240, 200, 170), (222, 172, 132), (178, 122, 84), (120, 80, 56))
 
@@ -173,14 +166,7 @@ def _draw_clapping(pen: Pen, source: Source, state: State) -> None:
 
 
 def _sound_clapping(source: Source, start: int, stop: int) -> np.ndarray:
-    material = MATERIALS[source.material]
-    return strikes(source, start, stop, material, {0.0: 620.0 * material.pitch * octaves(source)})
+    return strikes(source, start, stop, struck_pitches(source, 620.0))
 
 
-def _describe_clapping(source: Source, state: State) -> tuple[str, ...]:
-    return striker_words("clapping", state)
-
-
-CLAPPING = foley_class(
-    "clapping", _sample_clapping, striker_track, _sound_clapping, _draw_clapping, _describe_clapping
-)
+CLAPPING = foley_class("clapping", _sample_clapping, striker_track, _sound_clapping, _draw_clapping)

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from tasks.demo.world.classes.base import State, foley_class, octaves
+from tasks.demo.world.classes.base import State, foley_class
 from tasks.demo.world.materials import MATERIALS
 from tasks.demo.world.pen import INK, Pen, Rgb, darker, faded, lighter, mix
 from tasks.demo.world.scene import Source
@@ -13,6 +13,7 @@ from tasks.demo.world.synthesis import (
     band,
     harmonics,
     impulses,
+    octaves,
     piece_generator,
     sample_cycles,
     shaped_noise,

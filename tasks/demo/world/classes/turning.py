@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.signal import oaconvolve
 
-from tasks.demo.world.classes.base import State, foley_class, octaves
+from tasks.demo.world.classes.base import State, foley_class
 from tasks.demo.world.materials import MATERIALS
 from tasks.demo.world.pen import INK, Pen, darker, faded, lighter, mix
 from tasks.demo.world.scene import Motion, Source
@@ -12,6 +12,7 @@ from tasks.demo.world.synthesis import (
     band,
     cycles,
     harmonics,
+    octaves,
     piece_generator,
     sample_cycles,
     shaped_noise,
