@@ -69,8 +69,12 @@ def test_what_a_kill_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     add_fake(database, "first", fake_vectors(2))
     database.commit()
     add_fake(database, "second", fake_vectors(3, seed=1))
-    monkeypatch.setattr(database, "_clips", None)  # killed once the windows are written
-    with pytest.raises(AttributeError):
+
+    def killed(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(database._clips, "add", killed)  # the windows are written
+    with pytest.raises(KeyboardInterrupt):
         database.commit()
     database = LanceDatabase(tmp_path)
     assert list(database.clips) == ["first"] and len(database.open("video")) == 5
@@ -79,6 +83,20 @@ def test_what_a_kill_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     database.finish()
     assert list(database.clips) == ["first", "second"] and len(database.open("video")) == 5
     assert verify_index(tmp_path) == []
+
+
+def test_two_that_write_at_once_are_told(tmp_path: Path) -> None:
+    database = LanceDatabase.create(tmp_path, INFO)
+    database.add_root(tmp_path)
+    other = LanceDatabase(tmp_path)
+    add_fake(database, "first", fake_vectors(2))
+    add_fake(other, "second", fake_vectors(3))
+    database.finish()
+    with pytest.raises(RetrievalError, match="another process has written"):
+        other.commit()
+    assert list(LanceDatabase(tmp_path).clips) == ["first"] and verify_index(tmp_path) == []
+    add_fake(database, "third", fake_vectors(3))
+    database.finish()
 
 
 def test_one_process_searches_while_another_adds(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from vab.shapes import Float, Int, Tensor
 class ModelConfig(Protocol):
     """A model's ``CONFIG``: a frozen dataclass, saved inside the weights.
 
-    One with ``num_codebooks`` reads so many of the stream "codes", coarse first, and not all.
+    One with ``num_codebooks`` reads so many of the stream "codes", coarse first, and not all; one with ``targets`` is
+    trained towards the streams of these names, and generates without them.
     """
 
     @property

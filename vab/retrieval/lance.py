@@ -75,6 +75,7 @@ class LanceDatabase(ClipDatabase):
             self._windows = {branch: connection.open_table(branch) for branch in BRANCHES}
             self.info = IndexInfo(**json.loads(self._clips.schema.metadata[ABOUT]))
         self._is_clean = False
+        self._version = 0  # of the clips, as this process left them
         self._embedding: dict[int, list[tuple[Sequence[Span], dict[Branch, np.ndarray]]]] = {}
         self._ready: list[ClipRecord] = []
         self._replaced: list[int] = []
@@ -185,6 +186,8 @@ class LanceDatabase(ClipDatabase):
 
     @override
     def commit(self) -> None:
+        if (self._ready or self._replaced) and self._clips.version != self._version:
+            raise RetrievalError(f"{self.tables}: another process has written to it; run this again to go on")
         with _named("written", self.tables):
             for branch in BRANCHES if self._ready else ():
                 if (rows := self._rows(branch)).num_rows:
@@ -194,6 +197,7 @@ class LanceDatabase(ClipDatabase):
             if self._ready:
                 rows = [asdict(clip) | {"stamp": json.dumps(clip.stamp)} for clip in self._ready]
                 self._clips.add(pa.Table.from_pylist(rows, schema=self._clips.schema))
+            self._version = self._clips.version
         for clip in self._ready:
             del self._embedding[clip.id]
         self._ready, self._replaced = [], []
@@ -214,6 +218,7 @@ class LanceDatabase(ClipDatabase):
                         recalls[branch] = LanceAnswers(table, self.info.dim).recall(queries)
                 table.optimize()  # joins small files and brings what is new into the index
             self._clips.optimize()
+            self._version = self._clips.version
         return recalls
 
     @override
@@ -281,6 +286,7 @@ class LanceDatabase(ClipDatabase):
             self._windows[branch].search().select(["number"]).to_arrow()["number"] for branch in BRANCHES
         ]
         self._next_number = 1 + max((max(each.to_numpy(), default=-1) for each in numbers), default=-1)
+        self._version = self._clips.version
         self._is_clean = True
 
     def _ids(self, branch: Branch) -> set[int]:
