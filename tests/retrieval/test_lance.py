@@ -95,8 +95,13 @@ def test_two_that_write_at_once_are_told(tmp_path: Path) -> None:
     with pytest.raises(RetrievalError, match="another process has written"):
         other.commit()
     assert list(LanceDatabase(tmp_path).clips) == ["first"] and verify_index(tmp_path) == []
-    add_fake(database, "third", fake_vectors(3))
-    database.finish()
+    other = LanceDatabase(tmp_path)
+    for each, key in ((other, "second"), (database, "third"), (other, "fourth")):  # in turns
+        add_fake(each, key, fake_vectors(3))
+        each.finish()
+    clips = LanceDatabase(tmp_path).clips
+    assert list(clips) == ["first", "second", "third", "fourth"]
+    assert [clip.id for clip in clips.values()] == [1, 2, 3, 4]
 
 
 def test_one_process_searches_while_another_adds(tmp_path: Path) -> None:

@@ -186,10 +186,12 @@ class LanceDatabase(ClipDatabase):
 
     @override
     def commit(self) -> None:
-        if (self._ready or self._replaced) and self._clips.version != self._version:
+        if not (self._ready or self._replaced):
+            return
+        if self._clips.version != self._version:
             raise RetrievalError(f"{self.tables}: another process has written to it; run this again to go on")
         with _named("written", self.tables):
-            for branch in BRANCHES if self._ready else ():
+            for branch in BRANCHES:
                 if (rows := self._rows(branch)).num_rows:
                     self._windows[branch].add(rows)
             if self._replaced:
@@ -218,7 +220,7 @@ class LanceDatabase(ClipDatabase):
                         recalls[branch] = LanceAnswers(table, self.info.dim).recall(queries)
                 table.optimize()  # joins small files and brings what is new into the index
             self._clips.optimize()
-            self._version = self._clips.version
+        self._is_clean = False  # others may write until this process does again
         return recalls
 
     @override

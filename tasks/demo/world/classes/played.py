@@ -22,8 +22,6 @@ HAND: Rgb = (226, 178, 142)
 
 _sample_keys = partial(sample_events, num_values=NUM_KEYS)
 _sample_strings = partial(sample_events, num_values=NUM_STRINGS)
-
-
 _key_pitches = partial(struck_pitches, hertz=240.0, ratios=KEY_RATIOS)
 _string_pitches = partial(struck_pitches, hertz=165.0, ratios=STRING_RATIOS)
 
