@@ -74,8 +74,9 @@ class LanceDatabase(ClipDatabase):
             self._roots, self._clips = (connection.open_table(name) for name in ("roots", "clips"))
             self._windows = {branch: connection.open_table(branch) for branch in BRANCHES}
             self.info = IndexInfo(**json.loads(self._clips.schema.metadata[ABOUT]))
-        self._is_clean = False
-        self._version = 0  # of the clips, as this process left them
+        self._version: int | None = (
+            None  # of the clips as this process left them; None = read them before a change
+        )
         self._embedding: dict[int, list[tuple[Sequence[Span], dict[Branch, np.ndarray]]]] = {}
         self._ready: list[ClipRecord] = []
         self._replaced: list[int] = []
@@ -220,7 +221,7 @@ class LanceDatabase(ClipDatabase):
                         recalls[branch] = LanceAnswers(table, self.info.dim).recall(queries)
                 table.optimize()  # joins small files and brings what is new into the index
             self._clips.optimize()
-        self._is_clean = False  # others may write until this process does again
+        self._version = None  # others may write until this process does again
         return recalls
 
     @override
@@ -274,7 +275,7 @@ class LanceDatabase(ClipDatabase):
 
     def _clean_up(self) -> None:
         """Before the first change: remove what a killed run left, and find the numbers that are free."""
-        if self._is_clean:
+        if self._version is not None:
             return
         rows = self._clips.search().select(["key", "id"]).to_arrow()
         self._known = dict(zip(rows["key"].to_pylist(), rows["id"].to_pylist(), strict=True))
@@ -289,7 +290,6 @@ class LanceDatabase(ClipDatabase):
         ]
         self._next_number = 1 + max((max(each.to_numpy(), default=-1) for each in numbers), default=-1)
         self._version = self._clips.version
-        self._is_clean = True
 
     def _ids(self, branch: Branch) -> set[int]:
         return set(self._windows[branch].search().select(["clip"]).to_arrow()["clip"].to_pylist())

@@ -3,7 +3,9 @@
 import csv
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -229,7 +231,16 @@ def decoded(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def test_corpus_is_written_resumed_and_regenerated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = {"train": 3, "test": 1}
+    seen: list[tuple[int, int]] = []
+
+    def tracked(rows: Iterator[Any], _: str, *, total: int) -> Iterator[Any]:
+        for step, row in enumerate(rows, start=1):
+            yield row
+            seen.append((step, total))
+
+    monkeypatch.setattr("tasks.demo.world.corpus.track", tracked)
     manifest = write_corpus(tmp_path / "a", counts, 5, 1.0, workers=2)
+    assert seen == [(step, 4) for step in range(1, 5)]
     with manifest.open() as file:
         rows = list(csv.DictReader(file))
     assert [row["split"] for row in rows] == ["train"] * 3 + ["test"]
