@@ -48,6 +48,21 @@ def test_8_bit_products_are_those_of_dynamic_quantisation(
     assert torch.equal(blocks[0](x), expected[0](x))
 
 
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this CPU has no bfloat16")
+@pytest.mark.parametrize("has_bias", [True, False])
+@pytest.mark.parametrize("num_rows", [0, 1, 300])
+def test_packed_products_are_those_of_bfloat16(has_bias: bool, num_rows: int) -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(48, 33, bias=has_bias)
+    model = torch.nn.Module()
+    model.blocks = torch.nn.ModuleList([torch.nn.Sequential(layer)])
+    on_device(model, "cpu", "bfloat16")
+    assert type(model.blocks[0][0]) is not torch.nn.Linear
+    x = torch.randn(num_rows, 2, 48, dtype=torch.bfloat16)
+    for rows in (x, x[:, 1:]):
+        torch.testing.assert_close(model.blocks[0][0](rows), layer(rows), rtol=0.016, atol=1e-3)
+
+
 def test_a_whole_system_generates_in_8_bits(tmp_path: Path) -> None:
     path = write_tiny_model(tmp_path / "tiny.safetensors")
     exact, near = (vab.load(path, device="cpu", dtype=dtype).model for dtype in ("float32", "int8"))

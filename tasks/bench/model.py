@@ -89,20 +89,19 @@ def _measure(
     windows = Windows.of(config.streams, options.seconds, 0.0)
     decoding = from_dict(DecodingOptions, document["sampling"], source=str(path))
     batch = _batch(config, options.batch_size, windows).to(device)
-    dtype = "bfloat16" if options.dtype == "int8" else options.dtype  # 8-bit products are not counted
-    float_options = replace(options, dtype=dtype)
     prepare, num_passes = (_decoding, decoding.num_steps) if what == "generate" else (_training_step, 1)
-    with FlopCounterMode(display=False) as counter:
-        prepare(model, batch, windows, replace(decoding, num_steps=1), float_options)()
+    with FlopCounterMode(display=False) as counter:  # counts no products of another kind than float32
+        prepare(model, batch, windows, replace(decoding, num_steps=1), replace(options, dtype="float32"))()
     operations = counter.get_total_flops() * num_passes
     if options.compile:
         compile_blocks(model)
-    work = prepare(model.float() if options.dtype == "int8" else model, batch, windows, decoding, options)
+    work = prepare(model, batch, windows, decoding, options)
     work()  # warms up
     seconds = [seconds_of(work, device) for _ in range(options.repeats)]
     num_rows = options.batch_size * windows.num_steps
     if what == "generate":
         num_rows *= len(branches(decoding.cfg_scale))
+    dtype = "bfloat16" if options.dtype == "int8" else options.dtype
     rate = matrix_rate(num_rows, config.width, dtype, device)
     floor = operations / rate
     name = f"{path.parent.name}/{path.stem}"
