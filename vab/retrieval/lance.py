@@ -99,7 +99,7 @@ class LanceDatabase(ClipDatabase):
         place = tables or str(path / FOLDER)
         with _named("written", place):
             connection = _connect(place)
-            if "clips" not in (present := connection.table_names()):
+            if "clips" not in (present := connection.list_tables().tables):
                 windows = _windows_schema(info.dim)
                 for name, schema in {"roots": ROOTS, **dict.fromkeys(BRANCHES, windows)}.items():
                     if name in present:  # a build that was killed here left it
