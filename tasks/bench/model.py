@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from tasks.bench.options import BenchModelOptions
@@ -90,8 +92,11 @@ def _measure(
     decoding = from_dict(DecodingOptions, document["sampling"], source=str(path))
     batch = _batch(config, options.batch_size, windows).to(device)
     prepare, num_passes = (_decoding, decoding.num_steps) if what == "generate" else (_training_step, 1)
-    with FlopCounterMode(display=False) as counter:  # counts no products of another kind than float32
-        prepare(model, batch, windows, replace(decoding, num_steps=1), replace(options, dtype="float32"))()
+    # Not counted are a CPU's kernel of attention, and products by weights that are packed for bfloat16 or in 8 bits.
+    attention = sdpa_kernel(SDPBackend.MATH) if device == "cpu" else nullcontext()
+    counted = replace(options, dtype="float32") if what == "generate" else options
+    with FlopCounterMode(display=False) as counter, attention:
+        prepare(model, batch, windows, replace(decoding, num_steps=1), counted)()
     operations = counter.get_total_flops() * num_passes
     if options.compile:
         compile_blocks(model)
