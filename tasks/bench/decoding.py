@@ -15,7 +15,7 @@ from tasks.bench.options import BenchDecodingOptions
 from tasks.console import console, numbers_table
 from vab.config import from_dict, read_yaml, to_dict
 from vab.decoding.options import AutoregressiveOptions, DecodingOptions
-from vab.device import choose_device
+from vab.device import choose_device, on_device
 from vab.files import check_outputs, write_atomically
 from vab.models.masked import generate_codes
 from vab.models.v_aura.config import VAURAConfig
@@ -99,12 +99,13 @@ def _measure(
     lengths = [windows.num_steps] * len(visual)
     size = len(visual)
     settings: dict[str, Any] = {"windows": windows, "seeds": range(size), "batch_size": size}
+    model: Any = VAB(config) if system == "masked" else VAURA(twin_of(config))
+    num_parameters = sum(each.numel() for each in model.parameters())
+    model = on_device(model.eval().requires_grad_(False), device, options.dtype)
     if system == "masked":
-        model = _ready(VAB(config), options, device)
         num_passes = decoding.num_steps
         work = partial(generate_codes, model, conditions, lengths, options=decoding, **settings)
     else:
-        model = _ready(VAURA(twin_of(config)), options, device)
         num_passes = model.pattern(windows.num_steps).num_columns
         settings |= {
             "options": AutoregressiveOptions(cfg_scale=decoding.cfg_scale),
@@ -113,12 +114,7 @@ def _measure(
         work = partial(generate_columns, model, conditions, lengths, **settings)
     if device == "cuda" and system != "uncached":
         work()  # a first run loads the kernels
-    num_parameters = sum(each.numel() for each in model.parameters())
     return {"parameters": num_parameters, "passes": num_passes, "seconds": seconds_of(work, device)}
-
-
-def _ready(model: Any, options: BenchDecodingOptions, device: str) -> Any:
-    return model.to(device).eval().requires_grad_(False).to(getattr(torch, options.dtype))
 
 
 def _show(rows: list[dict[str, Any]], ratios: dict[str, float], title: str) -> None:
