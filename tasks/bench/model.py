@@ -107,7 +107,7 @@ def _measure(
     if what == "generate":
         num_rows *= len(branches(decoding.cfg_scale))
     dtype = "bfloat16" if options.dtype == "int8" else options.dtype
-    rate = matrix_rate(num_rows, config.width, dtype, device)
+    rate = matrix_rate(num_rows, config.width, dtype, device, is_trained=what == "train")
     floor = operations / rate
     name = f"{path.parent.name}/{path.stem}"
     profile = {"model": name, "seconds": _profile(work, device)} if options.profile else {}
@@ -188,16 +188,26 @@ def _batch(config: VABConfig | MaskVATConfig, size: int, windows: Windows) -> Fe
     )
 
 
-def matrix_rate(num_rows: int, width: int, dtype: str, device: str) -> float:
-    """Operations a second of the product that a model is mostly made of: [rows, width] by [width, 4 width]."""
+@torch.no_grad()
+def matrix_rate(num_rows: int, width: int, dtype: str, device: str, *, is_trained: bool) -> float:
+    """Operations a second of the product that a model is mostly made of: [rows, width] by [width, 4 width].
+
+    Weights that are not trained are kept as ``on_device`` keeps them.
+    """
+    layer: torch.nn.Module = torch.nn.Linear(width, 4 * width, bias=False)
+    if is_trained:
+        layer = layer.to(device, getattr(torch, dtype))
+    else:
+        network = torch.nn.Module()
+        network.blocks = torch.nn.ModuleList([layer])
+        [layer] = on_device(network, device, dtype).get_submodule("blocks").children()
     rows = torch.randn(num_rows, width, device=device).to(getattr(torch, dtype))
-    weights = torch.randn(width, 4 * width, device=device).to(rows)
     operations = 8 * num_rows * width**2
     times = max(1, round((1e12 if device == "cuda" else 1e10) / operations))
 
     def products() -> None:
         for _ in range(times):
-            rows @ weights
+            layer(rows)
 
     products()
     work = products
