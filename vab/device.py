@@ -43,8 +43,8 @@ def on_device(model: nn.Module, device: str, dtype: str) -> nn.Module:
     """The network itself, on a device.
 
     8-bit products take the weights of its ``blocks`` rounded a row, and activations rounded by the range of the whole
-    batch, on which a clip's result then depends; all else stays float32. On a CPU neither they nor bfloat16 leave
-    the blocks a state to save or to train.
+    batch, on which a clip's result then depends; all else stays float32. In 8 bits, and in bfloat16 on a CPU, blocks
+    can only be run: their weights are no longer in the network's state.
 
     Raises:
         ConfigError: no such ``dtype``, or 8-bit products on a GPU or of a network without ``blocks``.
