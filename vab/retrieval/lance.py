@@ -74,9 +74,8 @@ class LanceDatabase(ClipDatabase):
             self._roots, self._clips = (connection.open_table(name) for name in ("roots", "clips"))
             self._windows = {branch: connection.open_table(branch) for branch in BRANCHES}
             self.info = IndexInfo(**json.loads(self._clips.schema.metadata[ABOUT]))
-        self._version: int | None = (
-            None  # of the clips as this process left them; None = read them before a change
-        )
+        # Of the clips as this process left them; None = read them before a change.
+        self._version: int | None = None
         self._embedding: dict[int, list[tuple[Sequence[Span], dict[Branch, np.ndarray]]]] = {}
         self._ready: list[ClipRecord] = []
         self._replaced: list[int] = []
